@@ -1,0 +1,64 @@
+"""Cap'n Proto in and out: the only module that imports `capnp`.
+
+    data = encode("base/base.capnp:Error", code="busy", message="…")
+    with reading("base/base.capnp:Error", data, max_bytes=4096) as error:
+        found = (error.code, error.message)
+
+Everything read came from outside: its size is bounded by the caller, its traversal by the limits below, and every way
+of being malformed, in the framing or in a field touched inside the `with`, ends in BadFrame. A reader is only good
+inside its `with`: copy what you need into value types there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import capnp
+
+from inos.core.errors import BadFrame, BadInput
+
+SCHEMA_ROOT: Final = Path(__file__).resolve().parent.parent / "schema"
+# Pointers may alias in a hostile message; eight times its size is room for every honest one.
+_TRAVERSAL_FACTOR: Final = 8
+_NESTING_LIMIT: Final = 16
+
+capnp.remove_import_hook()
+
+
+@lru_cache(maxsize=None)
+def _file(path: str) -> Any:
+    return capnp.load(str(SCHEMA_ROOT / path), imports=[str(SCHEMA_ROOT)])
+
+
+@lru_cache(maxsize=None)
+def _struct(name: str) -> Any:
+    path, _, struct = name.partition(":")
+    return getattr(_file(path), struct)
+
+
+def encode(struct: str, **fields: Any) -> bytes:
+    """The bytes of one message of `struct` ("folder/file.capnp:Name"); nested structs are dicts, lists are lists."""
+    encoded: bytes = _struct(struct).new_message(**fields).to_bytes()
+    return encoded
+
+
+@contextmanager
+def reading(struct: str, data: bytes, *, max_bytes: int) -> Iterator[Any]:
+    """A reader over `data`, whose fields are attributes. Raises BadFrame for anything that is not such a message."""
+    if len(data) > max_bytes:
+        raise BadFrame(f"{struct}: {len(data)} bytes are over the limit of {max_bytes}")
+    words = max(1024, len(data) // 8 * _TRAVERSAL_FACTOR)
+    try:
+        with _struct(struct).from_bytes(
+            bytes(data), traversal_limit_in_words=words, nesting_limit=_NESTING_LIMIT
+        ) as reader:
+            yield reader
+    except (capnp.KjException, UnicodeDecodeError, ValueError, OverflowError, BadInput) as error:
+        if isinstance(error, BadFrame):
+            raise
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise BadFrame(f"{struct} does not decode: {lines[0][:200]}") from None

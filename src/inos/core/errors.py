@@ -1,0 +1,146 @@
+"""Every error a user or a peer can be shown, as one tree.
+
+    InosError
+      BadInput          400  what the caller gave is wrong; repeating it will not help
+        BadReference         a reference, cid or name that does not parse
+        BadTicket            a ticket that is garbled, expired, or used up
+      Refused           401/403  the caller is not allowed: no token, wrong passphrase, not a member
+        WrongPassphrase
+        NotAMember
+      NotFound          404  no such object, name, node
+      Conflict          409  the state does not allow it: data root locked, port in use, already a member
+        Locked
+      TooLarge          413  over a stated limit
+      Busy              429  over a rate limit; retry later
+      Corrupt           500  our own bytes fail their check
+      Unavailable       503  peers are missing or silent; retry later
+        PeerUnavailable
+        NotEnoughNodes
+      NewerFormat       500  written by a newer release; left untouched
+      StorageFull       507  disk or quota full; nothing was written
+
+Each carries a stable `code` (for programs), a message (what was wrong) and a hint (what to do next). Errors cross the
+wire as (code, message, retryable) and come back as the class registered for that code.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class InosError(Exception):
+    """Base of the tree. `code` is stable across releases; `hint` says what to do next."""
+
+    code: ClassVar[str] = "internal"
+    http_status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class BadInput(InosError):
+    code = "bad_input"
+    http_status = 400
+
+
+class BadReference(BadInput):
+    code = "bad_reference"
+
+
+class BadTicket(BadInput):
+    code = "bad_ticket"
+
+
+class BadFrame(BadInput):
+    """Bytes from outside that do not decode, or exceed their bound."""
+
+    code = "bad_frame"
+
+
+class Refused(InosError):
+    code = "refused"
+    http_status = 403
+
+
+class Unauthorised(Refused):
+    code = "unauthorised"
+    http_status = 401
+
+
+class WrongPassphrase(Refused):
+    code = "wrong_passphrase"
+
+
+class NotAMember(Refused):
+    code = "not_a_member"
+
+
+class NotFound(InosError):
+    code = "not_found"
+    http_status = 404
+
+
+class Conflict(InosError):
+    code = "conflict"
+    http_status = 409
+
+
+class Locked(Conflict):
+    code = "locked"
+
+
+class TooLarge(InosError):
+    code = "too_large"
+    http_status = 413
+
+
+class Busy(InosError):
+    code = "busy"
+    http_status = 429
+    retryable = True
+
+
+class Corrupt(InosError):
+    code = "corrupt"
+
+
+class NewerFormat(InosError):
+    code = "newer_format"
+
+
+class Unavailable(InosError):
+    code = "unavailable"
+    http_status = 503
+    retryable = True
+
+
+class PeerUnavailable(Unavailable):
+    code = "peer_unavailable"
+
+
+class NotEnoughNodes(Unavailable):
+    code = "not_enough_nodes"
+
+
+class StorageFull(InosError):
+    code = "storage_full"
+    http_status = 507
+    retryable = True
+
+
+def _tree(root: type[InosError]) -> dict[str, type[InosError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found.update(_tree(child))
+    return found
+
+
+def from_wire(code: str, message: str, hint: str = "") -> InosError:
+    """The error a peer or the node's API reported, as the class of its code (unknown codes become InosError)."""
+    return _tree(InosError).get(code, InosError)(message, hint=hint)
