@@ -1,0 +1,1 @@
+"""Conformance suites: one class of tests for each contract, run on every implementation of it."""
