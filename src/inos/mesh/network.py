@@ -1,7 +1,7 @@
 """The network seam: everything above this line sees peers, calls and topics, never sockets or libp2p.
 
-Two implementations pass one suite (`inos.testing.network`): `mesh/libp2p_host.py` for machines, `sim/network.py` for the
-simulator. Small interfaces, so that a consumer can ask for no more than it uses.
+Two implementations pass one suite (`inos.testing.network`): `mesh/libp2p_host.py` for machines, `sim/network.py` for
+the simulator. Small interfaces, so that a consumer can ask for no more than it uses.
 """
 
 from __future__ import annotations
@@ -74,6 +74,14 @@ class Peers(Protocol):
     async def disconnect(self, peer: PeerId) -> None: ...
 
 
+class Introductions(Protocol):
+    """Talk to somebody before either side is a member: how one joins."""
+
+    async def ask(self, addresses: Sequence[str], method: str, request: Message, *, timeout_s: float) -> Message:
+        """Dial as for `connect`, make one call to a method served to strangers, hang up unless connected otherwise.
+        Raises what `call` raises."""
+
+
 class PeerEvents(Protocol):
     def on_connected(self, handler: PeerHandler) -> None: ...
 
@@ -83,7 +91,7 @@ class PeerEvents(Protocol):
         """Monotonic time of the last frame received from `peer` on any stream, None when never."""
 
 
-class Network(Calls, Gossip, Directory, Peers, PeerEvents, Protocol):
+class Network(Calls, Gossip, Directory, Peers, Introductions, PeerEvents, Protocol):
     """All of it, as a node owns it."""
 
     @property

@@ -1,0 +1,1 @@
+"""INOS: one private place over all your machines."""

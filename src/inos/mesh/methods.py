@@ -1,0 +1,66 @@
+"""Which methods a node answers, to whom, and what becomes of what their handlers raise.
+
+Shared by every implementation of the network seam, so that a method behaves alike over libp2p and in the simulator.
+Rules: strangers reach only methods registered for them; what leaves here is an answer within the frame limits or an
+InosError; a handler's bug is logged in full and reported to the peer only as `internal`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from inos.core.errors import BadInput, InosError, NotAMember, TooLarge
+from inos.core.ids import PeerId
+from inos.mesh.network import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Handler, Message
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    handler: Handler
+    strangers: bool
+
+
+def check_size(message: Message) -> None:
+    """Raises TooLarge when `message` does not fit in one frame."""
+    if len(message.payload) > MAX_PAYLOAD_BYTES:
+        raise TooLarge(f"a payload of {len(message.payload)} bytes is over the limit of {MAX_PAYLOAD_BYTES}")
+    if len(message.body) > MAX_BODY_BYTES:
+        raise TooLarge(f"a body of {len(message.body)} bytes is over the limit of {MAX_BODY_BYTES}")
+
+
+class MethodTable:
+    """The methods one node serves."""
+
+    def __init__(self) -> None:
+        self._methods: dict[str, _Method] = {}
+
+    def serve(self, method: str, handler: Handler, *, strangers: bool) -> None:
+        """Register `handler` for `method`; each method has one."""
+        if method in self._methods:
+            raise ValueError(f"two handlers for {method!r}")
+        self._methods[method] = _Method(handler, strangers)
+
+    def open_to_strangers(self, method: str) -> bool:
+        """Whether a peer that has not proven membership may call `method`."""
+        found = self._methods.get(method)
+        return found is not None and found.strangers
+
+    async def answer(self, peer: PeerId, method: str, request: Message, *, member: bool) -> Message:
+        """The handler's answer. Raises InosError and nothing else (except cancellation)."""
+        if not member and not self.open_to_strangers(method):
+            raise NotAMember(f"{method!r} is for members of this mesh", hint="join the mesh with a ticket first")
+        found = self._methods.get(method)
+        if found is None:
+            raise BadInput(f"unknown method {method[:80]!r}", hint="the peer may run another release")
+        try:
+            answer = await found.handler(peer, request)
+            check_size(answer)
+        except InosError:
+            raise
+        except Exception:
+            log.exception("handler of %s failed for %s", method, peer.short())
+            raise InosError(f"{method} failed on the peer", hint="its log says why") from None
+        return answer
