@@ -18,8 +18,6 @@ MAX_PAYLOAD_BYTES: Final = 1 << 20
 MAX_BODY_BYTES: Final = (1 << 20) + 4096
 # GossipSub costs about 1 ms of CPU a received copy and interleaves above 64 KiB: batch, stay below.
 MAX_GOSSIP_BYTES: Final = 60_000
-# How long an unproven connection may stay open: a join is two small messages and one synced write at the far end.
-STRANGER_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +71,7 @@ class Peers(Protocol):
     async def connect(self, addresses: Sequence[str], *, timeout_s: float) -> PeerId:
         """Dial multiaddrs ending in /p2p/<peer id>, newest knowledge first; raises PeerUnavailable or NotAMember."""
 
-    async def connect_as_stranger(self, addresses: Sequence[str], *, timeout_s: float) -> PeerId:
-        """Dial without showing or asking for proof of membership: how a node that wants to join reaches a member. The
-        peer's id is proven (Noise), nothing else; each side may only call the other's `strangers=True` methods. The
-        peer is not in `connected()` and makes no events; either side may hang up after STRANGER_S. A later `connect` to
-        the same peer does the proof, on this connection or a new one. Raises PeerUnavailable."""
-
-    async def disconnect(self, peer: PeerId) -> None:
-        """Hang up, on a stranger too."""
+    async def disconnect(self, peer: PeerId) -> None: ...
 
 
 class Introductions(Protocol):
