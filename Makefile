@@ -1,0 +1,47 @@
+# One word for everything. Every target sets up what it needs by itself; the second time that costs nothing.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench fuzz soak cluster lock clean
+
+N ?= 5
+FUZZ_S ?= 60
+JOBS ?= 2
+PYTEST_ARGS ?=
+PY := .venv/bin/python
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1 /p' Makefile | while read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
+
+setup: ## make .venv from the lock (every other target does it too)
+	@sh scripts/setup.sh
+
+demo: setup ## a 7-node mesh on this machine: a real file in, two nodes killed, the file back
+	@.venv/bin/inos demo
+
+test: setup ## all tests (PYTEST_ARGS="tests/core -x" for some; JOBS=2 in parallel)
+	@$(PY) -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+lint: setup ## style, types and layers
+	@sh scripts/lint.sh
+
+format: setup ## rewrite the code the way lint wants it
+	@$(PY) -m ruff check --fix . && $(PY) -m ruff format .
+
+bench: setup ## measure; JSON and a table land in bench/results
+	@$(PY) -m bench
+
+fuzz: setup ## feed every decoder garbage, FUZZ_S=60 seconds each (TARGET=record for one)
+	@sh scripts/fuzz.sh "$(FUZZ_S)" $(TARGET)
+
+soak: setup ## kill nodes at random moments, at least 100 times; takes long
+	@$(PY) -m pytest -m soak --timeout 7200 tests/soak $(PYTEST_ARGS)
+
+cluster: setup ## leave N=5 nodes running here and print how to reach them
+	@.venv/bin/inos cluster "$(N)"
+
+lock: setup ## write requirements/*.lock anew from requirements/*.in (needs uv)
+	@sh scripts/lock.sh
+
+clean: ## remove everything that was made here, .venv too
+	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf fuzz/corpus fuzz/crashes bench/results
+	find src tests fuzz bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Runs every check even when an early one fails, so that one run shows everything there is to mend.
+cd "$(dirname "$0")/.." || exit 1
+py=.venv/bin/python
+failed=
+check() {
+    name=$1
+    shift
+    printf '== %s\n' "$name"
+    "$@" || failed="$failed $name"
+}
+check ruff $py -m ruff check .
+check format $py -m ruff format --check .
+check mypy $py -m mypy
+check layers .venv/bin/lint-imports
+[ -z "$failed" ] || { printf 'lint: failed:%s\n' "$failed" >&2; exit 1; }
+echo 'lint: clean'
