@@ -33,6 +33,7 @@ struct InvitationBody {
   singleUse @4 :Bool;
   issuer    @5 :Data;      # node key of the inviting member
   secret    @6 :Data;      # 16 bytes: BLAKE3 of what the ticket holds, so the invitation may be stored by members
+  mayInvite @7 :Bool;      # whether those who join by it may invite others
 }
 
 struct Invitation { version @0 :UInt16; body @1 :Data; signature @2 :Data; }   # by issuer, "inos invitation v1\0" + body
@@ -78,6 +79,14 @@ struct Beat {              # heartbeat
   version @0 :UInt16;
   load    @1 :Float32;     # 0..1
   roots   @2 :Data;        # BLAKE3 over the sender's table digests; differing roots start an exchange at once
+}
+
+struct Revocation {        # value in table "revocations"; the key is the revoked node's public key
+  version   @0 :UInt16;    # 1
+  reason    @1 :Text;
+  revokedMs @2 :UInt64;    # wall clock of the author, for people
+  keeps     @3 :List(Data);# node keys certified by the revoked node that stay members; counts only when the founder signs
+  member    @4 :Data;      # the node's own record of table "members": proves its owner; may be empty when the founder signs
 }
 
 struct PeerList { version @0 :UInt16; peers @1 :List(Hello); }
