@@ -45,6 +45,7 @@ _BODY_AT: Final = _HEADER.size + _SEALED_KEY_BYTES
 _HASH_AT: Final = _BODY_AT + _SEALED_KEY_BYTES
 COCOON_BYTES: Final = _HASH_AT + _HASH_BYTES
 MAX_PASSPHRASE_CHARACTERS: Final = 1024
+_RESTORE: Final = "restore it from a copy, or move it away and run 'inos init --phrase -' with your seed phrase"
 
 # What a cocoon may ask of whoever opens it: beyond these a file from a stranger would be a way to exhaust a machine.
 # RFC 9106 recommends at most 2 GiB and 3 passes; half that memory still fits the smallest node.
@@ -79,7 +80,7 @@ class Argon2Cost:
             )
 
 
-# RFC 9106, the recommendation for machines short of memory. About 0.1 s.
+# RFC 9106, the recommendation for machines short of memory. 0.1 to 0.3 s a guess.
 DEFAULT_COST: Final = Argon2Cost(memory_kib=64 << 10, passes=3, lanes=4)
 # For keyfiles: 256 random bits cannot be guessed, so there is nothing to slow down.
 KEYFILE_COST: Final = Argon2Cost(memory_kib=8, passes=1, lanes=1)
@@ -192,6 +193,3 @@ def _stretch(passphrase: str, salt: bytes, cost: Argon2Cost) -> bytes:
         raise Unavailable(
             f"not enough memory: this cocoon takes {cost.memory_kib >> 10} MiB to open", hint="free some and try again"
         ) from None
-
-
-_RESTORE: Final = "restore it from a copy, or move it away and run 'inos init --phrase -' with your seed phrase"
