@@ -27,7 +27,7 @@ find_python() {
 make_venv() {
     rm -rf .venv
     python=$(find_python)
-    if command -v uv >/dev/null 2>&1 && uv venv --quiet --python "${python:-3.12}" .venv 2>/dev/null; then
+    if command -v uv >/dev/null 2>&1 && uv venv --quiet --python "${python:-3.12}" .venv; then
         return
     fi
     [ -n "$python" ] || fail "INOS needs Python 3.11, 3.12 or 3.13 and found none." \
@@ -37,10 +37,12 @@ make_venv() {
 }
 
 # uv is quicker; pip is always there, and knows package sources that only pip is configured for.
+with_uv=yes
 install() {
-    if command -v uv >/dev/null 2>&1 && uv pip install --quiet --python .venv/bin/python --no-deps "$@"; then
+    if [ "$with_uv" ] && uv pip install --quiet --python .venv/bin/python --no-deps "$@" 2>/dev/null; then
         return
     fi
+    with_uv=
     .venv/bin/python -m pip --version >/dev/null 2>&1 || .venv/bin/python -m ensurepip --upgrade >/dev/null
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "$@" ||
         fail "installing failed; the lines above say why. Is the network reachable?"
