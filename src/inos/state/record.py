@@ -1,8 +1,7 @@
-"""A record: one signed, versioned fact in a replicated table, and how two versions of it merge.
+"""A record: one signed, versioned fact in a replicated table.
 
 Layout: `p2p/tables.capnp` Record{version, body, signature}; the body's bytes are signed as they stand, so a record is
-kept, sent and compared in its encoded form. Merge is last-writer-wins by (lamport, removed, body bytes): commutative,
-associative, idempotent, so replicas that saw the same records in any order are equal.
+kept, sent and compared in its encoded form. How two versions of one key merge is `merge.py`'s.
 """
 
 from __future__ import annotations
