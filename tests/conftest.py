@@ -1,0 +1,35 @@
+"""What holds for every test: no settings leak in from the machine, nothing is left running behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import psutil
+import pytest
+
+# One run must not differ from the next on the same commit; `make fuzz` and `make soak` are where chance belongs.
+hypothesis.settings.register_profile("inos", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("inos")
+
+LINGER_S = 5.0
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("INOS_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_process_left_behind() -> Iterator[None]:
+    """A module that started processes has ended them, grandchildren too, by the time it is done."""
+    me = psutil.Process()
+    before = {child.pid for child in me.children(recursive=True)}
+    yield
+    _, alive = psutil.wait_procs([c for c in me.children(recursive=True) if c.pid not in before], timeout=LINGER_S)
+    left = [f"{process.pid}: {' '.join(process.cmdline())[:200]}" for process in alive if process.is_running()]
+    assert not left, "processes left running:\n" + "\n".join(left)
