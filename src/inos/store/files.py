@@ -1,0 +1,50 @@
+"""Writing files so that they stay: the few calls durability is made of."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, cast
+
+_START_WRITING: Final = 2  # SYNC_FILE_RANGE_WRITE
+
+
+def _find_sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    try:
+        function = ctypes.CDLL(None).sync_file_range
+    except (OSError, AttributeError):  # not Linux
+        return None
+    function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    return cast("Callable[[int, int, int, int], int]", function)
+
+
+_sync_file_range: Final = _find_sync_file_range()
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`; OSError when the disk takes less."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def start_writeback(descriptor: int) -> None:
+    """Have the kernel begin writing what `descriptor` holds, where it can be told to; promises nothing."""
+    if _sync_file_range is not None:
+        _sync_file_range(descriptor, 0, 0, _START_WRITING)
+
+
+def sync_data(descriptor: int) -> None:
+    """The bytes and size of the file are on the disk when this returns."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """The names in `folder` are on the disk when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,136 @@
+"""The database's schema as numbered steps; `PRAGMA user_version` says how many were taken.
+
+Rules: a released step never changes, a new one is appended. Each runs in one transaction with its own verification and
+the new version number, so an interrupted upgrade is taken up where it stopped. A database with a higher number than the
+last step was written by a newer release and is refused before anything is written to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from inos.core.errors import Corrupt, NewerFormat
+from inos.store.cursor import Cursor, one
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step: SQL, and the tables that must exist once it has run."""
+
+    sql: str
+    tables: frozenset[str]
+
+
+# Large inline rows sit in a rowid table: WITHOUT ROWID keeps rows in interior pages too and suits small ones only.
+# Totals are kept by triggers because counting a million rows for every put and every status takes too long.
+_V1: Final = """
+CREATE TABLE settings (
+    key   TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE chunks (
+    address     BLOB PRIMARY KEY CHECK (length(address) = 32),
+    size        INTEGER NOT NULL CHECK (size >= 0),
+    location    INTEGER NOT NULL CHECK (location IN (0, 1)), -- 0 file, 1 inline
+    stored_at   INTEGER NOT NULL,
+    touched_at  INTEGER NOT NULL,
+    verified_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE inline_chunks (
+    address BLOB PRIMARY KEY REFERENCES chunks (address) ON DELETE CASCADE,
+    data    BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE chunk_totals (
+    only   INTEGER PRIMARY KEY CHECK (only = 1),
+    chunks INTEGER NOT NULL,
+    bytes  INTEGER NOT NULL
+) STRICT;
+INSERT INTO chunk_totals VALUES (1, 0, 0);
+CREATE TRIGGER chunks_added AFTER INSERT ON chunks BEGIN
+    UPDATE chunk_totals SET chunks = chunks + 1, bytes = bytes + new.size;
+END;
+CREATE TRIGGER chunks_removed AFTER DELETE ON chunks BEGIN
+    UPDATE chunk_totals SET chunks = chunks - 1, bytes = bytes - old.size;
+END;
+CREATE TRIGGER chunks_resized AFTER UPDATE OF size ON chunks BEGIN
+    UPDATE chunk_totals SET bytes = bytes + new.size - old.size;
+END;
+
+CREATE TABLE marks (
+    address BLOB PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE records (
+    tbl     TEXT NOT NULL,
+    key     BLOB NOT NULL,
+    sector  INTEGER NOT NULL,
+    bucket  INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 255),
+    digest  BLOB NOT NULL CHECK (length(digest) = 32),
+    lamport INTEGER NOT NULL,
+    removed INTEGER NOT NULL CHECK (removed IN (0, 1)),
+    author  BLOB NOT NULL,
+    value   BLOB NOT NULL,
+    encoded BLOB NOT NULL,
+    PRIMARY KEY (tbl, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX records_by_bucket ON records (tbl, sector, bucket, key, digest);
+
+CREATE TABLE record_buckets (
+    tbl    TEXT NOT NULL,
+    sector INTEGER NOT NULL,
+    bucket INTEGER NOT NULL CHECK (bucket BETWEEN 0 AND 255),
+    digest BLOB, -- NULL: a record of it changed since it was last hashed
+    PRIMARY KEY (tbl, sector, bucket)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE holdings (
+    cid         BLOB PRIMARY KEY CHECK (length(cid) = 32),
+    epoch       INTEGER NOT NULL CHECK (epoch >= 0),
+    state       TEXT NOT NULL CHECK (state IN ('local', 'held', 'dropping')),
+    size        INTEGER NOT NULL CHECK (size >= 0),
+    attached_at INTEGER NOT NULL,
+    dropped_at  INTEGER CHECK ((dropped_at IS NOT NULL) = (state = 'dropping'))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holdings_by_state ON holdings (state, cid);
+CREATE INDEX holdings_dropped ON holdings (dropped_at) WHERE dropped_at IS NOT NULL;
+"""
+
+MIGRATIONS: Final[Sequence[Migration]] = (
+    Migration(
+        _V1,
+        frozenset(
+            {"settings", "chunks", "inline_chunks", "chunk_totals", "marks", "records", "record_buckets", "holdings"}
+        ),
+    ),
+)
+
+
+def check_version(cursor: Cursor, steps: Sequence[Migration]) -> int:
+    """The steps already taken. Raises NewerFormat when there are more than this release knows."""
+    version: int = one(cursor.execute("PRAGMA user_version"))[0]
+    if version > len(steps):
+        raise NewerFormat(
+            f"the database has schema {version}, this release knows up to {len(steps)}",
+            hint="install the release that wrote it, or a newer one; nothing was changed",
+        )
+    return version
+
+
+def take_step(cursor: Cursor, steps: Sequence[Migration], number: int) -> None:
+    """Take step `number` (from 0) inside the caller's transaction and verify it; Corrupt when it did not hold."""
+    step = steps[number]
+    list(cursor.execute(step.sql))
+    found = {row[0] for row in cursor.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    broken = list(cursor.execute("PRAGMA foreign_key_check"))
+    if not step.tables <= found or broken:
+        missing = ", ".join(sorted(step.tables - found)) or "references"
+        raise Corrupt(
+            f"the upgrade of the database to schema {number + 1} did not hold ({missing})",
+            hint="the database is as it was before; restore it from a backup or rebuild it",
+        )
+    list(cursor.execute(f"PRAGMA user_version = {number + 1}"))

@@ -1,0 +1,354 @@
+"""The encrypted database: durability of writes, group commit, and every way its file can be wrong."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inos.core.env import RealEnv
+from inos.core.errors import BadInput, Conflict, Corrupt, NewerFormat
+from inos.store.cursor import Cursor
+from inos.store.database import Database
+from inos.store.migrations import MIGRATIONS, Migration
+from inos.testing.env import SimEnv
+from inos.testing.run import trio_test
+
+KEY: Final = bytes(range(32))
+PLAIN: Final = b"a plaintext nobody may find on the disk"
+
+
+def put(key: str, value: bytes) -> Callable[[Cursor], None]:
+    return lambda cursor: list(cursor.execute("INSERT INTO settings VALUES (?, ?)", (key, value))) and None
+
+
+def everything(cursor: Cursor) -> dict[str, bytes]:
+    return dict(cursor.execute("SELECT key, value FROM settings"))  # type: ignore[arg-type]
+
+
+def opened(path: Path) -> Database:
+    return Database(path, KEY, RealEnv())
+
+
+def filled(path: Path, rows: int = 200) -> Path:
+    """A closed database with `rows` settings, its log written back."""
+    database = opened(path)
+    database.write(
+        lambda cursor: list(
+            cursor.executemany("INSERT INTO settings VALUES (?, ?)", ((f"k{n}", PLAIN * 8) for n in range(rows)))
+        )
+    )
+    database.close()
+    return path
+
+
+def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
+    path = tmp_path / "inos.db"
+    first = opened(path)
+    first.write(put("a", b"1"))
+    first.close()
+    second = opened(path)
+    assert second.read(everything) == {"a": b"1"}
+    second.close()
+    assert (path.stat().st_mode & 0o777) == 0o600
+
+
+def test_a_write_that_raises_leaves_nothing(tmp_path: Path) -> None:
+    database = opened(tmp_path / "inos.db")
+
+    def half(cursor: Cursor) -> None:
+        put("a", b"1")(cursor)
+        raise BadInput("no")
+
+    with pytest.raises(BadInput):
+        database.write(half)
+    assert database.read(everything) == {}
+    database.close()
+
+
+def test_readers_cannot_write_and_see_a_snapshot(tmp_path: Path) -> None:
+    database = opened(tmp_path / "inos.db")
+
+    def read_around_a_write(cursor: Cursor) -> tuple[int, int]:
+        before = len(everything(cursor))
+        database.write(put("a", b"1"))
+        return before, len(everything(cursor))
+
+    assert database.read(read_around_a_write) == (0, 0)
+    assert database.read(everything) == {"a": b"1"}
+    with pytest.raises(Exception, match=r"readonly|read.only"):
+        database.read(put("b", b"2"))
+    database.close()
+
+
+def test_threads_share_it(tmp_path: Path) -> None:
+    database = opened(tmp_path / "inos.db")
+
+    def work(number: int) -> None:
+        for step in range(10):
+            database.write(put(f"{number}.{step}", b"x"))
+            assert f"{number}.{step}" in database.read(everything)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(database.read(everything)) == 120
+    database.close()
+
+
+def test_closing_twice_is_fine_and_using_it_after_is_said(tmp_path: Path) -> None:
+    database = opened(tmp_path / "inos.db")
+    database.close()
+    database.close()
+    for use in (lambda: database.read(everything), lambda: database.write(put("a", b"")), database.checkpoint):
+        with pytest.raises(Conflict):
+            use()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 8), st.booleans()), max_size=40), st.integers(0, 3))
+def test_group_commit_is_each_write_alone(jobs: list[tuple[int, bool]], seed: int) -> None:
+    """Whatever meets in a group, the result is that of running the successful ones one after the other."""
+
+    async def main(folder: Path) -> None:
+        database = Database(folder / "inos.db", KEY, SimEnv(seed))
+        failed: list[int] = []
+
+        async def run(number: int, slot: int, fails: bool) -> None:
+            def add(cursor: Cursor) -> None:
+                sql = "INSERT INTO settings VALUES (?, ?) ON CONFLICT DO UPDATE SET value = CAST(value || excluded.value AS BLOB)"
+                list(cursor.execute(sql, (str(slot), b"%d," % number)))
+                if fails:
+                    raise BadInput("no")
+
+            try:
+                await database.write_async(add)
+            except BadInput:
+                failed.append(number)
+
+        async with trio.open_nursery() as nursery:
+            for number, (slot, fails) in enumerate(jobs):
+                nursery.start_soon(run, number, slot, fails)
+        assert sorted(failed) == [number for number, (_, fails) in enumerate(jobs) if fails]
+        found = {key: sorted(value.split(b",")[:-1]) for key, value in database.read(everything).items()}
+        expected: dict[str, list[bytes]] = {}
+        for number, (slot, fails) in enumerate(jobs):
+            if not fails:
+                expected.setdefault(str(slot), []).append(b"%d" % number)
+        assert found == {key: sorted(values) for key, values in expected.items()}
+        database.close()
+
+    with_tmp(lambda folder: trio.run(main, folder))
+
+
+def with_tmp(run: Callable[[Path], None]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run(Path(folder))
+
+
+@trio_test
+async def test_writers_of_one_moment_share_one_commit(tmp_path: Path) -> None:
+    database = opened(tmp_path / "inos.db")
+    groups: list[int] = []
+    run_group = database._commits._run_group
+    database._commits._run_group = lambda group: groups.append(len(group)) or run_group(group)  # type: ignore[func-returns-value]
+    async with trio.open_nursery() as nursery:
+        for number in range(100):
+            nursery.start_soon(database.write_async, put(str(number), b""))
+    assert sum(groups) == 100
+    assert len(groups) <= 3
+    database.close()
+
+
+@trio_test
+async def test_a_cancelled_writer_holds_nobody_up(tmp_path: Path) -> None:
+    database = opened(tmp_path / "inos.db")
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await database.write_async(put("cancelled", b""))
+        for number in range(5):
+            nursery.start_soon(database.write_async, put(str(number), b""))
+    assert sorted(database.read(everything)) == ["0", "1", "2", "3", "4"]
+    database.close()
+
+
+def test_checkpoint_empties_the_log_for_reuse(tmp_path: Path) -> None:
+    database = opened(tmp_path / "inos.db")
+    log = tmp_path / "inos.db-wal"
+    for _ in range(3):
+        for number in range(40):
+            blob = bytes([number]) * 60_000
+            database.write(
+                lambda cursor, blob=blob: list(cursor.execute("REPLACE INTO settings VALUES ('k', ?)", (blob,)))
+            )
+        database.checkpoint()
+    assert log.stat().st_size < 2 * 40 * 70_000  # three rounds fit in little more than one
+    database.close()
+    assert not log.exists()
+
+
+def test_nothing_readable_on_the_disk(tmp_path: Path) -> None:
+    database = opened(tmp_path / "inos.db")
+    database.write(put("a name nobody may find", PLAIN * 100))
+    database.write(lambda cursor: list(cursor.execute("SELECT * FROM settings ORDER BY value || random()")))
+    for _ in range(2):
+        contents = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+        assert len(contents) > 4000
+        for secret in (PLAIN, b"a name nobody", b"settings", b"CREATE TABLE", b"SQLite format", KEY):
+            assert secret not in contents
+        database.close()
+
+
+def test_another_key_does_not_open_it(tmp_path: Path) -> None:
+    path = filled(tmp_path / "inos.db")
+    before = path.read_bytes()
+    with pytest.raises(Corrupt) as caught:
+        Database(path, bytes(32), RealEnv())
+    assert "identity" in caught.value.hint
+    assert path.read_bytes() == before
+    with pytest.raises(BadInput):
+        Database(path, b"short", RealEnv())
+
+
+@pytest.mark.parametrize("kept", [0, 1, 16, 100, 511, 512, 4096, 5000, 40_960])
+def test_a_truncated_file_is_reported(tmp_path: Path, kept: int) -> None:
+    path = filled(tmp_path / "inos.db")
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(Corrupt) as caught:
+        opened(path).read(everything)
+    assert caught.value.hint
+
+
+def test_garbage_is_reported_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "inos.db"
+    garbage = bytes(range(256)) * 64
+    path.write_bytes(garbage)
+    with pytest.raises(Corrupt):
+        opened(path)
+    assert path.read_bytes() == garbage
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    original = filled(tmp_path / "inos.db")
+    size = original.stat().st_size
+    for position in range(0, size, size // 60):
+        path = tmp_path / "flipped.db"
+        shutil.copy(original, path)
+        with path.open("r+b") as file:
+            file.seek(position)
+            byte = file.read(1)[0]
+            file.seek(position)
+            file.write(bytes([byte ^ 1]))
+        try:
+            database = opened(path)
+        except (Corrupt, NewerFormat):
+            continue
+        assert database.check() or len(database.read(everything)) == 200
+        database.close()
+
+
+def test_a_log_without_its_database_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "inos.db-wal").write_bytes(b"the log of a lost database")
+    with pytest.raises(Corrupt, match="missing"):
+        opened(tmp_path / "inos.db")
+
+
+def test_a_creation_that_was_interrupted_starts_over(tmp_path: Path) -> None:
+    (tmp_path / "inos.db.new").write_bytes(b"half of a")
+    opened(tmp_path / "inos.db").close()
+    assert [file.name for file in tmp_path.iterdir()] == ["inos.db"]
+
+
+def test_a_newer_schema_is_refused_and_left_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "inos.db"
+    database = opened(path)
+    database.write(lambda cursor: list(cursor.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for file in tmp_path.glob("inos.db*"):  # as a crash would leave it: with a log
+        shutil.copy(file, copy)
+    before = {name: (copy / name).read_bytes() for name in ("inos.db", "inos.db-wal")}
+    with pytest.raises(NewerFormat):
+        opened(copy / "inos.db")
+    assert {name: (copy / name).read_bytes() for name in before} == before
+    database.close()
+
+
+def test_migrations_resume_where_they_stopped(tmp_path: Path) -> None:
+    path = filled(tmp_path / "inos.db", rows=3)
+    grow = Migration("CREATE TABLE more (a INTEGER) STRICT; INSERT INTO more VALUES (7)", frozenset({"more"}))
+    broken = Migration("CREATE TABLE most (a INTEGER) STRICT", frozenset({"most", "never made"}))
+    mended = Migration("CREATE TABLE most (a INTEGER) STRICT", frozenset({"most"}))
+    with pytest.raises(Corrupt, match="never made"):
+        Database(path, KEY, RealEnv(), migrations=(*MIGRATIONS, grow, broken))
+    with pytest.raises(NewerFormat):
+        opened(path)
+    database = Database(path, KEY, RealEnv(), migrations=(*MIGRATIONS, grow, mended))
+    assert database.read(lambda cursor: list(cursor.execute("SELECT a FROM more"))) == [(7,)]
+    assert len(database.read(everything)) == 3
+    database.close()
+
+
+FILL = """
+import resource, signal, sys
+from pathlib import Path
+from inos.core.env import RealEnv
+from inos.core.errors import StorageFull
+from inos.store.database import Database
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+database = Database(Path(sys.argv[1]), bytes(range(32)), RealEnv())
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+def put(name, blob):
+    database.write(lambda cursor: list(cursor.execute("INSERT INTO settings VALUES (?, ?)", (name, blob))))
+done = 0
+try:
+    while done < 1000:
+        put(f"k{done}", bytes(20_000))
+        done += 1
+except StorageFull as error:
+    print(done, bool(error.hint))
+count = lambda: database.read(lambda cursor: list(cursor.execute("SELECT count(*) FROM settings")))[0][0]
+assert count() == done, (count(), done)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+put("after", b"room again")
+assert count() == done + 1
+database.close()
+"""
+
+
+def test_a_full_disk_fails_the_write_whole_and_it_goes_on_after(tmp_path: Path) -> None:
+    path = tmp_path / "inos.db"
+    ran = subprocess.run([sys.executable, "-c", FILL, str(path)], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    done, hinted = ran.stdout.split()
+    assert 5 < int(done) < 1000
+    assert hinted == "True"
+    database = opened(path)
+    assert len(database.read(everything)) == int(done) + 1
+    assert database.check() == []
+    database.close()
+
+
+def test_settings_of_every_connection(tmp_path: Path) -> None:
+    database = opened(tmp_path / "inos.db")
+
+    def look(cursor: Cursor) -> list[int | str]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "trusted_schema", "cell_size_check", "temp_store")
+        return [next(iter(cursor.execute(f"PRAGMA {name}")))[0] for name in names]
+
+    assert database.read(look) == ["wal", 2, 1, 0, 1, 2]
+    assert database.write(look) == ["wal", 2, 1, 0, 1, 2]
+    database.close()
