@@ -57,7 +57,7 @@ class MasterSecret:
 
 
 class Keyring:
-    """Every key of one owner, derived when asked for. Deriving one takes about 30 us: keep what is used for every record."""
+    """Every key of one owner, derived when asked for (about 30 us each: keep what is used for every record)."""
 
     __slots__ = ("_master",)
 
