@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from functools import lru_cache
 from typing import Final, Self
 
 from inos.core.errors import BadInput, BadReference
@@ -84,9 +85,7 @@ class PeerId(str):
     @classmethod
     def from_public_key(cls, public_key: bytes) -> PeerId:
         """The peer id of a raw 32-byte Ed25519 public key."""
-        if len(public_key) != DIGEST_BYTES:
-            raise BadInput(f"an Ed25519 public key has {DIGEST_BYTES} bytes, got {len(public_key)}")
-        return cls(_base58_encode(_PEER_PREFIX + public_key))
+        return _peer_id(bytes(public_key))
 
     @classmethod
     def parse(cls, text: str) -> PeerId:
@@ -104,6 +103,13 @@ class PeerId(str):
     def short(self) -> str:
         """The last characters: enough for a person to tell nodes apart."""
         return self[-8:]
+
+
+@lru_cache(maxsize=4096)  # base58 costs 20 us, and placements name the same members for every piece
+def _peer_id(public_key: bytes) -> PeerId:
+    if len(public_key) != DIGEST_BYTES:
+        raise BadInput(f"an Ed25519 public key has {DIGEST_BYTES} bytes, got {len(public_key)}")
+    return PeerId(_base58_encode(_PEER_PREFIX + public_key))
 
 
 def _base58_encode(data: bytes) -> str:

@@ -1,0 +1,106 @@
+"""Asking the members of an object to hold it, this node among them, and collecting what each really has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import trio
+
+from inos.core.errors import InosError
+from inos.core.ids import PeerId
+from inos.mesh.network import Calls
+from inos.replication.bulk import Chunk
+from inos.replication.hold_calls import UNFINISHED, HoldRequest, call_hold
+from inos.replication.holder import HoldState
+from inos.replication.placement import Placement
+
+_STALLS_ALLOWED: Final = 3  # answers without progress before a member is left for a later round
+# How long a caller that has what it needs still waits for the slower members.
+_STRAGGLERS_S: Final = 2.0
+
+States = dict[bytes, HoldState]
+
+
+class OwnHolding(Protocol):
+    async def take(self, placements: Sequence[Placement], chunks: Sequence[Chunk] = ()) -> list[HoldState]: ...
+
+    async def hold(self, placement: Placement) -> HoldState: ...
+
+
+class Liveness(Protocol):
+    def alive(self, member: bytes) -> bool: ...
+
+
+class HoldCaller:
+    """Calls `object.hold` on every live member of a placement. `me` is this node's public key."""
+
+    def __init__(self, me: bytes, own: OwnHolding, calls: Calls, liveness: Liveness) -> None:
+        self._me = me
+        self._own = own
+        self._calls = calls
+        self._liveness = liveness
+
+    async def everywhere(
+        self,
+        placement: Placement,
+        record: bytes,
+        chunks: Sequence[Chunk] = (),
+        enough: Callable[[States], bool] | None = None,
+    ) -> States:
+        """The last answer of each member that answered; `chunks` (one frame's worth) travel along.
+
+        With `enough`, stragglers are waited for only a little once it is true.
+        """
+        states: States = {}
+        satisfied = trio.Event()
+
+        async def one(member: bytes) -> None:
+            state = await self._at(member, placement, record, chunks)
+            if state is not None:
+                states[member] = state
+                if enough is not None and enough(states):
+                    satisfied.set()
+
+        async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as asking:
+                nursery.start_soon(_cancel_late, satisfied, asking.cancel_scope)
+                for member in placement.members:
+                    if member == self._me or self._liveness.alive(member):
+                        asking.start_soon(one, member)
+            nursery.cancel_scope.cancel()
+        return states
+
+    async def batch_at(self, member: bytes, requests: Sequence[HoldRequest]) -> list[HoldState]:
+        """Have another node hold many small objects; empty when it cannot be asked."""
+        try:
+            return await call_hold(self._calls, PeerId.from_public_key(member), requests)
+        except InosError:
+            return []
+
+    async def _at(
+        self, member: bytes, placement: Placement, record: bytes, chunks: Sequence[Chunk]
+    ) -> HoldState | None:
+        """Ask one member until it holds all of its pieces, stops making progress, or goes away."""
+        if member == self._me:
+            (state,) = await self._own.take([placement], chunks)
+            return state if state.complete else await self._own.hold(placement)
+        best, stalls = -1, 0
+        latest: HoldState | None = None
+        while stalls < _STALLS_ALLOWED:
+            answers = await self.batch_at(member, [HoldRequest(record, tuple(chunks))])
+            if not answers:
+                return latest
+            latest = answers[0]
+            if latest.complete or (latest.error and latest.error != UNFINISHED):
+                return latest
+            stalls = 0 if latest.held > best else stalls + 1
+            best = max(best, latest.held)
+            chunks = ()
+        return latest
+
+
+async def _cancel_late(satisfied: trio.Event, scope: trio.CancelScope) -> None:
+    await satisfied.wait()
+    await trio.sleep(_STRAGGLERS_S)
+    scope.cancel()

@@ -1,0 +1,182 @@
+"""`object.hold` and `object.state` on the wire, and the server side of both.
+
+One call carries many objects: a HoldBatch in the payload, and in the body the chunks of all of them end to end. Holding a
+large object may take longer than a call may last; the answer then tells how far it has come, the work goes on, and the
+caller asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import trio
+
+from inos.core.codec import encode, reading
+from inos.core.errors import BadFrame, InosError, NotFound, Unavailable
+from inos.core.ids import Address, Cid, PeerId
+from inos.mesh.network import MAX_PAYLOAD_BYTES, Calls, Message
+from inos.replication.bulk import Chunk, batch_fields, cut_body
+from inos.replication.holder import HoldState
+from inos.replication.placement import Placement
+
+HOLD, STATE = "object.hold", "object.state"
+_HOLD: Final = "p2p/chunks.capnp:HoldBatch"
+_ANSWER: Final = "p2p/chunks.capnp:HoldAnswer"
+_STATES: Final = "p2p/chunks.capnp:StateRequest"
+MAX_HOLDS: Final = 512  # objects a call
+HOLD_WAIT_S: Final = 8.0  # a call answers by then, done or not
+HOLD_TIMEOUT_S: Final = HOLD_WAIT_S + 7.0
+UNFINISHED: Final = "unfinished"  # the error code of a state that is still being worked on
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRequest:
+    """Hold this object: the encoded placement record, and chunks that come along."""
+
+    record: bytes
+    chunks: tuple[Chunk, ...] = ()
+    fetch: bool = True
+
+    @property
+    def body_bytes(self) -> int:
+        return sum(len(data) for _, data in self.chunks)
+
+
+class Holding(Protocol):
+    async def take(self, placements: Sequence[Placement], chunks: Sequence[Chunk] = ()) -> list[HoldState]: ...
+
+    async def hold(self, placement: Placement) -> HoldState: ...
+
+    async def state(self, placement: Placement, *, verify: bool = False) -> HoldState: ...
+
+
+class PlacementInbox(Protocol):
+    """The placement table, as the holding side uses it."""
+
+    async def accept(self, records: Sequence[bytes]) -> list[Placement | InosError]:
+        """Check, store and return the current placement of each record's object, in order."""
+
+    def known(self, cid: Cid) -> Placement | None: ...
+
+
+async def call_hold(calls: Calls, peer: PeerId, requests: Sequence[HoldRequest]) -> list[HoldState]:
+    """Ask `peer` to hold these objects (their bodies must fit one frame together)."""
+    fields = [
+        {"placement": request.record, "chunks": batch_fields(request.chunks), "fetch": request.fetch}
+        for request in requests
+    ]
+    body = b"".join(data for request in requests for _, data in request.chunks)
+    answer = await calls.call(peer, HOLD, Message(encode(_HOLD, requests=fields), body), timeout_s=HOLD_TIMEOUT_S)
+    return decode_states(answer.payload)
+
+
+async def call_states(calls: Calls, peer: PeerId, cids: Sequence[Cid], *, verify: bool = False) -> list[HoldState]:
+    """What `peer` has of these objects, in order."""
+    payload = encode(_STATES, cids=[bytes(cid) for cid in cids], verify=verify)
+    answer = await calls.call(peer, STATE, Message(payload), timeout_s=HOLD_TIMEOUT_S)
+    return decode_states(answer.payload)
+
+
+def encode_states(states: Sequence[HoldState]) -> bytes:
+    fields = [
+        {"cid": bytes(state.cid), "held": state.held, "assigned": state.assigned, "error": state.error}
+        for state in states
+    ]
+    return encode(_ANSWER, states=fields)
+
+
+def decode_states(payload: bytes) -> list[HoldState]:
+    with reading(_ANSWER, payload, max_bytes=MAX_PAYLOAD_BYTES) as r:
+        return [HoldState(Cid(state.cid), state.held, state.assigned, state.error) for state in r.states]
+
+
+def decode_holds(payload: bytes, body: bytes) -> list[HoldRequest]:
+    with reading(_HOLD, payload, max_bytes=MAX_PAYLOAD_BYTES) as r:
+        if len(r.requests) > MAX_HOLDS:
+            raise BadFrame(f"{len(r.requests)} objects in one call, over the limit of {MAX_HOLDS}")
+        requests = []
+        start = 0
+        for item in r.requests:
+            chunks, start = _cut(item.chunks, body, start)
+            requests.append(HoldRequest(bytes(item.placement), tuple(chunks), item.fetch))
+    return requests
+
+
+def _cut(batch: Any, body: bytes, start: int) -> tuple[list[Chunk], int]:
+    return cut_body([Address(address) for address in batch.addresses], list(batch.sizes), body, start)
+
+
+class HoldServer:
+    """Answers both methods. `run` owns the work that outlasts a call."""
+
+    def __init__(self, holding: Holding, inbox: PlacementInbox) -> None:
+        self._holding = holding
+        self._inbox = inbox
+        self._nursery: trio.Nursery | None = None
+
+    def register(self, calls: Calls) -> None:
+        calls.serve(HOLD, self._hold)
+        calls.serve(STATE, self._state)
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await trio.sleep_forever()
+
+    async def _hold(self, _peer: PeerId, request: Message) -> Message:
+        requests = decode_holds(request.payload, request.body)
+        inbox = await self._inbox.accept([hold.record for hold in requests])
+        placements = [placement for placement in inbox if isinstance(placement, Placement)]
+        chunks = [chunk for hold in requests for chunk in hold.chunks]
+        taken = {state.cid: state for state in await self._holding.take(placements, chunks)}
+        fetching = {
+            placement.cid: placement
+            for hold, placement in zip(requests, inbox, strict=True)
+            if hold.fetch and isinstance(placement, Placement) and not taken[placement.cid].complete
+        }
+        taken.update(await self._finish(list(fetching.values())))
+        return Message(encode_states([_state_for(placement, taken) for placement in inbox]))
+
+    async def _finish(self, placements: Sequence[Placement]) -> dict[Cid, HoldState]:
+        """Hold these the long way, for as long as a call may take; the rest goes on in the background."""
+        if not placements:
+            return {}
+        if self._nursery is None:
+            raise Unavailable("this node is not holding objects yet", hint="try again in a moment")
+        states = {placement.cid: HoldState(placement.cid, 0, 0, UNFINISHED) for placement in placements}
+        left = len(placements)
+        finished = trio.Event()
+
+        async def work(placement: Placement) -> None:
+            nonlocal left
+            states[placement.cid] = await self._holding.hold(placement)
+            left -= 1
+            if not left:
+                finished.set()
+
+        for placement in placements:
+            self._nursery.start_soon(work, placement)
+        with trio.move_on_after(HOLD_WAIT_S):
+            await finished.wait()
+        return dict(states)
+
+    async def _state(self, _peer: PeerId, request: Message) -> Message:
+        with reading(_STATES, request.payload, max_bytes=MAX_PAYLOAD_BYTES) as r:
+            cids, verify = [Cid(cid) for cid in r.cids], r.verify
+        if len(cids) > MAX_HOLDS:
+            raise BadFrame(f"{len(cids)} objects in one call, over the limit of {MAX_HOLDS}")
+        return Message(encode_states([await self._state_of(cid, verify) for cid in cids]))
+
+    async def _state_of(self, cid: Cid, verify: bool) -> HoldState:
+        placement = self._inbox.known(cid)
+        if placement is None:
+            return HoldState(cid, 0, 0, NotFound.code)
+        return await self._holding.state(placement, verify=verify)
+
+
+def _state_for(placement: Placement | InosError, states: Mapping[Cid, HoldState]) -> HoldState:
+    if isinstance(placement, InosError):
+        return HoldState(Cid(bytes(32)), 0, 0, placement.code)
+    return states[placement.cid]

@@ -1,0 +1,223 @@
+"""Being a holder: keeping the pieces a placement assigns to this node, and saying truthfully which of them are here.
+
+`object.hold` asks a node to hold an object: it stores what came along, pulls or rebuilds what is missing, writes a holding
+row, and answers how many of its assigned pieces are here. Each piece was checked against its address when it came in
+and is synced. Only such answers count as redundancy, for `put` and for repair alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import trio
+
+from inos.core.env import Env
+from inos.core.errors import Corrupt, InosError, NotFound
+from inos.core.ids import Address, Cid
+from inos.replication.bulk import Chunk
+from inos.replication.durability import Group
+from inos.replication.fetch import Fetcher
+from inos.replication.layout import Layout, assigned_to, read_layout
+from inos.replication.placement import Placement
+
+# Missing pieces looked for, fetched and stored at a time: bounds memory to about 16 MiB an object being completed.
+_ROUND_PIECES: Final = 16
+_PARALLEL_FETCHES: Final = 4
+_PARALLEL_OBJECTS: Final = 4
+
+
+class Home(Protocol):
+    """The chunk store, as a holder uses it."""
+
+    def get(self, address: Address) -> bytes: ...
+
+    def present(self, addresses: Sequence[Address]) -> frozenset[Address]: ...
+
+    def put_many(self, chunks: Sequence[Chunk]) -> None: ...
+
+
+class HoldingBook(Protocol):
+    """Which objects this node holds, durably."""
+
+    def attach_all(self, placements: Sequence[Placement]) -> None:
+        """Remember that this node holds these objects (or still does, at this epoch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldState:
+    """How much of what is assigned to a node it has. Complete when equal; `error` is a code when it could not."""
+
+    cid: Cid
+    held: int
+    assigned: int
+    error: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return not self.error and self.held == self.assigned
+
+
+class Holder:
+    """The holding side of one node. `me` is its public key."""
+
+    def __init__(
+        self, me: bytes, home: Home, book: HoldingBook, fetcher: Fetcher, env: Env
+    ) -> None:
+        self._me = me
+        self._home = home
+        self._book = book
+        self._fetcher = fetcher
+        self._env = env
+        self._slots = trio.CapacityLimiter(_PARALLEL_OBJECTS)
+        self._completing: dict[Cid, trio.Event] = {}
+
+    async def take(self, placements: Sequence[Placement], chunks: Sequence[Chunk] = ()) -> list[HoldState]:
+        """Store `chunks` and remember the holdings whose manifests are here: two synced writes for all of them.
+
+        Answers in order; a state that is not complete needs `hold`.
+        """
+        if chunks:
+            await self._env.in_thread(self._home.put_many, chunks)
+        states = await self._env.in_thread(self._count_all, placements)
+        readable = [
+            placement for placement, state in zip(placements, states, strict=True) if state.error != NotFound.code
+        ]
+        await self._env.in_thread(self._book.attach_all, readable)
+        return states
+
+    async def hold(self, placement: Placement) -> HoldState:
+        """Take part in `placement`, whatever it takes: fetch what is missing, remember the holding, say what is here."""
+        try:
+            await self.layout(placement)
+        except InosError as error:
+            return HoldState(placement.cid, 0, 0, error.code)
+        await self._env.in_thread(self._book.attach_all, [placement])
+        return await self.complete(placement)
+
+    async def layout(self, placement: Placement) -> Layout:
+        """The object's layout, its manifest and pages fetched from other members where this disk lacks them."""
+        cid = placement.cid
+        try:
+            return await self._env.in_thread(read_layout, cid, self._home.get)
+        except (NotFound, Corrupt):
+            pass
+        data = await self._fetcher.piece(cid.address, await self._who_may_have(placement, cid.address), local=False)
+        await self._env.in_thread(self._home.put_many, [(cid.address, data)])
+        return await self._env.in_thread(read_layout, cid, self._home.get)
+
+    async def pages_here(self, placement: Placement, layout: Layout) -> None:
+        """Make sure that every page can be read from this disk."""
+        pages = layout.manifest.page_addresses
+        present = await self._env.in_thread(self._home.present, pages)
+        for address in pages:
+            if address not in present:
+                holders = await self._who_may_have(placement, address)
+                data = await self._fetcher.piece(address, holders, local=False)
+                await self._env.in_thread(self._home.put_many, [(address, data)])
+
+    async def state(self, placement: Placement, *, verify: bool = False) -> HoldState:
+        """What of the assigned pieces is here, by the index, or re-read and checked when `verify`."""
+        try:
+            layout = await self.layout(placement)
+            await self.pages_here(placement, layout)
+            held, assigned = await self._env.in_thread(self._count, layout, placement, verify)
+        except InosError as error:
+            return HoldState(placement.cid, 0, 0, error.code)
+        return HoldState(placement.cid, held, assigned)
+
+    async def complete(self, placement: Placement) -> HoldState:
+        """Fetch or rebuild every assigned piece that is missing. At most one such effort an object at a time."""
+        running = self._completing.get(placement.cid)
+        if running is not None:
+            await running.wait()
+            return await self.state(placement)
+        self._completing[placement.cid] = trio.Event()
+        try:
+            async with self._slots:
+                return await self._complete(placement)
+        except InosError as error:
+            state = await self.state(placement)
+            return HoldState(state.cid, state.held, state.assigned, error.code)
+        finally:
+            self._completing.pop(placement.cid).set()
+
+    async def _complete(self, placement: Placement) -> HoldState:
+        layout = await self.layout(placement)
+        await self.pages_here(placement, layout)
+        pages = layout.pages(self._home.get)
+        while page := await self._env.in_thread(next, pages, None):
+            groups = layout.page_groups(placement, page)
+            while missing := await self._env.in_thread(self._next_missing, groups):
+                await self._fetch_missing(placement, missing)
+        held, assigned = await self._env.in_thread(self._count, layout, placement, False)
+        return HoldState(placement.cid, held, assigned)
+
+    def _next_missing(self, groups: Iterator[Group]) -> list[tuple[Group, int]]:
+        """The next few assigned pieces that are not here, as (group, index); empty at the end. Blocks."""
+        missing: list[tuple[Group, int]] = []
+        for group in groups:
+            mine = assigned_to(group, self._me)
+            absent = set(mine).difference(self._home.present(mine))
+            missing += [(group, group.addresses.index(address)) for address in mine if address in absent]
+            if len(missing) >= _ROUND_PIECES:
+                break
+        return missing
+
+    async def _fetch_missing(self, placement: Placement, missing: Sequence[tuple[Group, int]]) -> None:
+        wanted = sorted({address for group, _ in missing for address in group.addresses})
+        elsewhere = await self._fetcher.locate(wanted, placement.members)
+        found: list[Chunk] = []
+        limit = trio.CapacityLimiter(_PARALLEL_FETCHES)
+
+        async def one(group: Group, index: int) -> None:
+            async with limit:
+                data = await self._fetcher.of_group(group, index, elsewhere=elsewhere, local=False)
+                found.append((group.addresses[index], data))
+
+        failures: list[InosError] = []
+
+        async def guarded(group: Group, index: int) -> None:
+            try:
+                await one(group, index)
+            except InosError as error:
+                failures.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for group, index in missing:
+                nursery.start_soon(guarded, group, index)
+        if found:
+            await self._env.in_thread(self._home.put_many, found)
+        if failures:
+            raise failures[0]
+
+    async def _who_may_have(self, placement: Placement, address: Address) -> list[bytes]:
+        return list((await self._fetcher.locate([address], placement.members)).get(address, ()))
+
+    def _count(self, layout: Layout, placement: Placement, verify: bool) -> tuple[int, int]:
+        """(held, assigned) pieces of this node, pages and manifest among them. Blocks."""
+        held = assigned = 0
+        for group in layout.groups(placement, self._home.get):
+            mine = assigned_to(group, self._me)
+            assigned += len(mine)
+            held += sum(map(self._sound, mine)) if verify else len(self._home.present(mine))
+        return held, assigned
+
+    def _count_all(self, placements: Sequence[Placement]) -> list[HoldState]:
+        states = []
+        for placement in placements:
+            try:
+                layout = read_layout(placement.cid, self._home.get)
+                states.append(HoldState(placement.cid, *self._count(layout, placement, False)))
+            except InosError as error:
+                code = NotFound.code if isinstance(error, Corrupt) else error.code
+                states.append(HoldState(placement.cid, 0, 0, code))
+        return states
+
+    def _sound(self, address: Address) -> bool:
+        try:
+            self._home.get(address)
+        except (NotFound, Corrupt):
+            return False
+        return True

@@ -1,0 +1,156 @@
+"""Placement: which member holds which piece of an object. Pure; every node computes the same answer.
+
+A *piece* is a data chunk, a parity shard, a manifest or a page. The record names scheme and members; the rest follows
+from rendezvous hashing over (piece, member), so one changed member moves few pieces and no table grows with chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from inos.core.codec import encode, reading
+from inos.core.errors import BadFrame
+from inos.core.ids import Address, Cid, OwnerId
+from inos.objects.manifest import Scheme
+from inos.state.rendezvous import ranked
+
+TABLE: Final = "placement"
+MAX_MEMBERS: Final = 700  # row OB2: the largest objects spread over at most this many
+MAX_PLACEMENT_BYTES: Final = 32 * 1024  # 700 members of 32 bytes and room
+_STRUCT: Final = "objects/object.capnp:Placement"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Who keeps an object. `members` are node public keys; `size` is the stored bytes of one set of data chunks."""
+
+    cid: Cid
+    owner: OwnerId
+    scheme: Scheme
+    copies: int
+    members: tuple[bytes, ...]
+    size: int
+    epoch: int
+
+    def moved(self, members: Sequence[bytes]) -> Placement:
+        """The same object on other members, one epoch later."""
+        return replace(self, members=tuple(members), epoch=self.epoch + 1)
+
+
+def encode_placement(placement: Placement) -> bytes:
+    return encode(
+        _STRUCT,
+        version=1,
+        owner=bytes(placement.owner),
+        scheme={"dataShards": placement.scheme.data_shards, "parityShards": placement.scheme.parity_shards},
+        copies=placement.copies,
+        members=list(placement.members),
+        size=placement.size,
+        epoch=placement.epoch,
+    )
+
+
+def decode_placement(cid: Cid, value: bytes) -> Placement:
+    """Raises BadFrame for anything that is not a sound placement."""
+    with reading(_STRUCT, value, max_bytes=MAX_PLACEMENT_BYTES) as r:
+        placement = Placement(
+            cid=cid,
+            owner=OwnerId(r.owner),
+            scheme=Scheme(r.scheme.dataShards, r.scheme.parityShards),
+            copies=r.copies,
+            members=tuple(bytes(member) for member in r.members),
+            size=r.size,
+            epoch=r.epoch,
+        )
+        version = r.version
+    _check(placement, version)
+    return placement
+
+
+def _check(placement: Placement, version: int) -> None:
+    members = placement.members
+    sound = (
+        version == 1
+        and 1 <= len(members) <= MAX_MEMBERS
+        and len(set(members)) == len(members)
+        and all(len(member) == 32 for member in members)
+        and 1 <= placement.copies <= MAX_MEMBERS
+        and placement.scheme.data_shards >= 1
+    )
+    if not sound:
+        raise BadFrame(f"placement of {placement.cid} is not sound")
+
+
+def copy_holders(placement: Placement, address: Address) -> tuple[bytes, ...]:
+    """Members that keep a copy of this piece, best first: data chunks of a copied object, manifests and pages."""
+    if len(placement.members) <= placement.copies:
+        return placement.members
+    return tuple(_ranked(placement.members, address)[: placement.copies])
+
+
+def stripe_holders(members: Sequence[bytes], shards: Sequence[Address]) -> tuple[bytes, ...]:
+    """The member of each shard of one stripe, in order.
+
+    Each shard takes its best-scored member among those with the fewest shards so far: all different while there are
+    enough members, evenly doubled up when there are not. Taking one member away moves its shards and few others.
+    """
+    taken: dict[bytes, int] = dict.fromkeys(members, 0)
+    holders = []
+    for round_, shard in enumerate(shards):
+        fullest = round_ // len(members)
+        holder = next(member for member in _ranked(members, shard) if taken[member] <= fullest)
+        taken[holder] += 1
+        holders.append(holder)
+    return tuple(holders)
+
+
+def _ranked(members: Sequence[bytes], address: Address) -> list[bytes]:
+    return ranked(bytes(address), dict.fromkeys(members, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A node that could hold pieces. `load` is the used share of what it offers, 0..1."""
+
+    key: bytes
+    weight: float
+    load: float
+    region: str = ""
+    availability: float = 1.0
+
+
+PLACEMENT_LOAD_LIMIT: Final = 0.5  # row RE1; relaxed where too few nodes are below it
+
+
+def choose_members(
+    seed: bytes, wanted: int, candidates: Sequence[Candidate], keep: Sequence[bytes] = ()
+) -> tuple[bytes, ...]:
+    """`wanted` members: those in `keep` first, then by weighted rendezvous over `seed`, one region after the other.
+
+    Nodes at or over the load limit are taken only when the others do not suffice.
+    """
+    chosen = list(dict.fromkeys(keep))
+    pool = [candidate for candidate in candidates if candidate.key not in set(chosen)]
+    light = [candidate for candidate in pool if candidate.load < PLACEMENT_LOAD_LIMIT]
+    heavy = sorted(
+        (candidate for candidate in pool if candidate.load >= PLACEMENT_LOAD_LIMIT),
+        key=lambda candidate: (candidate.load, candidate.key),
+    )
+    chosen += _by_region(seed, light)
+    chosen += [candidate.key for candidate in heavy]
+    return tuple(chosen[: max(wanted, len(keep))])
+
+
+def _by_region(seed: bytes, candidates: Sequence[Candidate]) -> Iterator[bytes]:
+    """Candidates in rendezvous order, dealt round-robin over their regions."""
+    regions: dict[str, list[bytes]] = {}
+    weights: Mapping[bytes, float] = {candidate.key: candidate.weight for candidate in candidates}
+    region_of = {candidate.key: candidate.region for candidate in candidates}
+    for key in ranked(seed, weights):
+        regions.setdefault(region_of[key], []).append(key)
+    for depth in range(max((len(keys) for keys in regions.values()), default=0)):
+        for keys in regions.values():
+            if depth < len(keys):
+                yield keys[depth]
