@@ -7,7 +7,6 @@ signature, so a chunk address can never be passed where a peer is meant.
 from __future__ import annotations
 
 import base64
-import binascii
 from functools import lru_cache
 from typing import Final, Self
 
@@ -67,7 +66,7 @@ class Cid(_Digest):
             raise BadReference(f"not a cid: {text[:80]!r}", hint=hint)
         try:
             raw = base64.b32decode(text[1:].upper() + "=" * (-len(text[1:]) % 8))
-        except binascii.Error:
+        except ValueError:  # not base32, or not even ASCII
             raise BadReference(f"not a cid: {text[:80]!r}", hint=hint) from None
         if len(raw) != 36 or raw[:4] != _CID_PREFIX:
             raise BadReference(f"not a BLAKE3 cid: {text[:80]!r}", hint=hint)

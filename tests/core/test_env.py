@@ -1,0 +1,91 @@
+"""The Env contract, held by the real one and by the one for simulations."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import trio
+import trio.testing
+
+from inos.core.env import Env, RealEnv
+from inos.testing.env import SimEnv
+from inos.testing.run import trio_test
+
+
+@pytest.fixture(params=[RealEnv, SimEnv], ids=["real", "simulated"])
+def make_env(request: pytest.FixtureRequest) -> type[RealEnv] | type[SimEnv]:
+    kind: type[RealEnv] | type[SimEnv] = request.param
+    return kind
+
+
+@trio_test
+async def test_monotonic_never_goes_back(make_env: type[RealEnv]) -> None:
+    env: Env = make_env()
+    times = [env.monotonic_s() for _ in range(100)]
+    assert times == sorted(times)
+
+
+@trio_test
+async def test_wall_clock_is_in_seconds_since_1970(make_env: type[RealEnv]) -> None:
+    assert 1_600_000_000 < make_env().now_s() < 4_000_000_000
+
+
+@trio_test
+async def test_tokens_have_their_size_and_differ(make_env: type[RealEnv]) -> None:
+    env: Env = make_env()
+    assert [len(env.token_bytes(size)) for size in (0, 1, 16, 1000)] == [0, 1, 16, 1000]
+    assert len({env.token_bytes(16) for _ in range(100)}) == 100
+
+
+@trio_test
+async def test_in_thread_returns_and_raises(make_env: type[RealEnv]) -> None:
+    env: Env = make_env()
+    assert await env.in_thread(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await env.in_thread(divmod, 7, 0)
+
+
+@trio_test
+async def test_real_threads_leave_the_loop_free_and_are_bounded() -> None:
+    env, running, most, gate = RealEnv(), 0, 0, threading.Lock()
+    release, full = threading.Event(), threading.Barrier(RealEnv.THREADS + 1)
+
+    def work() -> None:
+        nonlocal running, most
+        with gate:
+            running += 1
+            most = max(most, running)
+        if not release.is_set():
+            full.wait(10)
+        assert release.wait(10)
+        with gate:
+            running -= 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(RealEnv.THREADS + 4):
+            nursery.start_soon(env.in_thread, work)
+        await trio.to_thread.run_sync(full.wait, 10)
+        await trio.sleep(0.02)
+        assert most == RealEnv.THREADS
+        release.set()
+
+
+def test_one_seed_one_life() -> None:
+    def draw(seed: int) -> tuple[bytes, float]:
+        env = SimEnv(seed)
+        return env.token_bytes(8), env.random.random()
+
+    assert draw(7) == draw(7)
+    assert draw(7) != draw(8)
+
+
+def test_simulated_time_is_the_clock_of_trio() -> None:
+    async def main() -> None:
+        env = SimEnv(skew_s=100)
+        monotonic_s, now_s = env.monotonic_s(), env.now_s()
+        await trio.sleep(3600)
+        assert env.monotonic_s() - monotonic_s == pytest.approx(3600)
+        assert env.now_s() - now_s == pytest.approx(3600)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
