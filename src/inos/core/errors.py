@@ -4,10 +4,13 @@
       BadInput          400  what the caller gave is wrong; repeating it will not help
         BadReference         a reference, cid or name that does not parse
         BadTicket            a ticket that is garbled, expired, or used up
+        BadFrame             bytes from outside that do not decode, or exceed their bound
       Refused           401/403  the caller is not allowed: no token, wrong passphrase, not a member
+        Unauthorised         no token, or not the right one
         WrongPassphrase
         NotAMember
       NotFound          404  no such object, name, node
+        NoNode               no node runs on this data root (found by clients, never sent)
       Conflict          409  the state does not allow it: data root locked, port in use, already a member
         Locked
       TooLarge          413  over a stated limit
@@ -84,6 +87,10 @@ class NotAMember(Refused):
 class NotFound(InosError):
     code = "not_found"
     http_status = 404
+
+
+class NoNode(NotFound):
+    code = "no_node"
 
 
 class Conflict(InosError):

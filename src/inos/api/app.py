@@ -1,0 +1,48 @@
+"""The ASGI application: routes on one NodeService behind the gate. Uses anyio only, so any ASGI server can run it."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Response
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from inos.api.content import GetContent, PutBatch, PutObject
+from inos.api.documents import describe, docs_page
+from inos.api.errors import handle_errors
+from inos.api.gate import Gate
+from inos.api.routes import all_routes
+from inos.api.service import NodeService
+from inos.core.env import Env
+
+
+def make_app(service: NodeService, *, env: Env, token: str, host: str, version: str) -> ASGIApp:
+    """The API of `service`. Every data call needs `token`; `host` is the name or address it is served on."""
+    app = FastAPI(
+        title="INOS",
+        version=version,
+        description="The local API of one node.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    handle_errors(app, env)
+    _add_documents(app)
+    app.router.routes.append(Route("/v1/objects", PutObject(service), methods=["PUT"]))
+    app.router.routes.append(Route("/v1/objects:batch", PutBatch(service), methods=["POST"]))
+    app.router.routes.append(Route("/v1/objects/content", GetContent(service), methods=["GET", "HEAD"]))
+    for router in all_routes(service):
+        app.include_router(router)
+    return Gate(app, token=token, host=host)
+
+
+def _add_documents(app: FastAPI) -> None:
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return JSONResponse(describe(app))
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        policy = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return HTMLResponse(docs_page(describe(app)), headers=policy)

@@ -1,0 +1,119 @@
+"""What every request passes first, and the limits it is held to.
+
+Order: kind of connection, target length, Host (a page on a name that resolves to loopback must not reach us), Origin (no
+page of another site), token. /health, /docs and /openapi.json carry no data and need no token. Nothing here reads a body
+except through `limit_body`, which stops one that is over its limit whether or not it announced its length.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inos.api.errors import send_error
+from inos.core.errors import BadInput, InosError, Refused, TooLarge, Unauthorised
+
+OPEN_PATHS: Final = frozenset({"/health", "/docs", "/openapi.json"})
+# A 4,096-byte name takes three times that when every byte is percent-encoded; the rest are small numbers.
+TARGET_MAX_BYTES: Final = 14 * 1024
+HEADERS_MAX: Final = 64  # browsers send about 20
+JSON_BODY_MAX: Final = 1024 * 1024
+STREAMED_BODIES: Final = frozenset({("PUT", "/v1/objects"), ("POST", "/v1/objects:batch")})
+
+
+class Gate:
+    """ASGI middleware in front of everything. `host` is what the server was asked to listen on."""
+
+    def __init__(self, app: ASGIApp, *, token: str, host: str) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._host = host.lower()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await send_error(send, refusal)
+            return
+        if (scope["method"], scope["path"]) not in STREAMED_BODIES:
+            receive = limit_body(receive, JSON_BODY_MAX)
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> InosError | None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if len(scope["raw_path"]) + len(scope["query_string"]) > TARGET_MAX_BYTES:
+            return TooLarge(f"the request target is over {TARGET_MAX_BYTES} bytes")
+        if len(scope["headers"]) > HEADERS_MAX:
+            return TooLarge(f"more than {HEADERS_MAX} request headers")
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not self._host_allowed(host) or sum(name == b"host" for name, _ in scope["headers"]) != 1:
+            return Refused(f"wrong Host header {host[:100]!r}", hint="use the node's address as a number, or localhost")
+        if not _same_origin(headers, host):
+            return Refused("requests from another site's page are refused", hint="call the API from a program")
+        if scope["path"] not in OPEN_PATHS and not self._token_matches(headers.get(b"authorization", b"")):
+            return Unauthorised(
+                "missing or wrong bearer token",
+                hint="send 'Authorization: Bearer …' with the token of api.json in the data root",
+            )
+        return _length_refusal(headers, scope)
+
+    def _host_allowed(self, host: str) -> bool:
+        # DNS rebinding needs a name: an address written as a number cannot be rebound.
+        name = _without_port(host.lower())
+        if name in {"localhost", self._host}:
+            return bool(name)
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def _token_matches(self, header: bytes) -> bool:
+        scheme, _, given = header.partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token)
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _same_origin(headers: Mapping[bytes, bytes], host: str) -> bool:
+    if headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}:
+        return False
+    origin = headers.get(b"origin")
+    return origin is None or origin.decode("latin-1").lower() == f"http://{host.lower()}"
+
+
+def _length_refusal(headers: Mapping[bytes, bytes], scope: Scope) -> InosError | None:
+    text = headers.get(b"content-length", b"0")
+    if not text.isdigit():
+        return BadInput("Content-Length is not a number")
+    if (scope["method"], scope["path"]) not in STREAMED_BODIES and int(text) > JSON_BODY_MAX:
+        return TooLarge(f"the body of this request may have {JSON_BODY_MAX} bytes, it announces {int(text)}")
+    return None
+
+
+def limit_body(receive: Receive, limit: int) -> Receive:
+    """`receive`, raising TooLarge once the body has given more than `limit` bytes."""
+    taken = 0
+
+    async def limited() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > limit:
+            raise TooLarge(f"the body of this request is over {limit} bytes")
+        return message
+
+    return limited

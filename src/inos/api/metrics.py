@@ -1,0 +1,70 @@
+"""Prometheus text from a status report: gauges and counters a person would alert on, above all worker ages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from inos.core.reports import StatusReport
+
+NEVER_AGE_S = float("inf")  # a worker that never succeeded must trip every alert on its age
+
+
+class _Snapshot(Collector):
+    def __init__(self, status: StatusReport) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _node(self._status)
+        yield from _workers(self._status)
+        yield from _named("inos_repair", "Repair, by counter", self._status.repair)
+        yield from _named("inos_refused", "Requests of peers refused, by reason", self._status.refused)
+
+
+def render_metrics(status: StatusReport) -> bytes:
+    """The whole exposition of one moment."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Snapshot(status))
+    return generate_latest(registry)
+
+
+def _node(status: StatusReport) -> Iterator[Metric]:
+    info = GaugeMetricFamily("inos_node_info", "This node", labels=["peer", "node_name", "version", "profile"])
+    info.add_metric([status.peer, status.node_name, status.version, status.profile], 1)
+    yield info
+    for name, help_text, value in (
+        ("inos_uptime_seconds", "Time since the node started", status.uptime_s),
+        ("inos_members", "Members of the mesh", status.members),
+        ("inos_members_alive", "Members that answer", status.alive),
+        ("inos_objects", "Objects this node holds", status.objects),
+        ("inos_chunks", "Chunks this node holds", status.chunks),
+        ("inos_stored_bytes", "Bytes of chunks this node holds", status.stored_bytes),
+        ("inos_quota_bytes", "Bytes this node may hold; 0 means no quota", status.quota_bytes),
+        ("inos_free_bytes", "Bytes free on the disk of the data root", status.free_bytes),
+    ):
+        yield GaugeMetricFamily(name, help_text, value=value)
+
+
+def _workers(status: StatusReport) -> Iterator[Metric]:
+    age = GaugeMetricFamily(
+        "inos_worker_last_success_age_seconds", "Time since a worker last succeeded", labels=["worker"]
+    )
+    runs = CounterMetricFamily("inos_worker_runs", "Successful rounds of a worker", labels=["worker"])
+    failures = CounterMetricFamily("inos_worker_failures", "Failed rounds of a worker", labels=["worker"])
+    for worker in status.workers:
+        age_s = worker.last_success_age_s
+        age.add_metric([worker.name], NEVER_AGE_S if age_s is None else age_s)
+        runs.add_metric([worker.name], worker.runs)
+        failures.add_metric([worker.name], worker.failures)
+    yield from (age, runs, failures)
+
+
+def _named(name: str, help_text: str, values: dict[str, int | float | str] | dict[str, int]) -> Iterator[Metric]:
+    family = GaugeMetricFamily(name, help_text, labels=["name"])
+    for key, value in values.items():
+        if not isinstance(value, str):
+            family.add_metric([key], value)
+    yield family

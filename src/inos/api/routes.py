@@ -1,0 +1,206 @@
+"""The JSON calls under /v1: parse, ask the service, answer its report. Bytes of objects are in content.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+from starlette.types import Receive, Scope, Send
+
+from inos.api.errors import error_dict
+from inos.api.metrics import render_metrics
+from inos.api.service import Keeping, Membership, NodeService, Reading, Reporting, TreeStoring
+from inos.api.streaming import Streamed
+from inos.core.errors import InosError
+from inos.core.reports import (
+    CatalogueItem,
+    CataloguePage,
+    JoinReport,
+    PeerReport,
+    RemoveReport,
+    RevokeReport,
+    StatReport,
+    StatusReport,
+    TicketReport,
+    VerifyReport,
+    to_dict,
+)
+from inos.objects.reference import ObjectName
+
+PAGE_MAX: Final = 1000  # about 400 KB of JSON
+TEXT_MAX: Final = 8192  # a name, a reference or a ticket with many addresses
+LIFETIME_MAX_S: Final = 30 * 24 * 3600  # an invitation forgotten for a month should not open a mesh
+LIFETIME_S: Final = 24 * 3600
+
+Target = Annotated[str, Query(min_length=1, max_length=TEXT_MAX, description="A reference, a cid or a name")]
+
+
+class LinkBody(BaseModel):
+    """A symbolic link to record."""
+
+    name: str = Field(max_length=TEXT_MAX)
+    target: str = Field(max_length=TEXT_MAX)
+    modified_ms: int = 0
+
+
+class FolderBody(BaseModel):
+    """A folder to record."""
+
+    name: str = Field(max_length=TEXT_MAX)
+    mode: int = Field(default=0o755, ge=0, le=0o7777)
+    modified_ms: int = 0
+
+
+class InviteBody(BaseModel):
+    """What an invitation is good for."""
+
+    single_use: bool = False
+    lifetime_s: int = Field(default=LIFETIME_S, ge=1, le=LIFETIME_MAX_S)
+
+
+class JoinBody(BaseModel):
+    """The ticket to use."""
+
+    ticket: str = Field(min_length=1, max_length=TEXT_MAX)
+
+
+class RevokeBody(BaseModel):
+    """The member to shut out, by peer id."""
+
+    peer: str = Field(min_length=1, max_length=128)
+
+
+class VerifyBody(BaseModel):
+    """What to check; null for everything on this node."""
+
+    target: str | None = Field(default=None, max_length=TEXT_MAX)
+
+
+def all_routes(service: NodeService) -> list[APIRouter]:
+    """Every JSON route of the API, on one service."""
+    return [_objects(service), _trees(service), _keeping(service), _membership(service), _reporting(service)]
+
+
+def _objects(service: Reading) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["objects"])
+
+    @router.get("/objects", summary="List names in order")
+    async def list_objects(
+        prefix: Annotated[str, Query(max_length=TEXT_MAX)] = "",
+        after: Annotated[str, Query(max_length=TEXT_MAX)] = "",
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
+    ) -> CataloguePage:
+        return await service.list(_prefix(prefix), after, limit)
+
+    @router.get("/objects/stat", summary="What is known of an object, and who holds it")
+    async def stat_object(target: Target) -> StatReport:
+        return await service.stat(target)
+
+    return router
+
+
+def _prefix(text: str) -> str:
+    rest = text.removeprefix("inos:")
+    if not rest.strip("/"):
+        return "/"
+    return ObjectName.parse(text) + ("/" if rest.endswith("/") else "")
+
+
+def _trees(service: TreeStoring) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["objects"])
+
+    @router.post("/links", summary="Record a symbolic link")
+    async def put_link(body: LinkBody) -> CatalogueItem:
+        return await service.put_link(ObjectName.parse(body.name), body.target, body.modified_ms)
+
+    @router.post("/folders", summary="Record a folder")
+    async def put_folder(body: FolderBody) -> CatalogueItem:
+        return await service.put_folder(ObjectName.parse(body.name), body.mode, body.modified_ms)
+
+    return router
+
+
+def _keeping(service: Keeping) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["objects"])
+
+    @router.delete("/objects", summary="Remove a name, a folder or all names of a reference")
+    async def remove_object(target: Target) -> RemoveReport:
+        return await service.remove(target)
+
+    @router.post("/verify", summary="Re-read and check what is stored; answers one JSON report a line as it goes")
+    async def verify(body: VerifyBody) -> Response:
+        reports = service.verify(body.target)
+        return _NdJson(await anext(reports), reports)  # the first one here, so that an error of it gets its status
+
+    return router
+
+
+def _membership(service: Membership) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["mesh"])
+
+    @router.post("/invite", summary="Make an invitation ticket")
+    async def invite(body: InviteBody) -> TicketReport:
+        return await service.invite(body.single_use, body.lifetime_s)
+
+    @router.post("/join", summary="Join the mesh of a ticket")
+    async def join(body: JoinBody) -> JoinReport:
+        return await service.join(body.ticket.strip())
+
+    @router.post("/revoke", summary="Shut a member out for good")
+    async def revoke(body: RevokeBody) -> RevokeReport:
+        return await service.revoke(body.peer)
+
+    return router
+
+
+def _reporting(service: Reporting) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/v1/status", tags=["mesh"], summary="This node, its mesh and its workers")
+    async def status() -> StatusReport:
+        return await service.status()
+
+    @router.get("/v1/peers", tags=["mesh"], summary="Every member as this node sees it")
+    async def peers() -> list[PeerReport]:
+        return list(await service.peers())
+
+    @router.get("/metrics", tags=["operation"], summary="Prometheus metrics", response_class=Response)
+    async def metrics(_request: Request) -> Response:
+        text = render_metrics(await service.status())
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @router.get("/health", tags=["operation"], summary="Answers when the node does; needs no token")
+    async def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    return router
+
+
+class _NdJson(Response):
+    """Reports as one JSON value a line; a failure after the first line is a last line {"error": …}."""
+
+    def __init__(self, first: VerifyReport, rest: AsyncGenerator[VerifyReport, None]) -> None:
+        super().__init__()
+        self._first = first
+        self._rest = rest
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self._rest):
+            answer = Streamed(200, {"content-type": "application/x-ndjson"}, self._lines())
+            await send_stream(answer, receive, send)
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        yield _line(to_dict(self._first))
+        try:
+            async for report in self._rest:
+                yield _line(to_dict(report))
+        except InosError as error:
+            yield _line(error_dict(error))
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value).encode() + b"\n"

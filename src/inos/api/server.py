@@ -1,0 +1,156 @@
+"""Serving the API on a socket inside the node's own nursery: listening, bounding connections, stopping in time."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.worker_context import WorkerContext
+
+from inos.api.app import make_app
+from inos.api.connection import HttpConnection
+from inos.api.service import NodeService
+from inos.core.env import Env
+from inos.core.errors import BadInput, Conflict
+
+log = logging.getLogger(__name__)
+
+# One person's tools open a handful; the rest is room for a console and scripts. Each costs at most about 2 MiB.
+MAX_CONNECTIONS: Final = 128
+BACKLOG: Final = 128
+# Messages of READ_BYTES between socket and service; enough to overlap the two, small beside the node's memory.
+QUEUE: Final = 4
+# Also the time a client has for a whole request head.
+KEEP_ALIVE_S: Final = 60
+HEAD_MAX_BYTES: Final = 32 * 1024
+STOP_S: Final = 0.5
+_OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+OUT_OF_FILES_WAIT_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where the API listens: `url` as a client wants it."""
+
+    url: str
+    port: int
+
+
+async def serve_api(
+    service: NodeService,
+    *,
+    env: Env,
+    host: str,
+    port: int,
+    token: str,
+    version: str,
+    task_status: trio.TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; reports where once it listens. Port 0 takes a free one. Raises Conflict when it is in use,
+    BadInput for an address that is none. Once cancelled, requests in flight have STOP_S to end."""
+    app = make_app(service, env=env, token=token, host=host, version=version)
+    connections = _Connections(ASGIWrapper(app))
+    async with await _listen(host, port) as listener, trio.open_nursery() as nursery:
+        bound_port: int = listener.socket.getsockname()[1]
+        await nursery.start(connections.hold)
+        shown = f"[{host}]" if ":" in host else host
+        task_status.started(Bound(f"http://{shown}:{bound_port}", bound_port))
+        try:
+            await connections.accept(listener)
+        finally:
+            await connections.stop()
+
+
+def _config() -> Config:
+    config = Config()
+    config.errorlog = None  # api/errors.py logs what went wrong, once
+    config.max_app_queue_size = QUEUE
+    config.keep_alive_timeout = KEEP_ALIVE_S
+    config.keep_alive_max_requests = 1_000_000  # a folder of many files is one connection
+    config.h11_max_incomplete_size = HEAD_MAX_BYTES
+    config.include_server_header = False
+    return config
+
+
+async def _listen(host: str, port: int) -> trio.SocketListener:
+    try:
+        listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+    except socket.gaierror:
+        raise BadInput(f"{host!r} is not an address of this machine", hint="listen on 127.0.0.1") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise Conflict(f"port {port} is in use", hint="choose another, or port 0 for a free one") from None
+        raise BadInput(f"cannot listen on {host}:{port}: {error.strerror}", hint="listen on 127.0.0.1") from None
+    for spare in listeners[1:]:
+        await spare.aclose()
+    return listeners[0]
+
+
+class _Connections:
+    """The open connections; they outlive the cancellation of the server by STOP_S at most."""
+
+    def __init__(self, app: ASGIWrapper) -> None:
+        self._app = app
+        self._config = _config()
+        self._context = WorkerContext(None)
+        self._room = trio.Event()
+        self._open: set[HttpConnection] = set()
+        self._stopping = trio.Event()
+        self._done = trio.Event()
+        self._scope = trio.CancelScope(shield=True)
+        self._start: Callable[[Callable[..., Awaitable[None]], HttpConnection], object]
+
+    async def hold(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """The nursery of the connections, until `stop`."""
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                self._start = nursery.start_soon
+                task_status.started()
+                await self._stopping.wait()
+        self._done.set()
+
+    async def accept(self, listener: trio.SocketListener) -> None:
+        """Take connections as long as there is room; the system's backlog holds the rest."""
+        while True:
+            while len(self._open) >= MAX_CONNECTIONS:
+                await self._room.wait()
+            try:
+                stream = await listener.accept()
+            except OSError as error:
+                if error.errno not in _OUT_OF_FILES:
+                    raise
+                log.warning("no file descriptor left for an API connection")
+                await trio.sleep(OUT_OF_FILES_WAIT_S)
+                continue
+            connection = HttpConnection(self._app, self._config, self._context, stream)
+            self._open.add(connection)
+            self._start(self._serve, connection)
+
+    async def _serve(self, connection: HttpConnection) -> None:
+        try:
+            await connection.run()
+        except* Exception as errors:  # one connection's trouble, whatever it is, must not stop the node
+            log.error("an API connection failed", exc_info=errors)
+        finally:
+            self._open.discard(connection)
+            self._room.set()
+            self._room = trio.Event()
+
+    async def stop(self) -> None:
+        """Idle connections now, busy ones within STOP_S."""
+        with trio.CancelScope(shield=True):
+            self._stopping.set()
+            await self._context.terminated.set()
+            with trio.move_on_after(STOP_S):
+                await self._done.wait()
+            self._scope.cancel()
+            for connection in list(self._open):
+                connection.abort()
+            await self._done.wait()

@@ -1,0 +1,110 @@
+"""What the API needs of a node, as small Protocols that `node` implements; the API knows nothing else of INOS.
+
+Rules for implementers: a target is a reference ("inos:<cid>#<key>"), a cid, or a name ("/a/b", "a/b", "inos:/a/b");
+failures are InosErrors; a method may be cancelled at any await (the client went away) and must leave nothing half done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from inos.core.reports import (
+    BatchItem,
+    CatalogueItem,
+    CataloguePage,
+    JoinReport,
+    PeerReport,
+    PutOptions,
+    PutReport,
+    RemoveReport,
+    RevokeReport,
+    StatReport,
+    StatusReport,
+    TicketReport,
+    VerifyReport,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An object being read. `size` is the whole object's; `chunks` gives only the bytes asked for, any size each, and is
+    closed by the API. `content_hash` identifies the content (hex; the cid will do): two reads with one hash are one file."""
+
+    size: int
+    name: str
+    reference: str
+    content_hash: str
+    chunks: AsyncGenerator[bytes, None]
+
+
+class Storing(Protocol):
+    """Bytes into the mesh."""
+
+    async def put(self, source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
+        """Store everything `source` gives. An error raised by `source` means the client went away: store nothing."""
+
+    async def put_batch(self, items: Sequence[BatchItem], require: str) -> list[PutReport]:
+        """Store many small files; all acknowledged together, or an error (what was stored by then may remain)."""
+
+
+class TreeStoring(Protocol):
+    """Names without content, so that a folder comes back as it was."""
+
+    async def put_link(self, name: str, target: str, modified_ms: int) -> CatalogueItem:
+        """Record a symbolic link; `target` is kept as text."""
+
+    async def put_folder(self, name: str, mode: int, modified_ms: int) -> CatalogueItem:
+        """Record a folder, which may be empty."""
+
+
+class Reading(Protocol):
+    """Bytes and names out of the mesh."""
+
+    async def open(self, target: str, start: int, end: int | None) -> Download:
+        """Bytes [start, end) of a file, both clamped to its size. NotFound when there is none; BadInput for the name of
+        a folder or a link. The first chunk must have been found when this returns, so that errors get a status."""
+
+    async def list(self, prefix: str, after: str, limit: int) -> CataloguePage:
+        """Up to `limit` names that start with `prefix` and sort (by code point) behind `after`."""
+
+    async def stat(self, target: str) -> StatReport:
+        """What is known of one object, and who holds it now."""
+
+
+class Keeping(Protocol):
+    """Removing and checking what is stored."""
+
+    async def remove(self, target: str) -> RemoveReport:
+        """Remove a name, a folder's whole tree of names, or every name of a reference."""
+
+    def verify(self, target: str | None) -> AsyncGenerator[VerifyReport, None]:
+        """Re-read this node's chunks, or every piece of one object everywhere; reports as it goes, the last `finished`."""
+
+
+class Membership(Protocol):
+    """Who is in."""
+
+    async def invite(self, single_use: bool, lifetime_s: int) -> TicketReport:
+        """A ticket for one or more new members."""
+
+    async def join(self, ticket: str) -> JoinReport:
+        """Make this node a member of the ticket's mesh."""
+
+    async def revoke(self, peer: str) -> RevokeReport:
+        """Shut a member out for good."""
+
+
+class Reporting(Protocol):
+    """What a person looks at."""
+
+    async def status(self) -> StatusReport:
+        """This node, its mesh and its workers."""
+
+    async def peers(self) -> Sequence[PeerReport]:
+        """Every member, this node included."""
+
+
+class NodeService(Storing, TreeStoring, Reading, Keeping, Membership, Reporting, Protocol):
+    """A whole node."""

@@ -1,0 +1,278 @@
+"""What a node answers its user: plain value types shared by the node, the HTTP API, the client library and the CLI.
+
+The JSON of the API and of `--json` is these fields, in this order. Fields are only ever added, never renamed or given
+another meaning: scripts read them. Sizes are bytes, `_s` seconds, `_ms` milliseconds, ages None when it never happened.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import typing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from inos.core.errors import BadFrame
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class PutOptions:
+    """How to store one stream. `require` is "" (reach what can be reached), "local", "quorum", "replicated" or a number
+    of nodes that must hold it; less than that is NotEnoughNodes."""
+
+    name: str | None = None
+    size: int | None = None
+    mode: int = 0o644
+    modified_ms: int = 0
+    require: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One small file of a batch: at most BATCH_ITEM_MAX bytes (core/batch.py)."""
+
+    name: str
+    mode: int
+    modified_ms: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PutReport:
+    """One object stored. `survives`: nodes that may be lost now; `wanted_survives`: once repair has completed it."""
+
+    ref: str
+    cid: str
+    name: str
+    size: int
+    survives: int
+    level: str
+    members: int
+    wanted_survives: int
+    stored_bytes: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return self.ref
+
+
+@dataclass(frozen=True, slots=True)
+class TreeReport:
+    """A folder stored: totals over its entries, the weakest durability among them, and what was left out and why."""
+
+    ref: str
+    cid: str
+    name: str
+    size: int
+    survives: int
+    level: str
+    wanted_survives: int
+    stored_bytes: int
+    seconds: float
+    files: int
+    folders: int
+    links: int
+    skipped: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.ref
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueItem:
+    """One name in the owner's catalogue. `kind` is "file", "folder" or "link"; `target` is set for links only."""
+
+    name: str
+    kind: str
+    size: int
+    modified_ms: int
+    ref: str = ""
+    cid: str = ""
+    mode: int = 0
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CataloguePage:
+    """Names in order. `next` goes into the following call's `after`; empty at the end."""
+
+    items: tuple[CatalogueItem, ...]
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberShare:
+    """One node's part of an object: pieces it should hold and pieces it is known to hold."""
+
+    peer: str
+    node_name: str
+    alive: bool
+    assigned: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatReport:
+    """One object, and how well it is kept. `scheme` is for people: "5 copies" or "3+2"."""
+
+    name: str
+    ref: str
+    cid: str
+    size: int
+    stored_size: int
+    chunks: int
+    scheme: str
+    members: tuple[MemberShare, ...]
+    pieces: int
+    pieces_alive: int
+    survives: int
+    level: str
+    wanted_survives: int
+    under_replicated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReport:
+    """Names removed from the catalogue; holders free the space after `freed_after_s`."""
+
+    names: tuple[str, ...]
+    removed: int
+    freed_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """One background activity. `phase` is waiting, running, failing or stopped."""
+
+    name: str
+    phase: str
+    runs: int
+    failures: int
+    last_success_age_s: float | None
+    last_error: str = ""
+    detail: dict[str, int | float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """The node, its mesh and its workers. `repair` and `refused` are counters by name."""
+
+    node_name: str
+    peer: str
+    owner: str
+    mesh: str
+    version: str
+    uptime_s: float
+    listen: tuple[str, ...]
+    api: str
+    profile: str
+    region: str
+    members: int
+    alive: int
+    objects: int
+    stored_bytes: int
+    chunks: int
+    quota_bytes: int
+    free_bytes: int
+    workers: tuple[WorkerReport, ...]
+    repair: dict[str, int | float | str] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PeerReport:
+    """One member as this node sees it. `state` is alive, failed or unknown, since `since_s` seconds."""
+
+    peer: str
+    node_name: str
+    owner: str
+    state: str
+    since_s: float
+    addresses: tuple[str, ...]
+    region: str
+    profile: str
+    latency_ms: float | None
+    availability: float
+    storage_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicketReport:
+    """An invitation. `expires_at` is in seconds since 1970."""
+
+    ticket: str
+    expires_at: float
+    single_use: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JoinReport:
+    mesh: str
+    peers: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeReport:
+    peer: str
+    node_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """How far a check has come; the last one of a run is `finished`. `problem` names what this step found, if anything."""
+
+    checked: int
+    total: int
+    corrupt: int
+    healed: int
+    missing: int
+    finished: bool = False
+    problem: str = ""
+
+
+def to_dict(report: Any) -> dict[str, Any]:
+    """A report as the plain dict that goes out as JSON."""
+    return dataclasses.asdict(report)
+
+
+def from_dict(kind: type[R], data: Any) -> R:
+    """The report of `kind` in a decoded JSON value. Unknown fields are ignored (a newer node); BadFrame if it is none."""
+    built = _build(kind, data, kind.__name__)
+    assert isinstance(built, kind)
+    return built
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _build(kind: Any, data: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _build_report(kind, data, where)
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(data, list):
+            raise BadFrame(f"{where}: expected a list")
+        return tuple(_build(typing.get_args(kind)[0], item, where) for item in data)
+    allowed = tuple(typing.get_origin(option) or option for option in typing.get_args(kind) or (kind,))
+    if typing.get_origin(kind) is dict:
+        allowed = (dict,)
+    if not isinstance(data, (*allowed, int) if float in allowed else allowed):
+        raise BadFrame(f"{where}: unexpected {type(data).__name__}")
+    return data
+
+
+def _build_report(kind: Any, data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise BadFrame(f"{where}: expected an object")
+    hints = _hints(kind)
+    values = {name: _build(hint, data[name], f"{where}.{name}") for name, hint in hints.items() if name in data}
+    try:
+        return kind(**values)
+    except TypeError:
+        missing = sorted(set(hints) - set(values))
+        raise BadFrame(
+            f"{where}: {', '.join(missing)} missing", hint="the node answers in a format this client does not know"
+        ) from None

@@ -1,0 +1,263 @@
+"""A whole NodeService in memory: what the API, the client and the CLI are tested against over real HTTP.
+
+It stores, lists, reads, removes and counts as a node does, with a quota. The mesh around it is made up: `members` nodes,
+the last of which has failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Final
+
+from inos.api.service import Download
+from inos.core.env import Env
+from inos.core.errors import BadInput, BadTicket, NotEnoughNodes, NotFound, StorageFull
+from inos.core.ids import Cid, PeerId
+from inos.core.reports import (
+    BatchItem,
+    CatalogueItem,
+    CataloguePage,
+    JoinReport,
+    MemberShare,
+    PeerReport,
+    PutOptions,
+    PutReport,
+    RemoveReport,
+    RevokeReport,
+    StatReport,
+    StatusReport,
+    TicketReport,
+    VerifyReport,
+    WorkerReport,
+)
+from inos.crypto.hashing import blake3_digest
+from inos.objects.reference import ObjectName, Reference, parse_target
+
+CHUNK_BYTES: Final = 1024 * 1024
+TICKET: Final = "inos-ticket-"
+
+
+class MemoryService:
+    """A node of a made-up mesh that keeps objects in a dict."""
+
+    def __init__(self, env: Env, *, members: int = 5, quota_bytes: int = 0) -> None:
+        self._env = env
+        self._started_s = env.monotonic_s()
+        self._quota_bytes = quota_bytes
+        self._tickets: set[str] = set()
+        self.peer_ids = [PeerId.from_public_key(bytes([number]) * 32) for number in range(members)]
+        self.contents: dict[Cid, bytes] = {}
+        self.names: dict[str, CatalogueItem] = {}
+        self.corrupt: set[Cid] = set()
+        self.api_url = ""
+
+    @property
+    def _alive(self) -> int:
+        return max(1, len(self.peer_ids) - 1)
+
+    async def put(self, source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
+        """Store a stream; all of it is in memory before anything is named."""
+        self._check_require(options.require)
+        parts: list[bytes] = []
+        size = 0
+        async for part in source:
+            size += len(part)
+            self._check_room(size)
+            parts.append(part)
+        return self._store(b"".join(parts), options)
+
+    async def put_batch(self, items: Sequence[BatchItem], require: str) -> list[PutReport]:
+        """Store small files one after the other."""
+        self._check_require(require)
+        options = [PutOptions(ObjectName.parse(item.name), None, item.mode, item.modified_ms) for item in items]
+        return [self._store(item.data, option) for item, option in zip(items, options, strict=True)]
+
+    async def put_link(self, name: str, target: str, modified_ms: int) -> CatalogueItem:
+        """Record a link."""
+        item = self.names[name] = CatalogueItem(name, "link", 0, modified_ms, mode=0o777, target=target)
+        return item
+
+    async def put_folder(self, name: str, mode: int, modified_ms: int) -> CatalogueItem:
+        """Record a folder."""
+        item = self.names[name] = CatalogueItem(name, "folder", 0, modified_ms, mode=mode)
+        return item
+
+    async def open(self, target: str, start: int, end: int | None) -> Download:
+        """Read an object."""
+        cid, name = self._find(target)
+        content = self.contents[cid]
+        chunks = self._chunks(memoryview(content)[start:end])
+        return Download(len(content), name, str(_reference(cid)), cid.hex(), chunks)
+
+    async def _chunks(self, content: memoryview) -> AsyncGenerator[bytes, None]:
+        for at in range(0, len(content), CHUNK_BYTES):
+            yield bytes(content[at : at + CHUNK_BYTES])
+
+    async def list(self, prefix: str, after: str, limit: int) -> CataloguePage:
+        """Names in order."""
+        names = sorted(name for name in self.names if name.startswith(prefix) and name > after)
+        items = tuple(self.names[name] for name in names[:limit])
+        return CataloguePage(items, items[-1].name if len(names) > limit else "")
+
+    async def stat(self, target: str) -> StatReport:
+        """What is known of one object."""
+        cid, name = self._find(target)
+        size = len(self.contents[cid])
+        shares = tuple(
+            MemberShare(peer, f"node-{number + 1}", number < self._alive, 1, int(number < self._alive))
+            for number, peer in enumerate(self.peer_ids)
+        )
+        return StatReport(
+            name=name,
+            ref=str(_reference(cid)),
+            cid=str(cid),
+            size=size,
+            stored_size=size * len(shares),
+            chunks=-(-size // CHUNK_BYTES) or 1,
+            scheme=f"{len(shares)} copies",
+            members=shares,
+            pieces=len(shares),
+            pieces_alive=self._alive,
+            survives=self._alive - 1,
+            level="replicated",
+            wanted_survives=len(shares) - 1,
+            under_replicated=self._alive < len(shares),
+        )
+
+    async def remove(self, target: str) -> RemoveReport:
+        """Remove a name, a tree, or every name of a reference."""
+        meant = parse_target(target)
+        if isinstance(meant, ObjectName):
+            gone = [name for name in self.names if name == meant or name.startswith(meant + "/")]
+        else:
+            cid, _ = self._find(target)
+            gone = [name for name, item in self.names.items() if item.cid == str(cid)]
+        if not gone:
+            raise NotFound(f"no such object: {target}", hint="list names with: inos ls")
+        for name in gone:
+            del self.names[name]
+        return RemoveReport(tuple(sorted(gone)), len(gone), 3600.0)
+
+    async def verify(self, target: str | None) -> AsyncGenerator[VerifyReport, None]:
+        """Check the objects marked corrupt; checking heals."""
+        cids = [self._find(target)[0]] if target else list(self.contents)
+        corrupt = 0
+        for checked, cid in enumerate(cids, 1):
+            problem = f"chunk {cid.hex()[:12]} was corrupt" if cid in self.corrupt else ""
+            corrupt += bool(problem)
+            self.corrupt.discard(cid)
+            yield VerifyReport(checked, len(cids), corrupt, corrupt, 0, problem=problem)
+        yield VerifyReport(len(cids), len(cids), corrupt, corrupt, 0, finished=True)
+
+    async def invite(self, single_use: bool, lifetime_s: int) -> TicketReport:
+        """A ticket this service will take back."""
+        ticket = TICKET + self._env.token_bytes(16).hex()
+        self._tickets.add(ticket)
+        return TicketReport(ticket, self._env.now_s() + lifetime_s, single_use)
+
+    async def join(self, ticket: str) -> JoinReport:
+        """Take one of its own tickets, once."""
+        if ticket not in self._tickets:
+            raise BadTicket("the ticket is garbled or used up", hint="ask for a new one: inos invite")
+        self._tickets.discard(ticket)
+        return JoinReport("6d" * 32, len(self.peer_ids))
+
+    async def revoke(self, peer: str) -> RevokeReport:
+        """Forget a member."""
+        if peer not in self.peer_ids:
+            raise NotFound(f"no member {peer}", hint="list members with: inos peers")
+        number = self.peer_ids.index(PeerId(peer))
+        del self.peer_ids[number]
+        return RevokeReport(peer, f"node-{number + 1}")
+
+    async def status(self) -> StatusReport:
+        """Counts of what is stored."""
+        return StatusReport(
+            node_name="node-1",
+            peer=self.peer_ids[0],
+            owner="0e" * 32,
+            mesh="6d" * 32,
+            version="0.1.0",
+            uptime_s=self._env.monotonic_s() - self._started_s,
+            listen=("/ip4/127.0.0.1/tcp/4001",),
+            api=self.api_url,
+            profile="heavy",
+            region="home",
+            members=len(self.peer_ids),
+            alive=self._alive,
+            objects=len(self.contents),
+            stored_bytes=sum(map(len, self.contents.values())),
+            chunks=len(self.contents),
+            quota_bytes=self._quota_bytes,
+            free_bytes=10**12,
+            workers=(
+                WorkerReport("repair", "waiting", 7, 0, 2.5, "", {"queued": 0}),
+                WorkerReport("anti-entropy", "failing", 3, 2, None, "PeerUnavailable: node-5 is silent"),
+            ),
+            repair={"queued": 0, "healed": 0},
+            refused={"stranger": 1},
+        )
+
+    async def peers(self) -> Sequence[PeerReport]:
+        """The made-up members."""
+        return [
+            PeerReport(
+                peer=peer,
+                node_name=f"node-{number + 1}",
+                owner="0e" * 32,
+                state="alive" if number < self._alive else "failed",
+                since_s=60.0 * number,
+                addresses=(f"/ip4/127.0.0.1/tcp/{4001 + number}",),
+                region="home",
+                profile="heavy",
+                latency_ms=0.5 * number if number < self._alive else None,
+                availability=0.99,
+                storage_bytes=10**9,
+            )
+            for number, peer in enumerate(self.peer_ids)
+        ]
+
+    def _store(self, content: bytes, options: PutOptions) -> PutReport:
+        self._check_room(len(content))
+        cid = Cid(blake3_digest(content))
+        self.contents[cid] = content
+        reference, name = str(_reference(cid)), options.name or ""
+        if name:
+            size, modified_ms = len(content), options.modified_ms
+            self.names[name] = CatalogueItem(name, "file", size, modified_ms, reference, str(cid), options.mode)
+        members, stored = len(self.peer_ids), len(content) * len(self.peer_ids)
+        survives = self._alive - 1
+        return PutReport(
+            reference, str(cid), name, len(content), survives, "replicated", members, members - 1, stored, 0.001
+        )
+
+    def _find(self, target: str) -> tuple[Cid, str]:
+        meant = parse_target(target)
+        if isinstance(meant, ObjectName):
+            item = self.names.get(meant)
+            if item is None:
+                raise NotFound(f"no such object: {meant}", hint="list names with: inos ls")
+            if item.kind != "file":
+                raise BadInput(f"{meant} is a {item.kind}, not a file")
+            return Cid.parse(item.cid), meant
+        cid = meant.cid if isinstance(meant, Reference) else meant
+        if cid not in self.contents:
+            raise NotFound(f"no such object: {cid}", hint="list names with: inos ls")
+        return cid, ""
+
+    def _check_room(self, more_bytes: int) -> None:
+        held = sum(map(len, self.contents.values()))
+        if self._quota_bytes and held + more_bytes > self._quota_bytes:
+            raise StorageFull(f"the quota of {self._quota_bytes} bytes is full", hint="remove something: inos rm")
+
+    def _check_require(self, require: str) -> None:
+        levels = {"": 1, "local": 1, "quorum": len(self.peer_ids) // 2 + 1, "replicated": len(self.peer_ids)}
+        needed = levels.get(require, int(require) if require.isdigit() else 0)
+        if not needed:
+            raise BadInput(f"unknown level {require!r}", hint="local, quorum, replicated or a number")
+        if needed > self._alive:
+            raise NotEnoughNodes(f"{needed} nodes are asked for and {self._alive} answer", hint="see: inos peers")
+
+
+def _reference(cid: Cid) -> Reference:
+    return Reference(cid, blake3_digest(cid))
