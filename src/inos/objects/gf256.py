@@ -102,10 +102,9 @@ def recovery_rows(data: int, present: tuple[int, ...], wanted: tuple[int, ...]) 
     # parity = known part + missing part, so missing = inverse(missing part) * (parity + known part).
     solved = invert([_pick(row, missing) for row in parity])
     known_parts = [_pick(row, known) for row in parity]
-    recovered = [head + tail for head, tail in zip(combine(solved, known_parts), solved, strict=True)] if missing else []
-    rows = {index: _unit(position, data) for position, index in enumerate(known)} | dict(
-        zip(missing, recovered, strict=True)
-    )
+    recovered = [head + tail for head, tail in zip(combine(solved, known_parts), solved, strict=True)]
+    rows = {index: _unit(position, data) for position, index in enumerate(known)}
+    rows.update(zip(missing, recovered, strict=True))
     whole = [rows[index] for index in range(data)]
     return tuple(
         rows[index] if index < data else combine([parity_row(index - data, data)], whole)[0] for index in wanted

@@ -1,8 +1,8 @@
 """The only module that calls ISA-L: weighted sums of large buffers over GF(2^8), at memory speed, without the GIL.
 
 pyeclib's own calls join the chunks into one buffer and give every fragment an 80-byte header with a library version in
-it, so its output is neither raw nor stable. Its wheel bundles Intel's ISA-L, though, whose `ec_encode_data` does exactly
-the arithmetic wanted, on buffers where they lie. It is found by file name beside pyeclib, else as the system's `libisal`;
+it, so its output is neither raw nor stable. Its wheel bundles Intel's ISA-L, though, whose `ec_encode_data` does just
+the arithmetic wanted, on buffers where they lie. It is found by file name beside pyeclib, else as the system's library;
 where there is neither, `gf256.combine` gives the same bytes slowly.
 """
 

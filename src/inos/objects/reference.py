@@ -1,0 +1,132 @@
+"""What a user types or pastes to mean an object: a reference, a catalogue name, or a bare cid.
+
+    inos:<cid>#<key>       Reference   the right to read one object, from any member, without the catalogue
+    /photos/a.jpg          ObjectName  a place in the owner's catalogue; also inos:/photos/a.jpg and photos/a.jpg
+    bafkr4i…               Cid         names an object without the right to read it; also inos:bafkr4i…
+
+Each thing has one spelling when printed. `str()` of a Reference gives the key away; its repr does not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from inos.core.errors import BadInput, BadReference
+from inos.core.ids import Cid
+
+SCHEME_PREFIX: Final = "inos:"
+KEY_BYTES: Final = 32
+_KEY_CHARACTERS: Final = 43  # base64 of 32 bytes without its padding
+_CID_CHARACTERS: Final = 59
+_CID_START: Final = "bafkr4i"  # of every cid of ours: version, codec and hash never vary
+_COPY_HINT: Final = "copy the whole reference from 'inos put' or 'inos ls': inos:<cid>#<key>, 108 characters"
+
+# Names are keys of records that travel in batches; 1024 bytes is also what S3 allows, 4 times a file name on Linux.
+MAX_NAME_BYTES: Final = 1024
+# Control characters, halves of surrogate pairs (file names that are not text), and line and paragraph separators.
+_REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The capability to read one object: its cid and the 32-byte key that opens the inner part of its manifest."""
+
+    cid: Cid
+    key: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.key) != KEY_BYTES:
+            raise BadReference(f"a reference's key has {KEY_BYTES} bytes, got {len(self.key)}", hint=_COPY_HINT)
+
+    def __str__(self) -> str:
+        return f"{SCHEME_PREFIX}{self.cid}#{_encode_key(self.key)}"
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Raises BadReference for anything but exactly what `str()` gives. Never repeats the key in the message."""
+        cid_text, mark, key_text = text.removeprefix(SCHEME_PREFIX).partition("#")
+        if not text.startswith(SCHEME_PREFIX):
+            raise BadReference(f"not a reference, it does not start with 'inos:': {cid_text[:80]!r}", hint=_COPY_HINT)
+        cid = Cid.parse(cid_text[: _CID_CHARACTERS + 1])  # errors repeat it: no room for a key glued to it
+        if not mark or not key_text:
+            raise BadReference(f"the reference of {cid} has no key", hint=_COPY_HINT)
+        return cls(cid, _decode_key(key_text))
+
+
+class ObjectName(str):
+    """A catalogue name, normalised: `/photos/a.jpg`, NFC, at most 1024 bytes of UTF-8. Make one with `parse`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The name meant by `/a/b`, `a/b`, `inos:/a/b` or `a/b/`. Raises BadInput for a name that cannot be one."""
+        bare = text.removeprefix(SCHEME_PREFIX) if text.startswith(SCHEME_PREFIX + "/") else text
+        if len(bare) > MAX_NAME_BYTES:
+            raise BadInput(f"the name has {len(bare)} characters; at most {MAX_NAME_BYTES} bytes are possible")
+        for character in bare:
+            if unicodedata.category(character) in _REFUSED_CATEGORIES:
+                raise BadInput(
+                    f"a name cannot hold the character U+{ord(character):04X}: {bare[:80]!a}", hint="rename the file"
+                )
+        path = unicodedata.normalize("NFC", bare).removeprefix("/").removesuffix("/")
+        _check_parts(path.split("/"), bare)
+        name = cls("/" + path)
+        size = len(name.encode())
+        if size > MAX_NAME_BYTES:
+            raise BadInput(f"the name has {size} bytes in UTF-8; at most {MAX_NAME_BYTES} are possible")
+        return name
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Folders from the top, then the last part."""
+        return tuple(self[1:].split("/"))
+
+    def child(self, part: str) -> Self:
+        """The name of `part` (one or more parts) below this folder."""
+        return self.parse(f"{self}/{part}")
+
+
+def parse_target(text: str) -> Reference | ObjectName | Cid:
+    """What `text` means, by its form alone. Raises BadReference or BadInput."""
+    if not text:
+        raise BadInput("no object was named", hint="give a reference (inos:…), a name (/photos/a.jpg) or a cid")
+    rest = text.removeprefix(SCHEME_PREFIX)
+    if rest.startswith("/") or (rest == text and not _looks_like_cid(rest)):
+        return ObjectName.parse(text)
+    if "#" in rest:
+        return Reference.parse(text)
+    return Cid.parse(rest[: _CID_CHARACTERS + 1])
+
+
+def _looks_like_cid(text: str) -> bool:
+    return text.startswith(_CID_START) and len(text.partition("#")[0]) == _CID_CHARACTERS
+
+
+def _check_parts(parts: list[str], shown: str) -> None:
+    for part in parts:
+        if part in ("", ".", ".."):
+            raise BadInput(
+                f"a name cannot have {part!r} as a part: {shown[:80]!r}", hint="names look like /photos/a.jpg"
+            )
+
+
+def _encode_key(key: bytes) -> str:
+    return base64.urlsafe_b64encode(key).decode().rstrip("=")
+
+
+def _decode_key(text: str) -> bytes:
+    problem = BadReference(f"the key of the reference is garbled ({len(text)} characters)", hint=_COPY_HINT)
+    if len(text) != _KEY_CHARACTERS or not text.isascii():
+        raise problem
+    try:
+        key = base64.b64decode(text + "=", altchars=b"-_", validate=True)
+    except binascii.Error:
+        raise problem from None
+    if len(key) != KEY_BYTES or _encode_key(key) != text:  # stray bits in the last character: one key, one spelling
+        raise problem
+    return key
