@@ -232,3 +232,21 @@ def _decoded(body: bytes, signature: bytes, chain: tuple[Certificate, ...]) -> C
 
 def _without_chain(certificate: Certificate) -> Certificate:
     return _decoded(certificate.body, certificate.signature, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """The right to certify: a key, and the certificate that gives it the right (None for the founder's key)."""
+
+    key: SigningKey
+    certificate: Certificate | None = None
+
+    def issue(self, grant: Grant) -> Certificate:
+        """Raises BadInput as `issue_certificate` does."""
+        return issue_certificate(self.key, grant, self.certificate)
+
+
+def issuer_for(genesis: Genesis, owner: SigningKey, node: SigningKey, certificate: Certificate) -> Issuer:
+    """Who signs for this node's invitations: the founder's own key where the node has it, because such certificates
+    need no chain and outlive the node; else the node itself, by its certificate."""
+    return Issuer(owner) if owner.public_key == genesis.founder else Issuer(node, certificate)

@@ -1,0 +1,160 @@
+"""Beats between connected members: small calls that keep silence meaningful, and the events they give rise to.
+
+A beat is answered by a beat, so one call tells both sides that the other lives, and how loaded it is; whoever was
+beaten to it does not call back within the same interval. Any frame counts as a sign of life, not beats alone. Beats go
+to every member we are connected to (`links.py` bounds them to a few dozen); a member of a large mesh that we keep no
+link to is not judged by us but by those who do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import trio
+
+from inos.core import codec
+from inos.core.env import Env
+from inos.core.errors import BadFrame, InosError
+from inos.core.ids import PeerId
+from inos.mesh.liveness import Change, Liveness
+from inos.mesh.network import Calls, Message, PeerEvents, Peers
+
+log = logging.getLogger(__name__)
+
+METHOD: Final = "mesh.beat"
+# A quarter of the time after which silence is failure: three beats may be lost.
+BEAT_S: Final = 1.25
+JITTER: Final = 0.1
+# Long enough for a busy peer, short enough that a lost beat is followed by two more before it is too late.
+TIMEOUT_S: Final = 1.5
+# A peer that beat us within this share of the interval need not be called in this round.
+_FRESH: Final = 0.7
+# Between two judgements: many peers about to fail one after another must not make a busy loop.
+_SHORTEST_S: Final = 0.05
+_BEAT: Final = "p2p/mesh.capnp:Beat"
+_VERSION: Final = 1
+_MAX_BEAT_BYTES: Final = 256
+_ROOTS_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """`load` is 0..1; `roots` is one digest over the sender's tables, empty when it keeps none."""
+
+    load: float = 0.0
+    roots: bytes = b""
+
+    def encode(self) -> bytes:
+        return codec.encode(_BEAT, version=_VERSION, load=self.load, roots=self.roots)
+
+
+def decode_beat(data: bytes) -> Beat:
+    """Raises BadFrame. A later version's beat is read as far as it is known here."""
+    with codec.reading(_BEAT, data, max_bytes=_MAX_BEAT_BYTES) as beat:
+        load, roots = float(beat.load), bytes(beat.roots)
+        if beat.version == 0 or len(roots) not in (0, _ROOTS_BYTES) or not 0.0 <= load <= 1.0:
+            raise BadFrame("not a heartbeat")
+        return Beat(load, roots)
+
+
+class Wires(Calls, Peers, PeerEvents, Protocol):
+    """What beating needs of a network."""
+
+
+ChangeHandler = Callable[[Change], None]
+BeatHandler = Callable[[PeerId, Beat], None]
+
+
+class Heartbeats:
+    """Beats and listens for one node. `own` gives our beat; `watched` names the peers to judge, asked every round."""
+
+    def __init__(
+        self,
+        network: Wires,
+        env: Env,
+        liveness: Liveness,
+        *,
+        own: Callable[[], Beat],
+        watched: Callable[[], Collection[PeerId]],
+    ) -> None:
+        self._network = network
+        self._env = env
+        self._liveness = liveness
+        self._own = own
+        self._watched = watched
+        self._beaten_s: dict[PeerId, float] = {}
+        self._calling: set[PeerId] = set()
+        self._on_change: list[ChangeHandler] = []
+        self._on_beat: list[BeatHandler] = []
+        network.serve(METHOD, self._answer)
+
+    def on_change(self, handler: ChangeHandler) -> None:
+        """`handler` is told of every peer that comes up or fails; it must not block."""
+        self._on_change.append(handler)
+
+    def on_beat(self, handler: BeatHandler) -> None:
+        """`handler` gets what each peer says of itself; it must not block."""
+        self._on_beat.append(handler)
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                beat_at_s = self._env.monotonic_s() + BEAT_S * self._jittered()
+                self._beat_round(nursery)
+                while (now_s := self._env.monotonic_s()) < beat_at_s:
+                    wake_s = min(beat_at_s, max(self._liveness.deadline_s(), now_s + _SHORTEST_S))
+                    await trio.sleep(wake_s - now_s)
+                    self.observe()
+
+    def observe(self) -> None:
+        """Judge everybody by what the network heard up to now."""
+        now_s = self._env.monotonic_s()
+        watched = self._watched()
+        self._liveness.watch(watched, now_s)
+        for peer in watched:
+            if (heard_s := self._network.last_heard_s(peer)) is not None:
+                self._liveness.heard(peer, heard_s)
+        for change in self._liveness.tick(now_s):
+            log.info("%s is %s", change.peer.short(), change.state)
+            for handler in self._on_change:
+                handler(change)
+
+    def _jittered(self) -> float:
+        return 1 + JITTER * (2 * self._env.random.random() - 1)
+
+    def _beat_round(self, nursery: trio.Nursery) -> None:
+        now_s = self._env.monotonic_s()
+        connected = self._network.connected()
+        for gone in self._beaten_s.keys() - connected:
+            del self._beaten_s[gone]
+        due = [peer for peer in connected if now_s - self._beaten_s.get(peer, -BEAT_S) > BEAT_S * _FRESH]
+        if not due:
+            return
+        request = Message(self._own().encode())
+        for peer in sorted(due):
+            if peer not in self._calling:
+                self._calling.add(peer)
+                nursery.start_soon(self._beat, peer, request)
+
+    async def _beat(self, peer: PeerId, request: Message) -> None:
+        try:
+            answer = await self._network.call(peer, METHOD, request, timeout_s=TIMEOUT_S)
+            self._note(peer, decode_beat(answer.payload))
+        except InosError as error:
+            log.debug("no beat from %s: %s", peer.short(), error)
+        finally:
+            self._calling.discard(peer)
+
+    async def _answer(self, peer: PeerId, request: Message) -> Message:
+        self._note(peer, decode_beat(request.payload))
+        await trio.lowlevel.checkpoint()
+        return Message(self._own().encode())
+
+    def _note(self, peer: PeerId, beat: Beat) -> None:
+        self._beaten_s[peer] = self._env.monotonic_s()
+        for handler in self._on_beat:
+            handler(peer, beat)

@@ -1,0 +1,141 @@
+"""Keeps this node connected: a full mesh while it is small, a random-looking graph of a few links each when it is not.
+
+Whom to dial follows from the members alone (`choose_links`), where to dial from the address book and the members' own
+records, which are on this disk: a node that was in comes back when every seed address is gone. A peer that does not
+answer is tried again later and later; when it comes up, it dials us. One round is one `step` of a Worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import trio
+
+from inos.core.env import Env
+from inos.core.errors import InosError
+from inos.core.ids import PeerId
+from inos.core.worker import Backoff
+from inos.mesh.addressbook import AddressBook
+from inos.mesh.network import PeerEvents, Peers
+from inos.state import rendezvous
+from inos.state.capability import Member
+
+log = logging.getLogger(__name__)
+
+# A heartbeat costs 0.1 % of a core a link at most: up to here everybody watches everybody.
+FULL_MESH: Final = 48
+# Beyond, each node picks this many; with those that pick it, it has about 24, and the graph stays connected however
+# unlucky (a random graph of 700 nodes with 12 picks each has a diameter of 3).
+PICKS: Final = 12
+# Dials at once: each may wait out its time on a dead address; more would only crowd a home router.
+PARALLEL: Final = 8
+DIAL_TIMEOUT_S: Final = 5.0
+# How often the worker looks; it is poked when a member appears or a connection breaks.
+INTERVAL_S: Final = 2.0
+_BACKOFF: Final = Backoff(base_s=1.0, max_s=60.0)
+_JITTER: Final = 0.2
+
+
+class Wires(Peers, PeerEvents, Protocol):
+    """What keeping links needs of a network."""
+
+
+@dataclass(slots=True)
+class _Attempts:
+    failures: int = 0
+    next_s: float = 0.0
+
+
+def choose_links(me: bytes, members: Collection[bytes]) -> list[bytes]:
+    """Whom `me` keeps a link to, best first; node keys. A pure function of the members, so it changes only with them."""
+    others = {node: 1.0 for node in members if node != me}
+    if len(others) < FULL_MESH:
+        return sorted(others)
+    return rendezvous.best(me, others, PICKS)
+
+
+class Links:
+    """The links of one node. `members` is the membership's live view; `me` this node's public key."""
+
+    def __init__(
+        self,
+        network: Wires,
+        env: Env,
+        *,
+        me: bytes,
+        members: Callable[[], Mapping[bytes, Member]],
+        book: AddressBook,
+    ) -> None:
+        self._network = network
+        self._env = env
+        self._me = me
+        self._members = members
+        self._book = book
+        self._attempts: dict[PeerId, _Attempts] = {}
+        network.on_connected(self._forgive)
+
+    def targets(self) -> list[PeerId]:
+        """The members this node wants to be connected to: those whose silence it takes for failure."""
+        members = self._members()
+        return [members[node].peer for node in choose_links(self._me, members)]
+
+    def watched(self) -> frozenset[PeerId]:
+        """Targets and whoever else is connected: what heartbeats judge."""
+        return self._network.connected() | frozenset(self.targets())
+
+    def hint(self, peer: PeerId, addresses: Sequence[str]) -> bool:
+        """Somebody says `peer` is there (its hello, the local network). True when that is news worth a poke: it is
+        dialled again at once."""
+        if not self._book.learn(peer, addresses):
+            return False
+        self._forgive(peer)
+        return peer not in self._network.connected()
+
+    async def step(self) -> None:
+        """Dial every target that is missing and due, and wait for all of them."""
+        due = self._due()
+        limiter = trio.CapacityLimiter(PARALLEL)
+        async with trio.open_nursery() as nursery:
+            for peer, addresses in due:
+                nursery.start_soon(self._dial, peer, addresses, limiter)
+
+    def _due(self) -> list[tuple[PeerId, Sequence[str]]]:
+        members, now_s = self._members(), self._env.monotonic_s()
+        connected = self._network.connected()
+        peers = {member.peer for member in members.values()}
+        for gone in [peer for peer in self._attempts if peer not in peers]:
+            del self._attempts[gone]
+        due: list[tuple[PeerId, Sequence[str]]] = []
+        for node in choose_links(self._me, members):
+            member = members[node]
+            addresses = self._where(member)
+            if member.peer in connected or not addresses:
+                continue
+            if self._attempts.get(member.peer, _Attempts()).next_s <= now_s:
+                due.append((member.peer, addresses))
+        return due
+
+    def _where(self, member: Member) -> Sequence[str]:
+        return tuple(dict.fromkeys([*self._book.addresses(member.peer), *member.addresses]))
+
+    async def _dial(self, peer: PeerId, addresses: Sequence[str], limiter: trio.CapacityLimiter) -> None:
+        async with limiter:
+            if peer in self._network.connected():
+                return
+            try:
+                await self._network.connect(addresses, timeout_s=DIAL_TIMEOUT_S)
+            except InosError as error:
+                self._postpone(peer)
+                log.debug("cannot reach %s: %s", peer.short(), error)
+
+    def _postpone(self, peer: PeerId) -> None:
+        attempts = self._attempts.setdefault(peer, _Attempts())
+        attempts.failures += 1
+        jitter = 1 + _JITTER * (2 * self._env.random.random() - 1)
+        attempts.next_s = self._env.monotonic_s() + _BACKOFF.delay_s(attempts.failures) * jitter
+
+    def _forgive(self, peer: PeerId) -> None:
+        self._attempts.pop(peer, None)

@@ -1,0 +1,167 @@
+"""Who is alive: a state machine over "last heard" times, and the share of time each member was.
+
+    UNKNOWN --heard--> ALIVE --silent for FAILED_AFTER_S--> FAILED --heard--> ALIVE
+       \\--silent for FAILED_AFTER_S since watched--> FAILED
+
+Rules: monotonic seconds only, so a wrong or jumping wall clock changes nothing. When our own process stood still (a
+laptop asleep, a stopped process), silence proves nothing about others: everybody gets the whole time again, and the gap
+counts neither for nor against anyone's availability. Only peers that are watched are judged. Pure: `heartbeats.py` is
+the shell that feeds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+from typing import Final
+
+from inos.core.ids import PeerId
+
+# Four missed beats of 1.25 s.
+FAILED_AFTER_S: Final = 5.0
+# Ticks come at least every beat (1.25 s and its jitter); twice as long is a pause of ours, not of everybody else.
+OWN_PAUSE_S: Final = 3.0
+# Observation is halved when it reaches this: what a member did last month matters more than last year.
+_WINDOW_S: Final = 30 * 86_400.0
+# What is assumed of a member before it was watched: 95 % of one day.
+_PRIOR_S: Final = 86_400.0
+_PRIOR_SHARE: Final = 0.95
+
+
+class State(StrEnum):
+    UNKNOWN = "unknown"
+    ALIVE = "alive"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A watched peer changed its state at `at_s` (monotonic)."""
+
+    peer: PeerId
+    state: State
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """For how many seconds a peer was watched, and alive meanwhile."""
+
+    observed_s: float = 0.0
+    alive_s: float = 0.0
+
+    def plus(self, seconds: float, *, alive: bool) -> Observed:
+        observed_s = self.observed_s + seconds
+        alive_s = self.alive_s + (seconds if alive else 0.0)
+        scale = 0.5 if observed_s > _WINDOW_S else 1.0
+        return Observed(observed_s * scale, alive_s * scale)
+
+    @property
+    def availability(self) -> float:
+        """0..1: the share of time alive, leaning on the prior until there is a day or so of observation."""
+        return (self.alive_s + _PRIOR_S * _PRIOR_SHARE) / (self.observed_s + _PRIOR_S)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """`quiet_s`: last sign of life, or later, where silence before it proves nothing."""
+
+    quiet_s: float
+    since_s: float
+    heard_s: float | None = None
+    state: State = State.UNKNOWN
+
+
+class Liveness:
+    """The state of every watched peer. Feed it `heard` and `tick`; not for several threads."""
+
+    def __init__(self, *, failed_after_s: float = FAILED_AFTER_S) -> None:
+        self._failed_after_s = failed_after_s
+        self._watched: dict[PeerId, _Watch] = {}
+        self._observed: dict[PeerId, Observed] = {}
+        self._ticked_s: float | None = None
+
+    def watch(self, peers: Collection[PeerId], now_s: float) -> None:
+        """Judge exactly these from now on. New ones have the whole time to be heard."""
+        wanted = frozenset(peers)
+        for peer in [peer for peer in self._watched if peer not in wanted]:
+            del self._watched[peer]
+        for peer in peers:
+            self._watched.setdefault(peer, _Watch(now_s, now_s))
+
+    def heard(self, peer: PeerId, at_s: float) -> None:
+        """A frame came from `peer` at `at_s`. Peers not watched are ignored; `tick` draws the conclusions."""
+        watch = self._watched.get(peer)
+        if watch is None or (watch.heard_s is not None and at_s <= watch.heard_s):
+            return
+        watch.heard_s = at_s
+        watch.quiet_s = max(watch.quiet_s, at_s)
+
+    def tick(self, now_s: float) -> list[Change]:
+        """What changed by `now_s`. To be called at least every OWN_PAUSE_S; a longer gap is a pause of our own."""
+        passed_s = 0.0 if self._ticked_s is None else now_s - self._ticked_s
+        self._ticked_s = now_s
+        if passed_s > OWN_PAUSE_S:
+            self._forgive(now_s)
+        else:
+            self._account(passed_s)
+        return [change for peer, watch in self._watched.items() if (change := self._judge(peer, watch, now_s))]
+
+    def deadline_s(self) -> float:
+        """When the next peer fails unless it is heard before; infinite when none can."""
+        waiting = (watch.quiet_s for watch in self._watched.values() if watch.state is not State.FAILED)
+        return min(waiting, default=inf) + self._failed_after_s
+
+    def state(self, peer: PeerId) -> State:
+        """UNKNOWN for peers that are not watched."""
+        watch = self._watched.get(peer)
+        return State.UNKNOWN if watch is None else watch.state
+
+    def alive(self) -> frozenset[PeerId]:
+        return frozenset(peer for peer, watch in self._watched.items() if watch.state is State.ALIVE)
+
+    def failed_for_s(self, peer: PeerId, now_s: float) -> float | None:
+        """For how long `peer` has been failed; None when it is not known to be."""
+        watch = self._watched.get(peer)
+        return now_s - watch.since_s if watch is not None and watch.state is State.FAILED else None
+
+    def availability(self, peer: PeerId) -> float:
+        """0..1, measured; 0.95 for a peer never watched."""
+        return self._observed.get(peer, Observed()).availability
+
+    def export(self) -> Mapping[PeerId, Observed]:
+        """What was measured, for keeping over a restart."""
+        return dict(self._observed)
+
+    def restore(self, observed: Mapping[PeerId, Observed]) -> None:
+        """Go on from what an earlier run exported."""
+        self._observed.update(observed)
+
+    def forget(self, peer: PeerId) -> None:
+        """Drop all that is known of a peer that is no longer a member."""
+        self._watched.pop(peer, None)
+        self._observed.pop(peer, None)
+
+    def _forgive(self, now_s: float) -> None:
+        for watch in self._watched.values():
+            watch.quiet_s = max(watch.quiet_s, now_s)
+
+    def _account(self, passed_s: float) -> None:
+        for peer, watch in self._watched.items():
+            if passed_s > 0 and watch.state is not State.UNKNOWN:
+                known = self._observed.get(peer, Observed())
+                self._observed[peer] = known.plus(passed_s, alive=watch.state is State.ALIVE)
+
+    def _judge(self, peer: PeerId, watch: _Watch, now_s: float) -> Change | None:
+        if watch.state is not State.FAILED and now_s - watch.quiet_s >= self._failed_after_s:
+            state = State.FAILED
+        elif watch.heard_s is not None and now_s - watch.heard_s < self._failed_after_s:
+            state = State.ALIVE
+        else:
+            return None  # still within the time it was given, or still silent
+        if state is watch.state:
+            return None
+        watch.state, watch.since_s = state, now_s
+        return Change(peer, state, now_s)
