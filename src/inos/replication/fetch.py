@@ -237,7 +237,7 @@ def _unreachable(address: Address) -> Unavailable:
 
 def _rebuild_checked(group: Group, shards: Mapping[int, bytes], wanted: int) -> bytes:
     parity = len(group.addresses) - group.need
-    data = rebuild(shards, group.sizes, group.need, parity, [wanted])[wanted]
+    data = rebuild(shards, group.sizes[: group.need], group.need, parity, [wanted])[wanted]
     if address_of(data) != group.addresses[wanted]:
         raise Corrupt(f"a rebuilt shard does not match its address {group.addresses[wanted]!r}")
     return data

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 import trio
 
 from inos.core.errors import InosError
 from inos.core.ids import PeerId
-from inos.mesh.network import Calls
+from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.replication.bulk import Chunk
-from inos.replication.hold_calls import UNFINISHED, HoldRequest, call_hold
+from inos.replication.hold_calls import MAX_HOLDS, UNFINISHED, HoldRequest, call_hold
 from inos.replication.holder import HoldState
 from inos.replication.placement import Placement
 
 _STALLS_ALLOWED: Final = 3  # answers without progress before a member is left for a later round
 # How long a caller that has what it needs still waits for the slower members.
 _STRAGGLERS_S: Final = 2.0
+# What one object takes in a call's payload beside its chunks: its placement record, with ten members or so.
+_RECORD_ROOM_BYTES: Final = 1024
 
 States = dict[bytes, HoldState]
 
@@ -71,6 +73,33 @@ class HoldCaller:
             nursery.cancel_scope.cancel()
         return states
 
+    async def many(
+        self, placements: Sequence[Placement], records: Sequence[bytes], chunks: Sequence[Sequence[Chunk]]
+    ) -> list[States]:
+        """As `everywhere` for many small objects at once, in as few calls as frames allow; states in order."""
+        wanted: dict[bytes, list[int]] = {}
+        for number, placement in enumerate(placements):
+            for member in placement.members:
+                wanted.setdefault(member, []).append(number)
+        states: list[States] = [{} for _ in placements]
+
+        async def at(member: bytes, numbers: Sequence[int]) -> None:
+            if member == self._me:
+                found = await self._own.take([placements[number] for number in numbers])
+                for number, state in zip(numbers, found, strict=True):
+                    states[number][member] = state
+                return
+            for run in _runs(numbers, chunks):
+                requests = [HoldRequest(records[number], tuple(chunks[number])) for number in run]
+                for number, state in zip(run, await self.batch_at(member, requests), strict=False):
+                    states[number][member] = state
+
+        async with trio.open_nursery() as nursery:
+            for member, numbers in wanted.items():
+                if member == self._me or self._liveness.alive(member):
+                    nursery.start_soon(at, member, numbers)
+        return states
+
     async def batch_at(self, member: bytes, requests: Sequence[HoldRequest]) -> list[HoldState]:
         """Have another node hold many small objects; empty when it cannot be asked."""
         try:
@@ -104,3 +133,18 @@ async def _cancel_late(satisfied: trio.Event, scope: trio.CancelScope) -> None:
     await satisfied.wait()
     await trio.sleep(_STRAGGLERS_S)
     scope.cancel()
+
+
+def _runs(numbers: Sequence[int], chunks: Sequence[Sequence[Chunk]]) -> Iterator[list[int]]:
+    """Numbers of objects whose records and chunks fit one call together, in order."""
+    run: list[int] = []
+    size = 0
+    for number in numbers:
+        weight = _RECORD_ROOM_BYTES + sum(len(data) for _, data in chunks[number])
+        if run and (size + weight > MAX_BODY_BYTES or len(run) >= MAX_HOLDS):
+            yield run
+            run, size = [], 0
+        run.append(number)
+        size += weight
+    if run:
+        yield run

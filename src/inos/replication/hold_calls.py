@@ -1,8 +1,8 @@
 """`object.hold` and `object.state` on the wire, and the server side of both.
 
-One call carries many objects: a HoldBatch in the payload, and in the body the chunks of all of them end to end. Holding a
-large object may take longer than a call may last; the answer then tells how far it has come, the work goes on, and the
-caller asks again.
+One call carries many objects: a HoldBatch in the payload, and in the body the chunks of all of them end to end.
+Holding a large object may take longer than a call may last; the answer then tells how far it has come, the work goes
+on, and the caller asks again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol
 import trio
 
 from inos.core.codec import encode, reading
-from inos.core.errors import BadFrame, InosError, NotFound, Unavailable
+from inos.core.crew import Crew
+from inos.core.errors import BadFrame, InosError, NotFound
 from inos.core.ids import Address, Cid, PeerId
 from inos.mesh.network import MAX_PAYLOAD_BYTES, Calls, Message
 from inos.replication.bulk import Chunk, batch_fields, cut_body
@@ -109,21 +110,16 @@ def _cut(batch: Any, body: bytes, start: int) -> tuple[list[Chunk], int]:
 
 
 class HoldServer:
-    """Answers both methods. `run` owns the work that outlasts a call."""
+    """Answers both methods. Work that outlasts a call goes on in `crew`."""
 
-    def __init__(self, holding: Holding, inbox: PlacementInbox) -> None:
+    def __init__(self, holding: Holding, inbox: PlacementInbox, crew: Crew) -> None:
         self._holding = holding
         self._inbox = inbox
-        self._nursery: trio.Nursery | None = None
+        self._crew = crew
 
     def register(self, calls: Calls) -> None:
         calls.serve(HOLD, self._hold)
         calls.serve(STATE, self._state)
-
-    async def run(self) -> None:
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            await trio.sleep_forever()
 
     async def _hold(self, _peer: PeerId, request: Message) -> Message:
         requests = decode_holds(request.payload, request.body)
@@ -143,8 +139,6 @@ class HoldServer:
         """Hold these the long way, for as long as a call may take; the rest goes on in the background."""
         if not placements:
             return {}
-        if self._nursery is None:
-            raise Unavailable("this node is not holding objects yet", hint="try again in a moment")
         states = {placement.cid: HoldState(placement.cid, 0, 0, UNFINISHED) for placement in placements}
         left = len(placements)
         finished = trio.Event()
@@ -157,7 +151,7 @@ class HoldServer:
                 finished.set()
 
         for placement in placements:
-            self._nursery.start_soon(work, placement)
+            self._crew.start(work, placement)
         with trio.move_on_after(HOLD_WAIT_S):
             await finished.wait()
         return dict(states)

@@ -1,8 +1,8 @@
 """Being a holder: keeping the pieces a placement assigns to this node, and saying truthfully which of them are here.
 
-`object.hold` asks a node to hold an object: it stores what came along, pulls or rebuilds what is missing, writes a holding
-row, and answers how many of its assigned pieces are here. Each piece was checked against its address when it came in
-and is synced. Only such answers count as redundancy, for `put` and for repair alike.
+`object.hold` asks a node to hold an object: it stores what came along, pulls or rebuilds what is missing, writes a
+holding row, and answers how many of its assigned pieces are here. Each piece was checked against its address when it
+came in and is synced. Only such answers count as redundancy, for `put` and for repair alike.
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ class HoldState:
 class Holder:
     """The holding side of one node. `me` is its public key."""
 
-    def __init__(
-        self, me: bytes, home: Home, book: HoldingBook, fetcher: Fetcher, env: Env
-    ) -> None:
+    def __init__(self, me: bytes, home: Home, book: HoldingBook, fetcher: Fetcher, env: Env) -> None:
         self._me = me
         self._home = home
         self._book = book
@@ -88,7 +86,8 @@ class Holder:
         return states
 
     async def hold(self, placement: Placement) -> HoldState:
-        """Take part in `placement`, whatever it takes: fetch what is missing, remember the holding, say what is here."""
+        """Take part in `placement`, whatever it takes: fetch what is missing, remember the holding, say what is here.
+        """
         try:
             await self.layout(placement)
         except InosError as error:
@@ -109,7 +108,7 @@ class Holder:
 
     async def pages_here(self, placement: Placement, layout: Layout) -> None:
         """Make sure that every page can be read from this disk."""
-        pages = layout.manifest.page_addresses
+        pages = layout.manifest.pages
         present = await self._env.in_thread(self._home.present, pages)
         for address in pages:
             if address not in present:
@@ -148,7 +147,7 @@ class Holder:
         await self.pages_here(placement, layout)
         pages = layout.pages(self._home.get)
         while page := await self._env.in_thread(next, pages, None):
-            groups = layout.page_groups(placement, page)
+            groups = (group for _, group in layout.page_groups(placement, page))
             while missing := await self._env.in_thread(self._next_missing, groups):
                 await self._fetch_missing(placement, missing)
         held, assigned = await self._env.in_thread(self._count, layout, placement, False)

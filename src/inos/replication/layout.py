@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from inos.core.ids import Address, Cid
-from inos.objects.manifest import OuterManifest, OuterPage
+from inos.objects.manifest_codec import OuterManifest, OuterPage
 from inos.replication.durability import Group
 from inos.replication.placement import Placement, copy_holders, stripe_holders
 
@@ -26,34 +26,40 @@ class Layout:
     manifest_size: int
 
     def pages(self, read: ReadChunk) -> Iterator[OuterPage]:
+        for index in range(self.manifest.page_count):
+            yield self.page(index, read)
+
+    def page(self, index: int, read: ReadChunk) -> OuterPage:
+        """One page, from the manifest itself or its own chunk."""
         if self.manifest.page is not None:
-            yield self.manifest.page
-        for address in self.manifest.page_addresses:
-            yield OuterPage.decode(read(address))
+            return self.manifest.page
+        return OuterPage.decode(read(self.manifest.pages[index]), self.manifest, index)
 
     def manifest_groups(self, placement: Placement) -> Iterator[Group]:
         """The manifest and its pages: copied, whatever the scheme of the data is."""
         yield _copies(placement, self.cid.address, self.manifest_size)
-        for address in self.manifest.page_addresses:
+        for address in self.manifest.pages:
             yield _copies(placement, address, 0)
 
-    def page_groups(self, placement: Placement, page: OuterPage) -> Iterator[Group]:
-        """The data of one page, in order."""
-        if self.manifest.scheme.is_copies:
-            for address, size in zip(page.addresses, page.sizes, strict=True):
-                yield _copies(placement, address, size)
-            return
-        for stripe in page.stripes(self.manifest.scheme):
-            shards = stripe.addresses + stripe.parity
+    def page_groups(self, placement: Placement, page: OuterPage, from_chunk: int = 0) -> Iterator[tuple[int, Group]]:
+        """The data of one page in order, each group with the number of its first chunk; `from_chunk` skips to its."""
+        for stripe in page.stripes():
+            if stripe.first_chunk + len(stripe.addresses) <= from_chunk:
+                continue
+            if self.manifest.scheme.is_copies:
+                yield stripe.first_chunk, _copies(placement, stripe.addresses[0], stripe.sizes[0])
+                continue
+            shards = stripe.shards()
             sizes = stripe.sizes + (stripe.parity_size,) * len(stripe.parity)
             holders = stripe_holders(placement.members, shards)
-            yield Group(len(stripe.addresses), shards, sizes, holders)
+            yield stripe.first_chunk, Group(len(stripe.addresses), shards, sizes, holders)
 
     def groups(self, placement: Placement, read: ReadChunk) -> Iterator[Group]:
         """Manifest, pages, then data. Raises what `read` raises when a page is missing."""
         yield from self.manifest_groups(placement)
         for page in self.pages(read):
-            yield from self.page_groups(placement, page)
+            for _, group in self.page_groups(placement, page):
+                yield group
 
 
 def read_layout(cid: Cid, read: ReadChunk) -> Layout:

@@ -13,7 +13,7 @@ from typing import Final
 from inos.core.codec import encode, reading
 from inos.core.errors import BadFrame
 from inos.core.ids import Address, Cid, OwnerId
-from inos.objects.manifest import Scheme
+from inos.objects.layout import Scheme
 from inos.state.rendezvous import ranked
 
 TABLE: Final = "placement"

@@ -1,10 +1,10 @@
 """Repair: bring every object this node is steward of back to what its placement asks for, the endangered ones first.
 
-A round looks at the holdings of this node. An object needs work when its members or their liveness changed since it was last
-seen whole, or when it was not whole. Work means: new members where some are gone, then `object.hold` to every live member,
-which fetches or rebuilds what that member lacks, until all say that they hold all of their pieces. Redundancy is only
-ever counted from those answers. Rounds are poked by liveness events, throttled by the number of objects at work at once, and
-wait out the repair delay so that a node that blinks moves nothing.
+A round looks at the holdings of this node. An object needs work when its members or their liveness changed since it
+was last seen whole, or when it was not whole. Work means: new members where some are gone, then `object.hold` to every
+live member, which fetches or rebuilds what that member lacks, until all say that they hold all of their pieces.
+Redundancy is only ever counted from those answers. Rounds are poked by liveness events, throttled by the number of
+objects at work at once, and wait out the repair delay so that a node that blinks moves nothing.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from inos.objects.manifest import Scheme
+from inos.objects.layout import Scheme
 
 KB, MB, GB = 10**3, 10**6, 10**9
 
@@ -25,7 +25,8 @@ TOLERATED_LOSSES: Final = 2
 ERASURE_FROM_BYTES: Final = 100 * MB
 MAX_STRIPE_SHARDS: Final = 120  # 100 data + 20 parity, row OB3
 MIN_PARITY_SHARE: Final = 0.2
-# One stripe in ten thousand unreadable at a random moment: a retry a little later finds it, and copies cost twice as much.
+# One stripe in ten thousand unreadable at a random moment: a retry a little later finds it, and copies cost twice as
+# much.
 UNREADABLE_TARGET: Final = 1e-4
 
 _MEMBERS_BY_SIZE: Final = ((MB, 5), (10 * MB, 10), (100 * MB, 30), (GB, 100), (10 * GB, 300))

@@ -1,7 +1,7 @@
 """What an object's steward decides: who should hold it, given who is there. Pure.
 
-The steward is the object's first live member by rendezvous over the cid. Two nodes that see the mesh differently may both
-think they are it; their records merge, and asking twice to hold an object does nothing the second time.
+The steward is the object's first live member by rendezvous over the cid. Two nodes that see the mesh differently may
+both think they are it; their records merge, and asking twice to hold an object does nothing the second time.
 """
 
 from __future__ import annotations
@@ -20,14 +20,12 @@ def steward_of(cid: Cid, members: Sequence[bytes], alive: Collection[bytes]) -> 
     return ranked(bytes(cid), live)[0] if live else None
 
 
-def members_wanted(
-    placement: Placement, gone: Collection[bytes], candidates: Sequence[Candidate]
-) -> tuple[bytes, ...]:
+def members_wanted(placement: Placement, gone: Collection[bytes], candidates: Sequence[Candidate]) -> tuple[bytes, ...]:
     """The members the object should have: those not gone, and new ones up to what its redundancy needs.
 
-    `gone` are members failed for longer than the repair delay, or no longer in the mesh. A member that is only away for
-    a moment stays, so that a blink moves nothing. With nobody to take a place the object keeps fewer members; it is then
-    under-replicated and grows when nodes come. Equal to the present members when there is nothing to do.
+    `gone` are members failed for longer than the repair delay, or no longer in the mesh. A member that is only away
+    for a moment stays, so that a blink moves nothing. With nobody to take a place the object keeps fewer members; it
+    is then under-replicated and grows when nodes come. Equal to the present members when there is nothing to do.
     """
     staying = [member for member in placement.members if member not in gone]
     needed = shards_needed(placement.scheme, placement.copies)

@@ -1,0 +1,85 @@
+"""From plaintext batches to pieces ready to store: seal, add parity, hash. Blocking, pure work for threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from inos.core.env import Env
+from inos.core.ids import Address
+from inos.crypto.hashing import ContentHasher, address_of
+from inos.objects.chunks import CHUNK_BYTES, SealedChunk, seal_many
+from inos.objects.erasure import encode_parity
+from inos.objects.layout import Scheme
+
+# Bytes of plaintext in one batch: enough to make a synced write worthwhile, few enough that the three batches in flight
+# (being read, sealed, stored) stay near 64 MiB together.
+BATCH_CHUNKS: Final = 12
+
+Piece = tuple[Address, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedStripe:
+    """One stripe (or, for copies, one chunk): its data chunks, and parity shards with their bytes."""
+
+    data: tuple[SealedChunk, ...]
+    parity: tuple[Piece, ...]
+
+    @property
+    def pieces(self) -> list[Piece]:
+        return [(chunk.address, chunk.stored) for chunk in self.data] + list(self.parity)
+
+
+def batch_chunks(scheme: Scheme) -> int:
+    """Chunks to read at a time: whole stripes."""
+    return max(1, BATCH_CHUNKS // scheme.data_shards) * scheme.data_shards
+
+
+class Sealer:
+    """Seals the batches of one object in order, on two threads, hashing the content along the way."""
+
+    def __init__(self, secret: bytes, scheme: Scheme, env: Env) -> None:
+        self._secret = secret
+        self.scheme = scheme
+        self._env = env
+        self.content = ContentHasher()
+
+    async def seal(self, plain: bytes) -> list[SealedStripe]:
+        """The stripes of one batch; `plain` holds whole chunks except at the end of the object."""
+        chunks = await self.seal_chunks(plain)
+        return await self.stripes(chunks)
+
+    async def seal_chunks(self, plain: bytes) -> list[SealedChunk]:
+        view = memoryview(plain)
+        blocks = [bytes(view[start : start + CHUNK_BYTES]) for start in range(0, len(plain), CHUNK_BYTES)]
+        half = (len(blocks) + 1) // 2
+        sealed: dict[int, list[SealedChunk]] = {}
+
+        async def part(number: int, some: Sequence[bytes]) -> None:
+            sealed[number] = await self._env.in_thread(seal_many, some, self._secret)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(part, 0, blocks[:half])
+            nursery.start_soon(part, 1, blocks[half:])
+            await self._env.in_thread(self.content.update, plain)
+        return sealed[0] + sealed[1]
+
+    async def stripes(self, chunks: Sequence[SealedChunk]) -> list[SealedStripe]:
+        """Group sealed chunks into stripes and compute their parity."""
+        width = self.scheme.data_shards
+        groups = [tuple(chunks[start : start + width]) for start in range(0, len(chunks), width)]
+        if self.scheme.is_copies:
+            return [SealedStripe(group, ()) for group in groups]
+        return await self._env.in_thread(_with_parity, groups, self.scheme.parity_shards)
+
+
+def _with_parity(groups: Sequence[tuple[SealedChunk, ...]], parity: int) -> list[SealedStripe]:
+    stripes = []
+    for group in groups:
+        shards = encode_parity([chunk.stored for chunk in group], parity)
+        stripes.append(SealedStripe(group, tuple((address_of(shard), shard) for shard in shards)))
+    return stripes
