@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inos.core.errors import BadInput, Corrupt, InosError, NewerFormat, Unavailable, WrongPassphrase
+from inos.core.errors import BadInput, Corrupt, InosError, NewerFormat, WrongPassphrase
 from inos.crypto.cocoon import (
     COCOON_BYTES,
     DEFAULT_COST,

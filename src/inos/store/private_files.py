@@ -113,6 +113,6 @@ def make_private_folder(path: Path) -> list[Path]:
 
 def remove_folders(folders: list[Path]) -> None:
     """Undo `make_private_folder`, as far as the folders are empty again."""
-    with suppress(OSError):
-        for folder in reversed(folders):
+    for folder in reversed(folders):
+        with suppress(OSError):
             folder.rmdir()
