@@ -1,0 +1,239 @@
+"""Every decoder of bytes or text from outside, by its place in `inos`.
+tests/test_fuzz_smoke.py finds any that is missing.
+
+A decoder may return, or raise one of the errors its target allows: anything else is a bug here, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from fuzz import samples
+from inos.api import gate, ranges
+from inos.core import batch, reports
+from inos.core.errors import BadFrame, BadInput, BadReference, BadTicket, Corrupt, InosError, NewerFormat, TooLarge
+from inos.core.ids import Cid, PeerId
+from inos.crypto import cocoon
+from inos.mesh import frames, heartbeats
+from inos.objects import chunks, manifest_codec, opening, parts, reference
+from inos.replication import bulk, hold_calls, placement, table_wire
+from inos.state import capability, certificates, hello, invitations, joining, records, revocation, tickets
+
+Decoder = Callable[[bytes], object]
+Samples = Callable[[], Sequence[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One decoder. `samples` are inputs it accepts, to start mutating from."""
+
+    decode: Decoder
+    allowed: tuple[type[InosError], ...]
+    samples: Samples = tuple
+
+
+def try_once(target: Target, data: bytes) -> None:
+    """Run the decoder; only what it allows is swallowed."""
+    try:
+        target.decode(data)
+    except target.allowed as error:
+        # A message is fit to be shown, whatever the bytes were: short, and without the lone surrogates JSON refuses.
+        assert len(str(error).encode()) < 4000
+
+
+def in_text(parse: Callable[[str], object]) -> Decoder:
+    """Text as the operating system hands it over: undecodable bytes become lone surrogates."""
+    return lambda data: parse(data.decode("utf-8", "surrogateescape"))
+
+
+def in_two(decode: Callable[[bytes, bytes], object]) -> Decoder:
+    """Payload and body from one input: two bytes of payload length, payload, body."""
+
+    def split(data: bytes) -> object:
+        end = 2 + int.from_bytes(data[:2], "big")
+        return decode(data[2:end], data[end:])
+
+    return split
+
+
+WIRE: Final = (BadFrame, NewerFormat)
+
+
+def _wire(decode: Decoder, *made: Callable[[], bytes]) -> Target:
+    return Target(decode, WIRE, lambda: [make() for make in made])
+
+
+def _struct(decode: Decoder, struct: str, **fields: object) -> Target:
+    return _wire(decode, lambda: samples.message(struct, **fields))
+
+
+def _page(data: bytes) -> object:
+    root = manifest_codec.OuterManifest.decode(samples.in_pages().manifest_chunks[0][1])
+    page = manifest_codec.OuterPage.decode(data, root, 0)
+    return list(page.stripes())
+
+
+def _pages() -> Sequence[bytes]:
+    return [data for _, data in samples.in_pages().manifest_chunks[1:]]
+
+
+def _manifests() -> Sequence[bytes]:
+    return [made().manifest_chunks[0][1] for made in (samples.in_pages, samples.in_place, samples.inline)]
+
+
+def _inner(data: bytes) -> object:
+    """What whoever made a reference may have sealed inside the manifest it opens."""
+    built = samples.in_pages()
+    root = manifest_codec.OuterManifest.decode(built.manifest_chunks[0][1])
+    sealed = parts.seal_part(built.reference.key, parts.Part.INNER, 0, data)
+    changed = {name: getattr(root, name) for name in root.__dataclass_fields__} | {"inner": sealed}
+    return opening.open_inner(manifest_codec.OuterManifest(**changed), built.reference.key)
+
+
+def _request_headers(data: bytes) -> object:
+    """Header lines of a request, as an HTTP server hands them over: lower-case names, bytes."""
+    lines = [line.partition(b":") for line in data.split(b"\n")[:80]]
+    headers = [(name.strip().lower(), value.strip()) for name, _, value in lines]
+    scope = {"type": "http", "method": "POST", "path": "/v1/stat", "raw_path": data[:99], "query_string": data[99:]}
+    return gate.Gate(_no_app, token="token", host="127.0.0.1")._refusal(scope | {"headers": headers})
+
+
+async def _no_app(*_: object) -> None:
+    raise AssertionError("only headers are looked at here")
+
+
+def _report(data: bytes) -> object:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return reports.from_dict(reports.StatReport, document)
+
+
+MESH, TABLES, CHUNKS = "p2p/mesh.capnp:", "p2p/tables.capnp:", "p2p/chunks.capnp:"
+_KEY: Final = bytes(range(32))
+_PLACE: Final = {"table": "placement", "sector": 3}
+
+TARGETS: Final[Mapping[str, Target]] = {
+    "api.gate.Gate": Target(
+        _request_headers, (BadInput,), lambda: [b"Host: 127.0.0.1:80\nAuthorization: Bearer token\nContent-Length: 5"]
+    ),
+    "api.ranges.parse_range": Target(in_text(ranges.parse_range), (BadInput,), lambda: [b"bytes=0-99", b"bytes=-5"]),
+    "core.batch.decode_batch": Target(
+        batch.decode_batch,
+        (BadFrame, TooLarge),
+        lambda: [batch.encode_batch([reports.BatchItem("/a", 0o644, 1_800_000_000_000, b"content")])],
+    ),
+    "core.ids.Cid.parse": Target(in_text(Cid.parse), (BadReference,), lambda: [str(samples.CID).encode()]),
+    "core.ids.PeerId.parse": Target(
+        in_text(PeerId.parse), (BadInput,), lambda: [PeerId.from_public_key(_KEY).encode()]
+    ),
+    "core.reports.from_dict": Target(_report, (BadFrame,)),
+    "crypto.cocoon.cocoon_opener": Target(cocoon.cocoon_opener, (Corrupt, NewerFormat), lambda: [samples.cocoon()]),
+    "mesh.frames.decode_envelope": _wire(frames.decode_envelope, lambda: samples.frame()[frames.HEADER_BYTES : -4]),
+    "mesh.frames.decode_error": _wire(frames.decode_error, samples.error),
+    "mesh.frames.parse_header": _wire(frames.parse_header, lambda: samples.frame()[: frames.HEADER_BYTES]),
+    "mesh.heartbeats.decode_beat": _wire(heartbeats.decode_beat, lambda: heartbeats.Beat(0.5, _KEY).encode()),
+    "objects.chunks.unpack": Target(
+        lambda data: chunks.unpack(data, 1000, limit=1 << 20), (Corrupt,), lambda: [chunks.pack(bytes(1000))]
+    ),
+    "objects.manifest_codec.OuterManifest.decode": Target(manifest_codec.OuterManifest.decode, WIRE, _manifests),
+    "objects.manifest_codec.OuterPage.decode": Target(_page, WIRE, _pages),
+    "objects.opening.open_inner": Target(_inner, (BadFrame, Corrupt, NewerFormat)),
+    "objects.reference.ObjectName.parse": Target(in_text(reference.ObjectName.parse), (BadInput,), lambda: [b"/a/b"]),
+    "objects.reference.Reference.parse": Target(
+        in_text(reference.Reference.parse), (BadReference,), lambda: [str(samples.inline().reference).encode()]
+    ),
+    "objects.reference.parse_target": Target(
+        in_text(reference.parse_target),
+        (BadInput,),
+        lambda: [b"inos:/a/b.jpg", str(samples.inline().reference).encode(), str(samples.CID).encode()],
+    ),
+    "replication.bulk.decode_addresses": _wire(
+        bulk.decode_addresses, lambda: bulk.encode_addresses([samples.CID.address])
+    ),
+    "replication.bulk.decode_batch": _wire(
+        in_two(bulk.decode_batch),
+        lambda: samples.pair(bulk.encode_batch([(samples.CID.address, b"chunk")]), b"chunk"),
+    ),
+    "replication.hold_calls.decode_holds": _wire(
+        in_two(hold_calls.decode_holds),
+        lambda: samples.pair(
+            samples.message(
+                CHUNKS + "HoldBatch",
+                requests=[{"placement": samples.record(), "chunks": {"addresses": [_KEY], "sizes": [5]}}],
+            ),
+            b"chunk",
+        ),
+    ),
+    "replication.hold_calls.decode_states": _struct(
+        hold_calls.decode_states,
+        CHUNKS + "HoldAnswer",
+        states=[{"cid": _KEY, "held": 2, "assigned": 3, "error": "not_found"}],
+    ),
+    "replication.placement.decode_placement": _wire(
+        partial(placement.decode_placement, samples.CID), samples.placement
+    ),
+    "replication.table_wire.decode_batch": _wire(
+        table_wire.decode_batch, lambda: samples.message(TABLES + "RecordBatch", records=[samples.record()])
+    ),
+    "replication.table_wire.decode_push_answer": _struct(
+        table_wire.decode_push_answer, TABLES + "PushAnswer", applied=1, refused=[{"index": 0, "code": "refused"}]
+    ),
+    "replication.table_wire.decode_digests": _struct(
+        table_wire.decode_digests, TABLES + "DigestList", digests=[{**_PLACE, "root": _KEY}]
+    ),
+    "replication.table_wire.decode_bucket_request": _struct(
+        table_wire.decode_bucket_request, TABLES + "BucketRequest", **_PLACE
+    ),
+    "replication.table_wire.decode_buckets": _struct(
+        table_wire.decode_buckets, TABLES + "BucketAnswer", buckets=[_KEY] * 256
+    ),
+    "replication.table_wire.decode_entry_request": _struct(
+        table_wire.decode_entry_request, TABLES + "EntryRequest", **_PLACE, buckets=[1, 2, 255]
+    ),
+    "replication.table_wire.decode_entries": _struct(
+        table_wire.decode_entries, TABLES + "EntryAnswer", entries=[{"key": b"key", "digest": _KEY}]
+    ),
+    "replication.table_wire.decode_fetch": _struct(
+        table_wire.decode_fetch, TABLES + "FetchRequest", table="placement", keys=[_KEY]
+    ),
+    "replication.table_wire.decode_scan": _struct(
+        table_wire.decode_scan, TABLES + "ScanRequest", table="catalogue", prefix=_KEY, limit=10
+    ),
+    "state.capability.decode_capability": _wire(
+        capability.decode_capability,
+        lambda: capability.Capability(samples.certificate().encode(), samples.ADDRESSES).encode(),
+    ),
+    "state.certificates.decode_certificate": _wire(
+        certificates.decode_certificate, lambda: samples.certificate().encode()
+    ),
+    "state.certificates.decode_genesis": _wire(certificates.decode_genesis, lambda: samples.genesis().encoded),
+    "state.hello.decode_hello": _wire(hello.decode_hello, samples.hello),
+    "state.invitations.decode_invitation": _wire(invitations.decode_invitation, lambda: samples.invitation().encode()),
+    "state.joining.decode_request": _struct(
+        joining.decode_request,
+        MESH + "JoinRequest",
+        version=1,
+        invitation=samples.invitation().encode(),
+        secret=samples.NONCE,
+        node=_KEY,
+        owner=_KEY,
+        ownerProof=_KEY * 2,
+    ),
+    "state.joining.decode_answer": _struct(
+        joining.decode_answer, MESH + "JoinAnswer", certificate=samples.certificate().encode(), members=[_KEY]
+    ),
+    "state.records.decode_record": Target(
+        records.decode_record, (BadInput, NewerFormat, records.Refused), lambda: [samples.record()]
+    ),
+    "state.records.parse_record": _wire(records.parse_record, samples.record),
+    "state.revocation.decode_revocation": _wire(
+        revocation.decode_revocation, lambda: revocation.Revocation("lost", 1, frozenset({_KEY})).encode()
+    ),
+    "state.tickets.parse_ticket": Target(in_text(tickets.parse_ticket), (BadTicket,), lambda: [samples.ticket()]),
+}
