@@ -174,14 +174,16 @@ async def join_mesh(
     """
     proof = prove_owner(owner, ticket.genesis.mesh, node)
     request = JoinRequest(ticket.invitation, ticket.secret, node, OwnerId(owner.public_key), proof)
+    errors: list[InosError] = []
     for pauses in range(_ROUNDS):
         await trio.sleep(pauses * _ROUND_PAUSE_S)
         outcome = await _ask_each(network, ticket, request, timeout_s)
         if isinstance(outcome, Joined):
             return outcome
-        if not any(isinstance(error, Busy) for error in outcome):
+        errors = outcome
+        if not any(isinstance(error, Busy) for error in errors):
             break
-    raise _clearest(outcome)
+    raise _clearest(errors)
 
 
 async def _ask_each(

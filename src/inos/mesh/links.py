@@ -37,6 +37,8 @@ DIAL_TIMEOUT_S: Final = 5.0
 INTERVAL_S: Final = 2.0
 _BACKOFF: Final = Backoff(base_s=1.0, max_s=60.0)
 _JITTER: Final = 0.2
+# Failed dials in a row after which a spare link is made: about 7 s.
+_SILENT_FAILURES: Final = 3
 
 
 class Wires(Peers, PeerEvents, Protocol):
@@ -49,12 +51,13 @@ class _Attempts:
     next_s: float = 0.0
 
 
-def choose_links(me: bytes, members: Collection[bytes]) -> list[bytes]:
-    """Whom `me` keeps a link to, best first; node keys. A pure function of the members, so it changes only with them."""
+def choose_links(me: bytes, members: Collection[bytes], spares: int = 0) -> list[bytes]:
+    """Whom (node keys) `me` keeps a link to: everybody in a small mesh, else its picks and, after them, `spares` more.
+    A pure function of the members, so it changes only with them."""
     others = {node: 1.0 for node in members if node != me}
     if len(others) < FULL_MESH:
         return sorted(others)
-    return rendezvous.best(me, others, PICKS)
+    return rendezvous.best(me, others, PICKS + spares)
 
 
 class Links:
@@ -79,8 +82,7 @@ class Links:
 
     def targets(self) -> list[PeerId]:
         """The members this node wants to be connected to: those whose silence it takes for failure."""
-        members = self._members()
-        return [members[node].peer for node in choose_links(self._me, members)]
+        return [member.peer for member in self._chosen()]
 
     def watched(self) -> frozenset[PeerId]:
         """Targets and whoever else is connected: what heartbeats judge."""
@@ -103,20 +105,31 @@ class Links:
                 nursery.start_soon(self._dial, peer, addresses, limiter)
 
     def _due(self) -> list[tuple[PeerId, Sequence[str]]]:
-        members, now_s = self._members(), self._env.monotonic_s()
-        connected = self._network.connected()
-        peers = {member.peer for member in members.values()}
+        now_s, connected = self._env.monotonic_s(), self._network.connected()
+        chosen = self._chosen()
+        peers = {member.peer for member in chosen}
         for gone in [peer for peer in self._attempts if peer not in peers]:
             del self._attempts[gone]
         due: list[tuple[PeerId, Sequence[str]]] = []
-        for node in choose_links(self._me, members):
-            member = members[node]
+        for member in chosen:
             addresses = self._where(member)
             if member.peer in connected or not addresses:
                 continue
             if self._attempts.get(member.peer, _Attempts()).next_s <= now_s:
                 due.append((member.peer, addresses))
         return due
+
+    def _chosen(self) -> list[Member]:
+        """The picks, and a spare for each that has been silent for a while: in a large mesh links must not run out."""
+        members = self._members()
+        picks = choose_links(self._me, members)
+        silent = sum(self._is_silent(members[node].peer) for node in picks)
+        chosen = choose_links(self._me, members, spares=silent) if silent else picks
+        return [members[node] for node in chosen]
+
+    def _is_silent(self, peer: PeerId) -> bool:
+        attempts = self._attempts.get(peer)
+        return attempts is not None and attempts.failures >= _SILENT_FAILURES
 
     def _where(self, member: Member) -> Sequence[str]:
         return tuple(dict.fromkeys([*self._book.addresses(member.peer), *member.addresses]))

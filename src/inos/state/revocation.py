@@ -34,8 +34,8 @@ MEMBERS: Final = "members"
 VERSION: Final = 1
 OWNER_LAMPORT: Final = 1
 MAX_REASON_CHARS: Final = 256
-# 28 KiB of the 32 a value may have: more than the largest mesh (700) has members.
-MAX_KEEPS: Final = 896
+# 29 of the 32 KiB a value may have; a node that has let in more is better replaced before it is revoked.
+MAX_KEEPS: Final = 600
 
 _REVOCATION: Final = "p2p/mesh.capnp:Revocation"
 
