@@ -267,7 +267,7 @@ class DataRoot:
                 f"{self.keyfile} is gone, and nothing else opens the cocoon",
                 hint="restore it from a copy, or move the cocoon away and run: inos init --no-passphrase --phrase -",
             )
-        return read_private(self.keyfile, 2 * _KEYFILE_BYTES, secret=True).decode("latin-1")
+        return read_private(self.keyfile, 2 * _KEYFILE_BYTES, secret=True).decode("ascii", "replace")
 
 
 def _sealed(master: MasterSecret, passphrase: str | None, env: Env, cost: Argon2Cost) -> tuple[str | None, bytes]:
