@@ -19,12 +19,10 @@ MAX_SHARDS: Final = gf256.FIELD  # one field element names one shard
 def encode_parity(chunks: Sequence[bytes], parity: int) -> list[bytes]:
     """`parity` shards for one stripe, each as long as the longest chunk."""
     data = len(chunks)
-    _check(data, parity)
+    _check(data, parity, [*map(len, chunks)])
     length = max(map(len, chunks))
-    if not parity or not length:
-        return [b""] * parity
     rows = [gf256.parity_row(index, data) for index in range(parity)]
-    return isal.engine()(rows, _padded(chunks, length))
+    return isal.engine()(rows, _padded(chunks, length)) if rows else []
 
 
 def rebuild(
@@ -33,9 +31,7 @@ def rebuild(
     """The shards numbered in `wanted`, made from any `data` of `shards`. `data` is the number of chunks in this stripe
     (the last stripe of an object may have fewer) and `sizes` are their stored bytes. Raises BadInput when there are too
     few shards or one has the wrong length."""
-    _check(data, parity)
-    if len(sizes) != data:
-        raise BadInput(f"a stripe of {data} chunks has {data} sizes, got {len(sizes)}")
+    _check(data, parity, sizes)
     length = max(sizes)
     lengths = [*sizes, *[length] * parity]
     _check_shards(shards, lengths, wanted)
@@ -51,9 +47,11 @@ def rebuild(
     return result | {index: shard[: lengths[index]] for index, shard in zip(absent, made, strict=True)}
 
 
-def _check(data: int, parity: int) -> None:
+def _check(data: int, parity: int, sizes: Sequence[int]) -> None:
     if data < 1 or parity < 0 or data + parity > MAX_SHARDS:
         raise BadInput(f"a stripe has 1 to {MAX_SHARDS} shards with at least one of data, got {data}+{parity}")
+    if len(sizes) != data or min(sizes) < 1:
+        raise BadInput(f"a stripe of {data} chunks has as many sizes, each at least 1 byte")
 
 
 def _check_shards(shards: Mapping[int, bytes], lengths: Sequence[int], wanted: Collection[int]) -> None:
