@@ -6,11 +6,18 @@ holds for every implementation: memory, disk, and the wrappers that inject fault
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+from inos.core.errors import BadInput, TooLarge
 from inos.core.ids import Address
+from inos.crypto.hashing import address_of
+
+# 1 MiB of plaintext and its sealing; the same room a frame's body has, so that what is stored can be sent.
+MAX_CHUNK_BYTES: Final = (1 << 20) + 4096
+# Chunks a call of Mark.sweep frees: a fraction of a second on any disk, so that others get their turn between.
+SWEEP_CHUNKS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +26,26 @@ class StoreUsage:
 
     chunks: int
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubResult:
+    """One page of a scrub. `next` is where to go on, None when the end was reached; `corrupt` are forgotten already."""
+
+    next: Address | None
+    checked: int
+    corrupt: tuple[Address, ...]
+
+
+def checked(chunks: Sequence[tuple[Address, bytes]]) -> dict[Address, bytes]:
+    """The chunks, each once and proven to be what its address says. Raises BadInput or TooLarge."""
+    batch = dict(chunks)
+    for address, data in chunks:
+        if len(data) > MAX_CHUNK_BYTES:
+            raise TooLarge(f"a chunk of {len(data)} bytes is over the limit of {MAX_CHUNK_BYTES}")
+        if address_of(data) != address:
+            raise BadInput(f"the bytes given for chunk {address.hex()[:12]} are not that chunk")
+    return batch
 
 
 class ChunkReader(Protocol):
@@ -33,12 +60,38 @@ class ChunkReader(Protocol):
 class ChunkWriter(Protocol):
     def put_many(self, chunks: Sequence[tuple[Address, bytes]]) -> None:
         """Store each chunk; on disk and synced when this returns, all or none acknowledged. Present ones are touched,
-        not rewritten. Raises BadInput when bytes do not match their address, StorageFull when there is no room."""
+        not rewritten. Raises BadInput when bytes do not match their address, TooLarge beyond MAX_CHUNK_BYTES,
+        StorageFull when there is no room."""
+
+    def touch(self, addresses: Sequence[Address]) -> frozenset[Address]:
+        """Note these as used now; the ones held. What this returned is kept by every sweep of what was touched before
+        now, also one under way: touch chunks before relying on them being present."""
 
 
 class ChunkRemover(Protocol):
     def remove_many(self, addresses: Sequence[Address]) -> int:
         """Forget these; absent ones are fine. Returns the bytes freed."""
+
+
+class Mark(Protocol):
+    """One collection under way: what is referenced is added, then the rest may be freed."""
+
+    def add(self, addresses: Iterable[Address]) -> None:
+        """Keep these. Conflict when a later mark has begun."""
+
+    def sweep(self, touched_before_s: float) -> StoreUsage:
+        """Free up to SWEEP_CHUNKS chunks that were not added and not stored or touched since `touched_before_s` (wall
+        clock); what was freed. Call again until that is nothing. Conflict when a later mark has begun."""
+
+
+class ChunkCollector(Protocol):
+    def begin_mark(self) -> Mark:
+        """Begin a collection; the one before, if any, can go on no more."""
+
+
+class ChunkScrubber(Protocol):
+    def scrub(self, after: Address | None, limit: int) -> ScrubResult:
+        """Read and check the next `limit` chunks in address order, from the first one when `after` is None."""
 
 
 class ChunkLister(Protocol):
@@ -48,5 +101,5 @@ class ChunkLister(Protocol):
     def usage(self) -> StoreUsage: ...
 
 
-class ChunkStore(ChunkReader, ChunkWriter, ChunkRemover, ChunkLister, Protocol):
+class ChunkStore(ChunkReader, ChunkWriter, ChunkRemover, ChunkCollector, ChunkScrubber, ChunkLister, Protocol):
     """All of it."""

@@ -1,0 +1,216 @@
+"""The chunk store on a disk: small chunks inside the database, larger ones as files, one index over both.
+
+Rules
+- Write: files synced and in place, then their rows committed, then acknowledged. Delete: rows, then files. Whoever
+  changes a chunk holds its claim for both steps.
+- Nothing walks directories while the node runs, except the orphan sweep, one of 256 folders a call.
+- What does not verify is no longer counted as present, so that it is fetched again; its file is left to the sweep,
+  which adopts it should it verify after all (a cable, not the disk) and deletes it otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from inos.core.env import Env
+from inos.core.errors import Corrupt, NotFound, StorageFull
+from inos.core.ids import Address
+from inos.crypto.hashing import address_of
+from inos.store import chunk_index as index
+from inos.store import chunk_recovery as recovery
+from inos.store.chunk_files import ChunkFiles
+from inos.store.chunk_index import Location, Row
+from inos.store.chunk_marks import DiskMark, Marking
+from inos.store.chunk_recovery import SweepResult
+from inos.store.chunks import ScrubResult, StoreUsage, checked
+from inos.store.claims import Claims
+from inos.store.cursor import Cursor
+from inos.store.database import Database
+
+INLINE_LIMIT_BYTES: Final = 64 * 1024
+# Room left on the disk for the database, its log and the rest of the machine.
+RESERVE_BYTES: Final = 64 << 20
+PAGE: Final = 4096
+
+
+class DiskChunkStore:
+    """The chunk store contract (`chunks.py`) on one data root, and its recovery."""
+
+    def __init__(
+        self,
+        root: Path,
+        database: Database,
+        env: Env,
+        *,
+        reserve_bytes: int = RESERVE_BYTES,
+        quota_bytes: int | None = None,
+    ) -> None:
+        """Use blobs/ and staging/ under `root`, making what is missing. `quota_bytes` bounds what is stored."""
+        self._database = database
+        self._env = env
+        self._files = ChunkFiles(root)
+        self._claims = Claims()
+        self._marking = Marking()
+        self._reserve_bytes = reserve_bytes
+        self._quota_bytes = quota_bytes
+        self.recover()
+
+    # Reading
+
+    def get(self, address: Address) -> bytes:
+        row = self._database.read(lambda cursor: index.find(cursor, address))
+        data = None if row is None else self._verified(row)
+        return self._look_again(address) if data is None else data
+
+    def _verified(self, row: Row) -> bytes | None:
+        inline = row.location is Location.INLINE
+        data = row.data if inline else self._files.read(row.address, row.size)
+        return data if data is not None and address_of(data) == row.address else None
+
+    def _look_again(self, address: Address) -> bytes:
+        """Read it with nobody writing it; forget the chunk when it still does not verify."""
+        with self._claims.hold([address]):
+            row = self._database.read(lambda cursor: index.find(cursor, address))
+            if row is None:
+                raise NotFound(f"chunk {address.hex()[:12]} is not on this node")
+            data = self._verified(row)
+            if data is not None:
+                return data
+            with suppress(StorageFull):  # a full disk must not hide that the chunk is damaged
+                self._database.write(lambda cursor: index.remove(cursor, [address]))
+            raise Corrupt(
+                f"chunk {address.hex()[:12]} is damaged on this node's disk",
+                hint="it is fetched again from other members; if this repeats, check the disk",
+            )
+
+    def present(self, addresses: Sequence[Address]) -> frozenset[Address]:
+        return frozenset(self._database.read(lambda cursor: index.held(cursor, addresses)))
+
+    # Writing
+
+    def put_many(self, chunks: Sequence[tuple[Address, bytes]]) -> None:
+        batch = checked(chunks)
+        if not batch:
+            return
+        with self._claims.hold(batch):
+            missing = self._missing(batch)
+            if missing:
+                self._admit(sum(row.size for row in missing))
+            written = [(row.address, batch[row.address]) for row in missing if row.location is Location.FILE]
+            try:
+                self._files.write(written)
+                self._database.write(lambda cursor: self._add(cursor, batch, missing))
+            except StorageFull:
+                self._discard([address for address, _ in written])
+                raise
+
+    def _missing(self, batch: dict[Address, bytes]) -> list[Row]:
+        """Rows to be for what must be written: not held, or held as a file that is gone or has another size."""
+        held = self._database.read(lambda cursor: index.held(cursor, batch))
+        missing = []
+        for address, data in batch.items():
+            row = held.get(address)
+            if row is None:
+                missing.append(_new_row(address, data))
+            elif row.location is Location.FILE and self._files.size(address) != len(data):
+                missing.append(Row(address, len(data), Location.FILE))
+        return missing
+
+    def _add(self, cursor: Cursor, batch: dict[Address, bytes], missing: list[Row]) -> None:
+        index.add(cursor, missing, self._env.now_s())
+        fresh = {row.address for row in missing}
+        index.touch(cursor, [address for address in batch if address not in fresh], self._env.now_s())
+        self._marking.keep(cursor, batch)
+
+    def _discard(self, written: Sequence[Address]) -> None:
+        """Take back files whose rows were not committed; the claim is still held, so nobody relies on them."""
+        held = self._database.read(lambda cursor: index.held(cursor, written))
+        self._files.remove(address for address in written if address not in held)
+
+    def _admit(self, size_bytes: int) -> None:
+        free = self._files.free_bytes() - self._reserve_bytes
+        if size_bytes > free:
+            raise StorageFull(
+                f"{size_bytes} bytes do not fit: {max(free, 0)} are free above the reserve of {self._reserve_bytes}",
+                hint="free space on this disk",
+            )
+        if self._quota_bytes is not None and self.usage().bytes + size_bytes > self._quota_bytes:
+            raise StorageFull(
+                f"{size_bytes} bytes do not fit in the quota of {self._quota_bytes}",
+                hint="raise the quota of this node or remove something",
+            )
+
+    def touch(self, addresses: Sequence[Address]) -> frozenset[Address]:
+        def work(cursor: Cursor) -> frozenset[Address]:
+            held = index.touch(cursor, addresses, self._env.now_s())
+            self._marking.keep(cursor, held)
+            return held
+
+        return self._database.write(work) if addresses else frozenset()
+
+    def remove_many(self, addresses: Sequence[Address]) -> int:
+        if not addresses:
+            return 0
+        with self._claims.hold(addresses):
+            rows = self._database.write(lambda cursor: index.remove(cursor, addresses))
+            self._files.remove(row.address for row in rows if row.location is Location.FILE)
+        return sum(row.size for row in rows)
+
+    # Listing, checking, collecting
+
+    def addresses(self) -> Iterator[Address]:
+        after: Address | None = None
+        while page := self._page(after, PAGE):
+            yield from (row.address for row in page)
+            after = page[-1].address
+
+    def _page(self, after: Address | None, limit: int) -> list[Row]:
+        return self._database.read(lambda cursor: index.page(cursor, after, limit))
+
+    def usage(self) -> StoreUsage:
+        return self._database.read(index.usage)
+
+    def scrub(self, after: Address | None, limit: int) -> ScrubResult:
+        page = self._page(after, limit)
+        good: list[Address] = []
+        corrupt: list[Address] = []
+        for row in page:
+            try:
+                self.get(row.address)
+                good.append(row.address)
+            except NotFound:  # removed meanwhile
+                continue
+            except Corrupt:
+                corrupt.append(row.address)
+        self._database.write(lambda cursor: index.verified(cursor, good, self._env.now_s()))
+        following = page[-1].address if len(page) == limit else None
+        return ScrubResult(following, len(page), tuple(corrupt))
+
+    def begin_mark(self) -> DiskMark:
+        return DiskMark(self._marking, self._database, self._files, self._claims)
+
+    # Recovery
+
+    def recover(self) -> int:
+        """Throw away what was being written when the node stopped; how many files. Nothing acknowledged is there."""
+        return self._files.prepare()
+
+    def sweep_orphans(self, prefix: int) -> SweepResult:
+        """Bring the files and the rows of one folder of blobs/ (0 to 255) together again."""
+        return recovery.sweep(prefix, self._files, self._database, self._claims, self._env)
+
+    def rebuild_index(self) -> SweepResult:
+        """Index every chunk file that verifies; for a new database over old files. Reads all of them."""
+        total = SweepResult(0, 0, 0)
+        for prefix in range(256):
+            total = total.plus(self.sweep_orphans(prefix))
+        return total
+
+
+def _new_row(address: Address, data: bytes) -> Row:
+    if len(data) > INLINE_LIMIT_BYTES:
+        return Row(address, len(data), Location.FILE)
+    return Row(address, len(data), Location.INLINE, data)

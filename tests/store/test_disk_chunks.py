@@ -1,0 +1,224 @@
+"""The chunk store on a disk: the suite, then files, recovery, and disks that fill up."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from inos.core.errors import BadInput, Busy, Corrupt, NotFound, StorageFull
+from inos.core.ids import Address
+from inos.crypto.hashing import address_of
+from inos.store.chunk_recovery import SweepResult
+from inos.store.chunks import StoreUsage
+from inos.store.database import Database
+from inos.store.disk_chunks import DiskChunkStore
+from inos.testing.chunks import LARGE, SMALL, ChunkHarness, ChunkStoreSuite, Clock, chunk
+
+KEY: Final = bytes(range(32))
+
+
+class Disk:
+    def __init__(self, root: Path, capacity_bytes: int | None = None) -> None:
+        root.mkdir(exist_ok=True)
+        self.root = root
+        self.clock = Clock()
+        self.database = Database(root / "inos.db", KEY, self.clock)
+        self.store = DiskChunkStore(root, self.database, self.clock, quota_bytes=capacity_bytes)
+
+    def damage(self, address: Address, data: bytes) -> None:
+        if self.file(address).exists():
+            self.file(address).write_bytes(data)
+        else:
+            sql = "UPDATE inline_chunks SET data = ? WHERE address = ?"
+            self.database.write(lambda cursor: list(cursor.execute(sql, (data, address))))
+
+    def file(self, address: Address) -> Path:
+        return self.root / "blobs" / address.hex()[:2] / f"{address.hex()}.enc"
+
+    def reopened(self) -> Disk:
+        self.close()
+        return Disk(self.root)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+class TestDiskChunkStore(ChunkStoreSuite):
+    def harness(self, root: Path, capacity_bytes: int | None = None) -> ChunkHarness:
+        return Disk(root, capacity_bytes)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> object:
+    made = Disk(tmp_path / "home")
+    yield made
+    made.close()
+
+
+def test_small_ones_are_inline_and_large_ones_files(disk: Disk) -> None:
+    small, large = chunk(1, 65_536), chunk(2, 65_537)
+    disk.store.put_many([small, large])
+    assert not disk.file(small[0]).exists()
+    assert disk.file(large[0]).read_bytes() == large[1]
+    assert (disk.file(large[0]).stat().st_mode & 0o777) == 0o600
+    assert list((disk.root / "staging").iterdir()) == []
+    again = disk.reopened()
+    assert again.store.get(small[0]) == small[1]
+    assert again.store.get(large[0]) == large[1]
+    assert again.store.usage() == StoreUsage(2, 65_536 + 65_537)
+    again.close()
+
+
+def test_a_present_chunk_is_not_rewritten_but_a_lost_or_cut_file_is(disk: Disk) -> None:
+    address, data = chunk(1, LARGE)
+    disk.store.put_many([(address, data)])
+    before = disk.file(address).stat().st_ino
+    disk.store.put_many([(address, data)])
+    assert disk.file(address).stat().st_ino == before
+    disk.file(address).write_bytes(data[:-1])
+    disk.store.put_many([(address, data)])
+    assert disk.store.get(address) == data
+    disk.file(address).unlink()
+    disk.store.put_many([(address, data)])
+    assert disk.store.get(address) == data
+    assert disk.store.usage() == StoreUsage(1, LARGE)
+
+
+def test_every_cut_and_every_flipped_bit_of_a_file_is_noticed(disk: Disk) -> None:
+    address, data = chunk(7, LARGE)
+    positions = [*range(64), *range(64, LARGE - 64, 4999), *range(LARGE - 64, LARGE)]
+    for position in positions:
+        flipped = bytearray(data)
+        flipped[position] ^= 1 << position % 8
+        for broken in (data[:position], bytes(flipped)):
+            disk.store.put_many([(address, data)])
+            disk.file(address).write_bytes(broken)
+            with pytest.raises(Corrupt):
+                disk.store.get(address)
+            assert disk.store.present([address]) == frozenset()
+
+
+def test_a_missing_or_unreadable_file_is_corrupt_not_absent(disk: Disk) -> None:
+    for harm in (Path.unlink, lambda file: file.unlink() or file.mkdir()):
+        address, data = chunk(1, LARGE)
+        disk.store.put_many([(address, data)])
+        harm(disk.file(address))
+        with pytest.raises(Corrupt) as caught:
+            disk.store.get(address)
+        assert caught.value.hint
+        with pytest.raises(NotFound):
+            disk.store.get(address)
+
+
+def test_staging_is_emptied_at_start_and_nothing_else_is(disk: Disk) -> None:
+    address, data = chunk(1, LARGE)
+    disk.store.put_many([(address, data)])
+    (disk.root / "staging" / address.hex()).write_bytes(data[:100])
+    again = disk.reopened()
+    assert list((disk.root / "staging").iterdir()) == []
+    assert again.store.get(address) == data
+    again.close()
+
+
+def test_orphans_are_adopted_or_deleted_and_rows_without_files_dropped(disk: Disk) -> None:
+    adopted, lost, cut, fine = (chunk(number, LARGE) for number in range(4))
+    disk.store.put_many([lost, cut, fine])
+    disk.file(adopted[0]).write_bytes(adopted[1])
+    garbage = disk.file(chunk(5)[0])
+    garbage.write_bytes(b"not that chunk")
+    stranger = garbage.with_name("notes.txt")
+    stranger.write_text("not ours")
+    disk.file(lost[0]).unlink()
+    disk.file(cut[0]).write_bytes(cut[1][:5])
+    assert disk.store.rebuild_index() == SweepResult(adopted=1, deleted=1, dropped=2)
+    assert sorted(disk.store.addresses()) == sorted([adopted[0], fine[0]])
+    assert not garbage.exists()
+    assert stranger.exists()
+    assert disk.store.get(adopted[0]) == adopted[1]
+    # What was dropped for its size is now a file without a row, and goes with the next sweep.
+    assert disk.store.rebuild_index() == SweepResult(adopted=0, deleted=1, dropped=0)
+    assert disk.store.rebuild_index() == SweepResult(0, 0, 0)
+    with pytest.raises(BadInput):
+        disk.store.sweep_orphans(256)
+
+
+def test_a_chunk_the_disk_gives_back_after_all_is_adopted(disk: Disk) -> None:
+    address, data = chunk(1, LARGE)
+    disk.store.put_many([(address, data)])
+    disk.file(address).rename(disk.root / "elsewhere")
+    with pytest.raises(Corrupt):
+        disk.store.get(address)
+    (disk.root / "elsewhere").rename(disk.file(address))
+    assert disk.store.sweep_orphans(address[0]).adopted == 1
+    assert disk.store.get(address) == data
+
+
+def test_the_index_is_rebuilt_from_files_alone(disk: Disk) -> None:
+    batch = [chunk(number, LARGE) for number in range(20)]
+    disk.store.put_many(batch)
+    disk.close()
+    (disk.root / "inos.db").unlink()
+    again = Disk(disk.root)
+    assert again.store.usage() == StoreUsage(0, 0)
+    assert again.store.rebuild_index() == SweepResult(20, 0, 0)
+    assert all(again.store.get(address) == data for address, data in batch)
+    assert again.store.usage() == StoreUsage(20, 20 * LARGE)
+    again.close()
+
+
+def test_scrub_notes_what_it_verified(disk: Disk) -> None:
+    disk.store.put_many([chunk(1), chunk(2, LARGE)])
+    disk.clock.wall_s += 500
+    disk.store.scrub(None, 10)
+    seen = disk.database.read(lambda cursor: list(cursor.execute("SELECT DISTINCT verified_at FROM chunks")))
+    assert seen == [(int(disk.clock.wall_s),)]
+
+
+def test_a_reserve_is_left_on_the_disk(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    free = os.statvfs(tmp_path)
+    greedy = DiskChunkStore(tmp_path, disk.database, disk.clock, reserve_bytes=free.f_blocks * free.f_frsize)
+    with pytest.raises(StorageFull) as caught:
+        greedy.put_many([chunk(1, SMALL)])
+    assert "reserve" in caught.value.message
+    disk.store.put_many([chunk(1, SMALL)])
+    greedy.put_many([chunk(1, SMALL)])  # present already: needs no room
+    disk.close()
+
+
+def test_too_many_open_files_does_not_condemn_a_chunk(disk: Disk) -> None:
+    address, data = chunk(1, LARGE)
+    disk.store.put_many([(address, data)])
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open("/dev/null", os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 32, limits[1]))
+    try:
+        while True:
+            try:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError:
+                break
+        with pytest.raises(Busy):
+            disk.store.get(address)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert disk.store.get(address) == data
+
+
+def test_nothing_readable_in_the_data_root(disk: Disk) -> None:
+    """Neither an inline chunk nor the address of any chunk shows anywhere but in the chunk's own file."""
+    inline = b"sealed bytes that are kept in the database"
+    address, data = chunk(1, LARGE)
+    disk.store.put_many([(address, data), (address_of(inline), inline)])
+    secrets = (inline, bytes(address), bytes(address_of(inline)), address.hex().encode())
+    files = [file for file in disk.root.rglob("*") if file.is_file() and file != disk.file(address)]
+    assert {file.name for file in files} >= {"inos.db", "inos.db-wal"}
+    for file in files:
+        content = file.read_bytes()
+        assert not any(secret in content for secret in secrets)
