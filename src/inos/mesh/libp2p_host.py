@@ -2,13 +2,9 @@
 
     async with open_libp2p(config, key_seed, admission, env) as network: ...
 
-Owns the life of a connection above the swarm: proving it by an exchange of hellos, the call streams on it, who has been
-heard when, and telling others that it came or went. Rules: nothing is served to, or started toward, a peer that is not
-proven, except calls to methods open to strangers; only this module and its siblings hardening, swarm and streams know
-libp2p.
-
-A connection is proven in two calls by the dialling side: `mesh.hello` (each shows its certificate to the other) and
-`mesh.ready` (the dialling side accepts the answer). See docs/protocol.md.
+Owns the life of a connection above the swarm: the call streams on it, who has been heard when, and telling others that
+it came or went. Rules: nothing is served to, or started toward, a peer that is not proven, except calls to methods open
+to strangers; only this module and its siblings hardening, swarm and streams know libp2p. See docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -22,7 +18,7 @@ from typing import Any, Final
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import BadFrame, BadInput, Conflict, InosError, NotAMember, PeerUnavailable, TooLarge
+from inos.core.errors import BadFrame, BadInput, Conflict, InosError, PeerUnavailable
 from inos.core.ids import PeerId
 from inos.mesh import hardening
 from inos.mesh.calls import (
@@ -39,8 +35,10 @@ from inos.mesh.frames import Envelope
 from inos.mesh.gate import Gate, GateLimits
 from inos.mesh.methods import MethodTable, check_size
 from inos.mesh.network import MAX_GOSSIP_BYTES, Admission, GossipHandler, Handler, Message, PeerHandler
+from inos.mesh.proofs import HELLO, READY, Proofs
 from inos.mesh.streams import BROKEN, Libp2pStream, negotiated
 from inos.mesh.swarm import CALL_PROTOCOL, Link, MeshSwarm
+from inos.mesh.topics import Topics
 
 # isort: split
 from libp2p.crypto.ed25519 import create_new_key_pair
@@ -66,10 +64,6 @@ from multiaddr.exceptions import Error as MultiaddrError
 
 log = logging.getLogger(__name__)
 
-HELLO: Final = "mesh.hello"
-READY: Final = "mesh.ready"
-# A certificate with its chain and a handful of addresses; strangers' frames are bounded anyway.
-MAX_HELLO_BYTES: Final = 60 * 1024
 GOSSIP_PROTOCOL: Final = "/meshsub/1.1.0"
 # Above any mesh we have tried; a bound, not a target: nothing dials or prunes on its own below it.
 MAX_CONNECTIONS: Final = 1024
@@ -125,6 +119,11 @@ async def open_libp2p(
             await stack.enter_async_context(background_trio_service(service))
         await pubsub.wait_until_ready()
         yield network
+
+
+def peer_of_seed(key_seed: bytes) -> PeerId:
+    """The peer id a node of this seed has."""
+    return PeerId(str(ID.from_pubkey(create_new_key_pair(key_seed).public_key)))
 
 
 def _swarm(config: MeshConfig, key_seed: bytes, gate: Gate) -> MeshSwarm:
@@ -216,9 +215,10 @@ class Libp2pNetwork:
         self._heard_s: dict[PeerId, float] = {}
         self._on_connected: list[PeerHandler] = []
         self._on_disconnected: list[PeerHandler] = []
-        self._topics: set[str] = set()
         self._dialling: dict[PeerId, trio.Lock] = {}
         self._me = PeerId(str(host.get_id()))
+        self._topics = Topics(pubsub, self._me, admission, nursery)
+        self._proofs = Proofs(admission, self._swarm.gate.refused, self._proven, timeout_s=config.dial_timeout_s)
         self._wire()
 
     def _wire(self) -> None:
@@ -317,51 +317,15 @@ class Libp2pNetwork:
                 self._nursery.start_soon(self._swarm.close_link, link)
         raise PeerUnavailable("; ".join(reasons)[:500] or "no address to dial", hint="is that node running?")
 
-    # -- proving a connection
+    # -- links come and go
 
     async def _prove(self, link: Link) -> None:
-        """The dialling side's half: show who we are, check who they are, say so. Closes the link when that fails."""
-        done = False
+        """Exchange hellos on a link we dialled; it is closed when that fails."""
         try:
-            pool = self._pool_on(link)
-            request = Message(self._admission.hello())
-            answer = await pool.call(HELLO, request, timeout_s=self._config.dial_timeout_s)
-            self._welcome(link.peer, answer.payload)
-            link.trusts = True  # before we say so: their streams may overtake our wake-up
-            await pool.call(READY, Message(), timeout_s=self._config.dial_timeout_s)
-            pool.close()
-            await self._proven(link)
-            done = True
-        except BadFrame as error:
-            raise PeerUnavailable(f"{link.peer.short()} does not speak our protocol: {error}") from None
+            await self._proofs.prove(link, self._pool_on(link))
         finally:
-            if not done:
+            if not link.proven:
                 self._nursery.start_soon(self._swarm.close_link, link)
-
-    async def _answer_proof(self, link: Link, method: str, request: Message) -> Message:
-        """The answering side's half."""
-        if method == HELLO:
-            self._welcome(link.peer, request.payload)
-            link.trusts = True
-            return Message(self._admission.hello())
-        if not link.trusts:
-            raise NotAMember("hello comes first")
-        await self._proven(link)
-        return Message()
-
-    def _welcome(self, peer: PeerId, hello: bytes) -> None:
-        try:
-            if len(hello) > MAX_HELLO_BYTES:
-                raise NotAMember(f"a hello of {len(hello)} bytes is over the limit of {MAX_HELLO_BYTES}")
-            self._admission.welcome(peer, hello)
-            if not self._admission.admits(peer):
-                raise NotAMember(f"{peer.short()} is not a member of this mesh", hint="join it with a ticket first")
-        except BadFrame as error:
-            self._swarm.gate.refused["member"] += 1
-            raise NotAMember(f"the hello of {peer.short()} does not decode: {error}") from None
-        except NotAMember:
-            self._swarm.gate.refused["member"] += 1
-            raise
 
     async def _proven(self, link: Link) -> None:
         others = self._swarm.proven_links(link.peer)
@@ -481,40 +445,18 @@ class Libp2pNetwork:
         else:
             self._swarm.gate.charge(link.peer, link.ip)
         if method in (HELLO, READY):
-            return await self._answer_proof(link, method, request)
+            return await self._proofs.answer(link, method, request)
         if not member and not self._methods.open_to_strangers(method):
             self._swarm.gate.refused["method"] += 1
         return await self._methods.answer(link.peer, method, request, member=member)
 
-    # -- gossip
+    # -- gossip and directory
 
     async def publish(self, topic: str, data: bytes) -> None:
-        if len(data) > MAX_GOSSIP_BYTES:
-            raise TooLarge(f"{len(data)} bytes of gossip are over the limit of {MAX_GOSSIP_BYTES}")
-        await self._pubsub.publish(topic, data)
+        await self._topics.publish(topic, data)
 
     async def subscribe(self, topic: str, handler: GossipHandler) -> None:
-        if topic in self._topics:
-            raise ValueError(f"two handlers for topic {topic!r}")
-        self._topics.add(topic)
-        self._pubsub.set_topic_validator(topic, self._from_member, False)
-        subscription = await self._pubsub.subscribe(topic)
-        self._nursery.start_soon(self._listen_to, topic, subscription, handler)
-
-    def _from_member(self, _forwarder: Any, message: Any) -> bool:
-        return self._admission.admits(PeerId(str(ID(message.from_id))))
-
-    async def _listen_to(self, topic: str, subscription: Any, handler: GossipHandler) -> None:
-        async for message in subscription:
-            origin = PeerId(str(ID(message.from_id)))
-            if origin == self._me:
-                continue
-            try:
-                await handler(origin, message.data)
-            except Exception:
-                log.exception("handler of topic %s failed", topic)
-
-    # -- directory
+        await self._topics.subscribe(topic, handler)
 
     async def announce(self, key: bytes) -> None:
         with trio.move_on_after(ANNOUNCE_S):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from inos.core.errors import BadInput, InosError, NotAMember, TooLarge
 from inos.core.ids import PeerId
-from inos.mesh.network import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, Handler, Message
+from inos.mesh.network import MAX_BODY_BYTES, MAX_PAYLOAD_BYTES, GossipHandler, Handler, Message
 
 log = logging.getLogger(__name__)
 
@@ -64,3 +64,11 @@ class MethodTable:
             log.exception("handler of %s failed for %s", method, peer.short())
             raise InosError(f"{method} failed on the peer", hint="its log says why") from None
         return answer
+
+
+async def deliver(topic: str, handler: GossipHandler, origin: PeerId, data: bytes) -> None:
+    """Hand one gossip message to its handler, whose bugs are logged and cost that message only."""
+    try:
+        await handler(origin, data)
+    except Exception:
+        log.exception("handler of topic %s failed", topic)

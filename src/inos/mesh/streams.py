@@ -11,12 +11,14 @@ from typing import Any, Final
 
 import trio
 
+from inos.core.ids import PeerId
 from inos.mesh import hardening
 from inos.mesh.calls import StreamBroken
 
 # isort: split
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError
+from libp2p.peer.id import ID
 from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 
@@ -74,6 +76,11 @@ async def negotiated(stream: Any, protocols: Sequence[TProtocol]) -> Libp2pStrea
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 2):
                 await Libp2pStream(stream).reset()
     return Libp2pStream(stream)
+
+
+def peer_from_bytes(raw: bytes) -> PeerId:
+    """The peer id of its binary form."""
+    return PeerId(str(ID(raw)))
 
 
 hardening.harden()

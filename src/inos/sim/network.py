@@ -23,7 +23,7 @@ import trio
 from inos.core.env import Env
 from inos.core.errors import BadInput, InosError, NotAMember, PeerUnavailable, TooLarge
 from inos.core.ids import PeerId
-from inos.mesh.methods import MethodTable, check_size
+from inos.mesh.methods import MethodTable, check_size, deliver
 from inos.mesh.network import MAX_GOSSIP_BYTES, Admission, GossipHandler, Handler, Message, PeerHandler
 
 log = logging.getLogger(__name__)
@@ -333,10 +333,7 @@ class MemoryNetwork:
         self, topic: str, receive: trio.MemoryReceiveChannel[tuple[PeerId, bytes]], handler: GossipHandler
     ) -> None:
         async for origin, data in receive:
-            try:
-                await handler(origin, data)
-            except Exception:
-                log.exception("handler of topic %s failed", topic)
+            await deliver(topic, handler, origin, data)
 
     # -- directory
 

@@ -1,0 +1,14 @@
+"""The network seam over libp2p passes the suite."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from libp2p_machines import libp2p_machines
+
+from inos.testing.network import Machines, NetworkSuite
+
+
+class TestLibp2pNetwork(NetworkSuite):
+    def machines(self) -> AbstractAsyncContextManager[Machines]:
+        return libp2p_machines()
