@@ -98,13 +98,26 @@ CREATE TABLE holdings (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX holdings_by_state ON holdings (state, cid);
 CREATE INDEX holdings_dropped ON holdings (dropped_at) WHERE dropped_at IS NOT NULL;
+
+CREATE TABLE names (
+    name        TEXT PRIMARY KEY,
+    key         BLOB NOT NULL UNIQUE, -- of the catalogue record this row was read from
+    kind        TEXT NOT NULL CHECK (kind IN ('file', 'folder', 'link')),
+    cid         BLOB CHECK (cid IS NULL OR length(cid) = 32),
+    reference   TEXT NOT NULL,
+    size        INTEGER NOT NULL CHECK (size >= 0),
+    mode        INTEGER NOT NULL,
+    modified_ms INTEGER NOT NULL,
+    target      TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX names_by_cid ON names (cid) WHERE cid IS NOT NULL;
 """
 
 MIGRATIONS: Final[Sequence[Migration]] = (
     Migration(
         _V1,
         frozenset(
-            {"settings", "chunks", "inline_chunks", "chunk_totals", "marks", "records", "record_buckets", "holdings"}
+            {"settings", "chunks", "inline_chunks", "chunk_totals", "marks", "records", "record_buckets", "holdings", "names"}
         ),
     ),
 )

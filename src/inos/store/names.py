@@ -1,0 +1,102 @@
+"""The index of the owner's names, read from catalogue records and kept in the encrypted database.
+
+It holds nothing that the records do not: a damaged or stale index is cleared and read again from them. Names are
+ordered by their UTF-8 bytes, which is the order of code points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inos.core.ids import Cid
+from inos.store.cursor import Cursor
+from inos.store.database import Database
+
+_COLUMNS = "name, key, kind, cid, reference, size, mode, modified_ms, target"
+# Sorts behind every name that starts with the prefix it is appended to.
+_AFTER_ALL = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class NameRow:
+    """One name. `key` is the record's; `cid` is None for folders and links."""
+
+    name: str
+    key: bytes
+    kind: str
+    cid: Cid | None
+    reference: str
+    size: int
+    mode: int
+    modified_ms: int
+    target: str
+
+
+class NameIndex:
+    """Names in one database. Calls block."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def apply(self, rows: Sequence[NameRow], gone: Sequence[bytes] = ()) -> None:
+        """Put `rows` in the index and take out the records whose keys are in `gone`."""
+
+        def work(cursor: Cursor) -> None:
+            for key in gone:
+                cursor.execute("DELETE FROM names WHERE key = ?", (key,))
+            for row in rows:
+                values = (
+                    row.name, row.key, row.kind, row.cid and bytes(row.cid), row.reference, row.size, row.mode,
+                    row.modified_ms, row.target,
+                )  # fmt: skip
+                cursor.execute(f"INSERT OR REPLACE INTO names ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", values)  # noqa: S608 - constant columns
+
+        self._database.write(work)
+
+    def clear(self) -> None:
+        self._database.write(lambda cursor: cursor.execute("DELETE FROM names"))
+
+    def get(self, name: str) -> NameRow | None:
+        found = self._select("WHERE name = ?", (name,))
+        return found[0] if found else None
+
+    def page(self, prefix: str, after: str, limit: int) -> list[NameRow]:
+        """Up to `limit` names that start with `prefix` and sort behind `after`."""
+        return self._select(
+            "WHERE name >= ? AND name < ? AND name > ? ORDER BY name LIMIT ?",
+            (prefix, prefix + _AFTER_ALL, after, limit),
+        )
+
+    def below(self, folder: str, after: str, limit: int) -> list[NameRow]:
+        """Up to `limit` of the name `folder` itself and everything in it, behind `after`."""
+        inside = folder.rstrip("/") + "/"
+        return self._select(
+            "WHERE (name = ? OR (name >= ? AND name < ?)) AND name > ? ORDER BY name LIMIT ?",
+            (folder, inside, inside + _AFTER_ALL, after, limit),
+        )
+
+    def of_object(self, cid: Cid) -> list[NameRow]:
+        """Every name that stands for this object."""
+        return self._select("WHERE cid = ? ORDER BY name", (bytes(cid),))
+
+    def count(self) -> int:
+        return int(self._database.read(lambda cursor: next(cursor.execute("SELECT count(*) FROM names"))[0]))
+
+    def _select(self, where: str, values: tuple[object, ...]) -> list[NameRow]:
+        query = f"SELECT {_COLUMNS} FROM names {where}"  # noqa: S608 - clauses are constants above
+        return self._database.read(lambda cursor: [_row(*columns) for columns in cursor.execute(query, values)])
+
+
+def _row(
+    name: str,
+    key: bytes,
+    kind: str,
+    cid: bytes | None,
+    reference: str,
+    size: int,
+    mode: int,
+    modified_ms: int,
+    target: str,
+) -> NameRow:
+    return NameRow(name, key, kind, None if cid is None else Cid(cid), reference, size, mode, modified_ms, target)
