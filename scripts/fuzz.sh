@@ -15,10 +15,16 @@ if ! $py -c 'import atheris' 2>/dev/null; then
     fi
 fi
 [ $# -gt 0 ] || set -- $($py -m fuzz --list)
+mkdir -p fuzz/crashes
 for target; do
-    printf '== %s, %s s\n' "$target" "$seconds"
-    mkdir -p "fuzz/corpus/$target" fuzz/crashes
-    $py -m fuzz "$target" "fuzz/corpus/$target" -max_total_time="$seconds" -max_len=70000 -timeout=10 \
-        -rss_limit_mb=1024 -artifact_prefix="fuzz/crashes/$target-" -print_final_stats=1
+    mkdir -p "fuzz/corpus/$target"
+    log="fuzz/crashes/$target.log"
+    if ! $py -m fuzz "$target" "fuzz/corpus/$target" -max_total_time="$seconds" -max_len=70000 -timeout=10 \
+        -rss_limit_mb=1024 -artifact_prefix="fuzz/crashes/$target-" -verbosity=0 -print_final_stats=1 >"$log" 2>&1; then
+        grep -v '^INFO: Instrumenting' "$log" | tail -n 60 >&2
+        echo "fuzz: $target failed; what it was fed lies in fuzz/crashes" >&2
+        exit 1
+    fi
+    printf '%-50s %10s runs, nothing found\n' "$target" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
+    rm -f "$log"
 done
-echo 'fuzz: nothing found'
