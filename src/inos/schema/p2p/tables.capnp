@@ -17,7 +17,11 @@ struct Record {
   signature @2 :Data;      # Ed25519 over "inos record v1\0" + body
 }
 
-struct RecordBatch { records @0 :List(Data); }         # each a Record
+struct RecordBatch {
+  records @0 :List(Data);  # each a Record
+  behind  @1 :Bool;        # in answers: the sender has not compared this sector with another replica lately
+  more    @2 :Bool;        # in answers: cut to fit one message; ask again after the last key
+}
 
 struct PushAnswer {
   applied @0 :UInt32;      # changed the replica

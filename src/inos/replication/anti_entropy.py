@@ -1,0 +1,277 @@
+"""Anti-entropy: this node's replica made equal to others', one round at a time.
+
+    roots of the places both hold -> 256 buckets of those that differ -> entries of the buckets that differ
+    -> fetch what they have, push what we have; which version holds, both gates decide alike
+
+A round asks the peers known or suspected to differ, then one at random, and moves at most MAX_ROUND_RECORDS; equal
+replicas cost one call. Records of places this node does not hold (written here, or held before members changed) are
+handed to the replicas and kept: they are few, and nothing is ever lost by keeping them. Once a majority of the
+replicas has a place as it is here, it is left alone until it changes.
+
+A record that one side refuses would be offered for ever: it is remembered for a while and passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from inos.core.env import Env
+from inos.core.errors import PeerUnavailable, TooLarge
+from inos.crypto.hashing import blake3_digest
+from inos.replication import table_wire as wire
+from inos.replication.table_client import TableClient
+from inos.replication.table_intake import Intake
+from inos.replication.table_view import Assignment, Place, RecordStore
+from inos.state.record import Record
+from inos.state.tables import Scope, TableSpec
+
+# About 20 MB and three seconds of one core at both ends: a node that comes back after long is busy, not blocked.
+MAX_ROUND_RECORDS: Final = 20_000
+MAX_SUSPECTS: Final = 64
+SUSPECTS_A_ROUND: Final = 4
+# 16 buckets of a sector of a million records hold 62,000 keys; the first answer that does not fit halves it.
+BUCKETS_A_CALL: Final = 16
+FETCH_KEYS: Final = 512
+PUSH_KEYS: Final = 1024
+# A comparison older than this says too little to answer reads from; at an interval of 5 s it is a dozen rounds.
+IN_STEP_S: Final = 60.0
+REFUSED_S: Final = 60.0
+MAX_REFUSED: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What to exchange: keys they have and we lack or have otherwise, and the reverse. A key may be in both."""
+
+    fetch: list[bytes]
+    push: list[bytes]
+
+
+def compare(ours: dict[bytes, bytes], theirs: dict[bytes, bytes]) -> Difference:
+    """Difference of two listings of key -> digest, in order of key."""
+    fetch = sorted(key for key, digest in theirs.items() if ours.get(key) != digest)
+    push = sorted(key for key, digest in ours.items() if theirs.get(key) != digest)
+    return Difference(fetch, push)
+
+
+class Refusals:
+    """What was refused lately, bounded in number and time."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._until_s: dict[bytes, float] = {}
+
+    def add(self, what: bytes) -> None:
+        while len(self._until_s) >= MAX_REFUSED:
+            del self._until_s[next(iter(self._until_s))]
+        self._until_s[what] = self._env.monotonic_s() + REFUSED_S
+
+    def without(self, keys: Sequence[bytes], digests: dict[bytes, bytes], whose: bytes) -> list[bytes]:
+        """`keys` less those whose digest `whose` side refused lately."""
+        now_s = self._env.monotonic_s()
+        return [key for key in keys if self._until_s.get(whose + digests[key], 0.0) < now_s]
+
+
+@dataclass(slots=True)
+class _HandOver:
+    """A place this node does not hold but has records of: which replicas have all of them, at this root."""
+
+    root: bytes
+    confirmed: set[bytes] = field(default_factory=set)
+
+
+class AntiEntropy:
+    """Rounds for one node. Owned by the event loop; `step` is a worker's."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        specs: Mapping[str, TableSpec],
+        assignment: Assignment,
+        client: TableClient,
+        intake: Intake,
+        env: Env,
+    ) -> None:
+        self._store = store
+        self._specs = specs
+        self._assignment = assignment
+        self._client = client
+        self._intake = intake
+        self._env = env
+        self._suspects: dict[bytes, None] = {}
+        self._in_step_s: dict[Place, float] = {}
+        self._hand_overs: dict[Place, _HandOver] = {}
+        self._refusals = Refusals(env)
+        self._room = 0
+        self.wake: Callable[[], None] = lambda: None
+        """Called when a round is worth more than waiting for the next: a Worker's poke."""
+        self.moved = 0
+        """Records fetched or pushed so far."""
+
+    def suspect(self, node: bytes) -> None:
+        """`node` probably differs from us: it missed a push, said so, or has just come back."""
+        if node not in self._suspects and len(self._suspects) < MAX_SUSPECTS:
+            self._suspects[node] = None
+            self.wake()
+
+    def in_step(self, place: Place) -> bool:
+        """Whether this replica of `place` has been compared with another lately, or there is no other."""
+        compared_s = self._in_step_s.get(place)
+        if compared_s is not None and self._env.monotonic_s() - compared_s < IN_STEP_S:
+            return True
+        assignment = self._assignment
+        return assignment.holds(assignment.me, place) and not assignment.others(place, alive=False)
+
+    async def step(self) -> None:
+        """One round. Raises when this node's own store fails; a peer that fails is left for another time."""
+        self._assignment.refresh()
+        self._room = MAX_ROUND_RECORDS
+        await self._note_hand_overs()
+        for node in self._choose():
+            try:
+                if not await self._exchange(node):
+                    self.suspect(node)
+            except PeerUnavailable:
+                continue
+
+    def _choose(self) -> list[bytes]:
+        alive = set(self._assignment.others_alive())
+        chosen = [node for node in self._suspects if node in alive][:SUSPECTS_A_ROUND]
+        for node in [node for node in self._suspects if node in chosen or not self._assignment.is_member(node)]:
+            del self._suspects[node]
+        rest = alive.difference(chosen)
+        for wanted in (self._lagging(), self._assignment.places()):
+            candidates = self._candidates(wanted, rest)
+            if candidates:
+                chosen.append(self._env.random.choice(candidates))
+                break
+        return chosen
+
+    def _lagging(self) -> list[Place]:
+        """Places that cannot wait for chance: held but not compared lately, and those to hand over."""
+        return [place for place in self._assignment.held() if not self.in_step(place)] + list(self._hand_overs)
+
+    def _candidates(self, places: Iterable[Place], among: set[bytes]) -> list[bytes]:
+        """Those of `among` with whom one of these places, drawn at random, is to be compared."""
+        shared = [place for place in places if self._partners(place, among)]
+        return self._partners(self._env.random.choice(shared), among) if shared else []
+
+    def _partners(self, place: Place, among: set[bytes]) -> list[bytes]:
+        hand_over = self._hand_overs.get(place)
+        if hand_over is None and not self._assignment.holds(self._assignment.me, place):
+            return []
+        done = hand_over.confirmed if hand_over is not None else frozenset()
+        if self._specs[place.table].scope is Scope.EVERYWHERE:
+            return sorted(among - done)
+        return [node for node in self._assignment.replicas(place) if node in among and node not in done]
+
+    async def _note_hand_overs(self) -> None:
+        """Find the places with records here that others should hold and may not have."""
+        tables = [name for name, spec in self._specs.items() if spec.scope is Scope.SECTORS]
+        found = await self._env.in_thread(self._roots, tables)
+        me, before = self._assignment.me, self._hand_overs
+        self._hand_overs = {}
+        for place, root in found.items():
+            if self._assignment.holds(me, place):
+                continue
+            known = before.get(place)
+            self._hand_overs[place] = known if known is not None and known.root == root else _HandOver(root)
+
+    def _roots(self, tables: Iterable[str]) -> dict[Place, bytes]:
+        return {Place(t, sector): root for t in tables for sector, root in self._store.roots(t).items()}
+
+    async def _exchange(self, node: bytes) -> bool:
+        """Compare with `node` and exchange what differs. False when the round ended before all was done."""
+        places = [place for place in self._assignment.places() if self._partners(place, {node})]
+        roots = await self._env.in_thread(self._roots, sorted({place.table for place in places}))
+        ours = {place: roots.get(place, b"") for place in places}
+        theirs: dict[Place, bytes] = {}
+        for at in range(0, len(places), wire.MAX_DIGESTS):
+            part = {place: ours[place] for place in places[at : at + wire.MAX_DIGESTS]}
+            theirs.update(await self._client.digests(node, part))
+        for place in places:
+            if place in theirs and not await self._reconcile(node, place):
+                return False
+            self._agreed(node, place)
+        return True
+
+    def _agreed(self, node: bytes, place: Place) -> None:
+        hand_over = self._hand_overs.get(place)
+        if hand_over is None:
+            self._in_step_s[place] = self._env.monotonic_s()
+            return
+        hand_over.confirmed.add(node)
+        replicas = self._assignment.replicas(place)
+        if len(hand_over.confirmed) > len(replicas) // 2:
+            hand_over.confirmed.update(replicas)
+
+    async def _reconcile(self, node: bytes, place: Place) -> bool:
+        ours = await self._env.in_thread(self._store.buckets, *place)
+        theirs = await self._client.buckets(node, place)
+        differing = [at for at, digest in enumerate(ours) if digest != theirs[at]]
+        step = BUCKETS_A_CALL
+        while differing:
+            if self._room <= 0:
+                return False
+            part = differing[:step]
+            try:
+                listed = await self._client.entries(node, place, part)
+            except TooLarge:
+                if step == 1:
+                    raise
+                step //= 2
+                continue
+            mine = dict(await self._env.in_thread(self._store.entries, *place, part))
+            await self._settle(node, place, mine, listed)
+            differing = differing[step:]
+        return True
+
+    async def _settle(self, node: bytes, place: Place, ours: dict[bytes, bytes], theirs: dict[bytes, bytes]) -> None:
+        found = compare(ours, theirs)
+        fetch = self._refusals.without(found.fetch, theirs, b"")
+        if place in self._hand_overs:
+            fetch = [key for key in fetch if key in ours]
+        taken = await self._pull(node, place, fetch)
+        push = [key for key in found.push if key not in taken]
+        await self._push(node, place, self._refusals.without(push, ours, node), ours)
+
+    async def _pull(self, node: bytes, place: Place, keys: list[bytes]) -> set[bytes]:
+        """Fetch these; the keys whose version here was replaced."""
+        taken: set[bytes] = set()
+        while keys:
+            asked = keys[:FETCH_KEYS]
+            batch = await self._client.fetch(node, place.table, asked)
+            verdicts = await self._intake.take(batch.records)
+            got = {v.record.key for v in verdicts if v.record is not None and v.record.table == place.table}
+            taken |= {v.record.key for v in verdicts if v.record is not None and v.applied}
+            for data, verdict in zip(batch.records, verdicts, strict=True):
+                if verdict.refusal:
+                    self._refusals.add(blake3_digest(data))
+            # A cut answer ends before the first key it left out; one that tells nothing still moves on.
+            cut = batch.more and max((at for at, key in enumerate(asked) if key in got), default=-1) + 1
+            keys = keys[cut or len(asked) :]
+            self._spend(len(batch.records))
+        return taken
+
+    async def _push(self, node: bytes, place: Place, keys: list[bytes], ours: dict[bytes, bytes]) -> None:
+        for start in range(0, len(keys), PUSH_KEYS):
+            records = await self._env.in_thread(self._find, place.table, keys[start : start + PUSH_KEYS])
+            while records:
+                sizes = [len(record.encoded) for record in records]
+                count = wire.fitting(sizes, max_items=wire.MAX_BATCH_RECORDS)
+                refused = await self._client.push(node, [record.encoded for record in records[:count]])
+                for at, record in enumerate(records[:count]):
+                    if at in refused:
+                        self._refusals.add(node + ours[record.key])
+                records = records[count:]
+                self._spend(count)
+
+    def _find(self, table: str, keys: list[bytes]) -> list[Record]:
+        found = (self._store.get(table, key) for key in keys)
+        return [record for record in found if record is not None]
+
+    def _spend(self, records: int) -> None:
+        self._room -= records
+        self.moved += records

@@ -1,0 +1,136 @@
+"""Who keeps what: the members as tables see them, and which places (a sector of a table) this node should hold.
+
+Every node works it out alone from the members it knows. Two nodes that know different members disagree for a while; so
+a push is taken by whoever gets it, and nothing is ever taken away from a node because it is not a replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from inos.state.record import Record
+from inos.state.sectors import SECTORS, replicas
+from inos.state.tables import EVERYWHERE_SECTOR, Scope, TableSpec
+
+AlsoHold = Callable[[str, int], bool]
+
+
+class Place(NamedTuple):
+    """One sector of one table."""
+
+    table: str
+    sector: int
+
+
+class MembersView(Protocol):
+    """Certified, unrevoked members, as far as this node knows."""
+
+    @property
+    def me(self) -> bytes:
+        """This node's public key."""
+
+    def members(self) -> Mapping[bytes, float]:
+        """Node public key -> weight, live or not, this node included. Weights must change rarely (a class of capacity,
+        not a load): with them replicas move."""
+
+    def alive(self, node: bytes) -> bool:
+        """Whether calling `node` is worth a try."""
+
+
+class RecordReader(Protocol):
+    """The local replica. Calls block; all are safe from several threads."""
+
+    def get(self, table: str, key: bytes) -> Record | None: ...
+
+    def scan(self, table: str, prefix: bytes, after: bytes, limit: int) -> list[Record]:
+        """Records, removals included, whose key starts with `prefix` and is greater than `after`, by key."""
+
+
+class RecordDigests(Protocol):
+    """What of the local replica can be compared with another."""
+
+    def roots(self, table: str) -> dict[int, bytes]:
+        """Sector -> digest of all its records, for sectors that have any."""
+
+    def buckets(self, table: str, sector: int) -> list[bytes]:
+        """256 digests."""
+
+    def entries(self, table: str, sector: int, buckets: Sequence[int]) -> list[tuple[bytes, bytes]]:
+        """(key, digest of the encoded record) of everything in these buckets."""
+
+
+class RecordStore(RecordReader, RecordDigests, Protocol):
+    """All of it."""
+
+    def apply(self, records: Sequence[Record], sectors: Sequence[int]) -> list[bool]:
+        """Merge these in, synced, in one transaction; True for each that replaced what was there."""
+
+
+class Assignment:
+    """Which members keep a place, worked out once for each change of members. Owned by the event loop."""
+
+    def __init__(self, view: MembersView, specs: Mapping[str, TableSpec], also_hold: AlsoHold) -> None:
+        self._view = view
+        self._specs = specs
+        self._also_hold = also_hold
+        self._members: dict[bytes, float] = {}
+        self._replicas: dict[Place, tuple[bytes, ...]] = {}
+
+    @property
+    def me(self) -> bytes:
+        return self._view.me
+
+    def refresh(self) -> None:
+        """Look at the members again. Everything below answers by the last look."""
+        members = self._view.members()
+        if members != self._members:
+            self._members = dict(members)
+            self._replicas.clear()
+
+    def replicas(self, place: Place) -> tuple[bytes, ...]:
+        """Who answers for `place`, best first: those whose majority makes a write durable."""
+        found = self._replicas.get(place)
+        if found is None:
+            found = self._replicas[place] = tuple(replicas(place.table, place.sector, self._members))
+        return found
+
+    def others(self, place: Place, *, alive: bool = True) -> list[bytes]:
+        """The replicas of `place` without this node; by default only those worth calling."""
+        return [n for n in self.replicas(place) if n != self.me and (not alive or self._view.alive(n))]
+
+    def others_alive(self) -> list[bytes]:
+        """Every member worth calling."""
+        return [node for node in self._members if node != self.me and self._view.alive(node)]
+
+    def size(self) -> int:
+        """How many members there are."""
+        return len(self._members)
+
+    def is_member(self, node: bytes) -> bool:
+        return node in self._members
+
+    def is_everywhere(self, place: Place) -> bool:
+        """Whether every member holds `place`."""
+        return self._specs[place.table].scope is Scope.EVERYWHERE
+
+    def holds(self, node: bytes, place: Place) -> bool:
+        """Whether `node` should have every record of `place`, by its part in the mesh or, for this node, by choice."""
+        if self.is_everywhere(place):
+            return node in self._members
+        return node in self.replicas(place) or (node == self.me and self._also_hold(*place))
+
+    def places(self) -> Iterable[Place]:
+        """Every place there is."""
+        for name, spec in self._specs.items():
+            if spec.scope is Scope.EVERYWHERE:
+                yield Place(name, EVERYWHERE_SECTOR)
+            else:
+                yield from (Place(name, sector) for sector in range(SECTORS))
+
+    def held(self) -> list[Place]:
+        """The places this node should hold."""
+        return [place for place in self.places() if self.holds(self.me, place)]
+
+    def place_of(self, table: str, key: bytes) -> Place:
+        return Place(table, self._specs[table].sector_of(key))

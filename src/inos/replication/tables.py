@@ -1,0 +1,155 @@
+"""Replicated tables: signed records on this node's disk and on the other replicas of their sectors.
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(tables.run)
+        workers.add("tables", tables.step, interval_s=5)
+        record = sign_record(key, "placement", cid, value, tables.clock.open_generation(after=seen))
+        result = await tables.write([record])       # result.level: quorum, or local
+
+This is the one object others use; it owns no rule itself. How a write spreads is in `table_writes.py`, what a read
+promises in `table_reads.py`, what is let in in `table_gate.py`, how replicas become equal in `anti_entropy.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import trio
+
+from inos.core.env import Env
+from inos.replication.anti_entropy import AntiEntropy
+from inos.replication.quorum import Lanes, Push
+from inos.replication.table_client import TableClient
+from inos.replication.table_gate import Gate, Verdict
+from inos.replication.table_intake import Intake, RecordHandler
+from inos.replication.table_reads import Page, TableReader
+from inos.replication.table_server import TableServer
+from inos.replication.table_view import AlsoHold, Assignment, MembersView, RecordStore
+from inos.replication.table_writes import TOPIC, WRITE_DEADLINE_S, TableNetwork, TableWriter, WriteResult
+from inos.state.lamport import LamportClock
+from inos.state.record import Record
+from inos.state.tables import TableSpec
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
+
+
+def _hold_no_more(_table: str, _sector: int) -> bool:
+    return False
+
+
+class Tables:
+    """The tables of one node. Owned by the event loop."""
+
+    def __init__(
+        self,
+        store: RecordStore,
+        network: TableNetwork,
+        members: MembersView,
+        env: Env,
+        specs: Sequence[TableSpec],
+        *,
+        also_hold: AlsoHold = _hold_no_more,
+    ) -> None:
+        """Serves the table calls of `network` from now on. `also_hold(table, sector)` names sectors this node keeps
+        beside those it is a replica of: its owner's catalogue, so that it reads it when cut off."""
+        named = {spec.name: spec for spec in specs}
+        self.clock = LamportClock()
+        self._network = network
+        self._assignment = Assignment(members, named, also_hold)
+        self._gate = Gate(store, named, self.clock)
+        self._intake = Intake(self._gate, store, named, env)
+        client = TableClient(network, env)
+        self._equaliser = AntiEntropy(store, named, self._assignment, client, self._intake, env)
+        self._lanes = Lanes(client.push, self._equaliser.suspect)
+        self._writer = TableWriter(self._intake, self._assignment, self._lanes, network)
+        self._reader = TableReader(
+            store,
+            self._gate,
+            self._intake,
+            client,
+            self._assignment,
+            in_step=self._equaliser.in_step,
+            repair=self._repair,
+            spawn=self._lanes.spawn,
+            env=env,
+        )
+        TableServer(store, self._gate, self._intake, self._equaliser.in_step, env).register(network)
+
+    async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry what is written to others and hear what they write, until cancelled. Start it before the first write;
+        a write without it stays `local`."""
+        self._assignment.refresh()
+        await self._intake.refresh()
+        await self._network.subscribe(TOPIC, self._writer.hear)
+        await self._lanes.run(task_status)
+
+    async def write(self, records: Sequence[Record], *, deadline_s: float = WRITE_DEADLINE_S) -> WriteResult:
+        """Keep records signed here (by this node or its owner), of any tables, synced, and bring them to a majority of
+        their replicas. Returns as soon as all have their majority, or as `local` when they cannot get it or not within
+        `deadline_s`; then later rounds go on trying. Raises what a table's rules say of a record; then nothing was
+        written."""
+        return await self._writer.write(records, deadline_s)
+
+    async def take(self, encoded: Sequence[bytes]) -> list[Verdict]:
+        """Records that came with something else (a join, a hold): checked like a push; one verdict each."""
+        return await self._intake.take(encoded)
+
+    async def read(self, table: str, key: bytes, *, quorum: bool = False) -> Record | None:
+        """The version that holds, a removal included (look at `removed`); None when there is none. With `quorum` it
+        is the newest acknowledged one or NotEnoughNodes; without, see `table_reads.py`. Raises Unavailable when no
+        replica can be reached and this node has nothing."""
+        return await self._reader.read(table, key, quorum=quorum)
+
+    async def scan(
+        self, table: str, prefix: bytes, *, after: bytes = b"", limit: int = 500, quorum: bool = False
+    ) -> Page:
+        """A page, removals included, of the keys under `prefix` greater than `after`; `prefix` must name the whole
+        partition of a table in sectors. Raises as `read` does."""
+        return await self._reader.scan(table, prefix, after=after, limit=limit, quorum=quorum)
+
+    async def step(self) -> None:
+        """One round of background work, for a Worker."""
+        self._assignment.refresh()
+        await self._writer.retry()
+        await self._equaliser.step()
+
+    def on_wake(self, wake: Callable[[], None]) -> None:
+        """`wake` is called when a round is worth more than waiting for the next: the worker's poke."""
+        self._equaliser.wake = wake
+
+    def on_applied(self, table: str, handler: RecordHandler) -> None:
+        """`handler` hears, on the event loop, of every record that changes this node's replica of `table`."""
+        self._intake.on_applied(table, handler)
+
+    def suspect(self, node: bytes) -> None:
+        """`node` may have missed something: it has just connected again."""
+        self._equaliser.suspect(node)
+
+    def heard(self, node: bytes, summary: bytes) -> None:
+        """What a heartbeat of `node` carried: when its tables are not ours, the next round begins with it."""
+        if summary and self._intake.summary and summary != self._intake.summary:
+            self._equaliser.suspect(node)
+
+    def summary(self) -> bytes:
+        """32 bytes over the tables every member has, for heartbeats; empty until `run`."""
+        return self._intake.summary
+
+    def replicas(self, table: str, key: bytes) -> tuple[bytes, ...]:
+        """The members whose majority makes a write of `key` durable."""
+        self._assignment.refresh()
+        return self._assignment.replicas(self._assignment.place_of(table, key))
+
+    @property
+    def pending(self) -> int:
+        """Records written here that are not known to have reached a majority yet."""
+        return self._writer.pending
+
+    @property
+    def exchanged(self) -> int:
+        """Records moved by anti-entropy since the start."""
+        return self._equaliser.moved
+
+    def _repair(self, node: bytes, record: Record) -> None:
+        self._lanes.offer(node, [Push(record.encoded, lambda _acked: None)])
