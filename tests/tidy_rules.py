@@ -36,7 +36,7 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     "asyncio": (),
     "trio.to_thread": ("core/env.py",),
     "trio.from_thread": ("core/env.py",),
-    "anyio.to_thread": (),
+    "anyio.to_thread": ("client/local.py",),  # a client runs in any program's event loop, outside a node and its Env
     "anyio.from_thread": ("client/*",),  # the synchronous client drives the asynchronous one from a portal
     "subprocess": ("cli/*",),  # demo and cluster start nodes as a user would
     "trio.run_process": ("cli/*",),
@@ -74,6 +74,11 @@ TYPE_NAMES = frozenset({"random.Random"})
 # Files that may catch every exception, and why. Each must say what becomes of it.
 BROAD_EXCEPT: Mapping[str, str] = {
     "core/worker.py": "a step that raises is recorded and retried, never lost",
+    "core/crew.py": "a task that outlived its caller has nobody to raise to: counted and logged in full",
+    "api/server.py": "one connection's trouble is logged in full and ends that connection, not the node",
+    "mesh/methods.py": "a handler's bug is logged in full and told to the peer as `internal`",
+    "mesh/hardening.py": "what leaves a stream handler of libp2p would end the node; it ends the stream, and is kept",
+    "mesh/swarm.py": "a transport may raise anything while dialling; the reason is kept and the next address tried",
 }
 
 
