@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -173,7 +174,7 @@ def test_a_record_with_a_forged_certificate_is_refused() -> None:
         {"profile": "\n"},
     ],
 )
-def test_a_record_is_bounded_and_about_its_own_node(said: dict[str, object]) -> None:
+def test_a_record_is_bounded_and_about_its_own_node(said: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
         check(A.record(**said))
 

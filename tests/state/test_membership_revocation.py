@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -208,9 +210,9 @@ EVENTS = [
 
 @given(st.permutations(EVENTS))
 @settings(max_examples=60)
-def test_members_and_revocations_in_any_order_give_one_view(order: list[object]) -> None:
+def test_members_and_revocations_in_any_order_give_one_view(order: list[tuple[Any, Record]]) -> None:
     membership = Membership(TEAM.genesis)
-    for apply, record in order:  # type: ignore[misc]
+    for apply, record in order:
         apply(membership, record)
     assert admitted(membership) == [FIRST, GUEST]
     assert set(membership.members()) == {FIRST.node, GUEST.node}

@@ -37,7 +37,7 @@ TEXT = ticket().text()
 def test_a_ticket_returns_whole() -> None:
     assert parse_ticket(TEXT) == ticket()
     assert TEXT.startswith("inos")
-    assert TEXT.isalnum() and TEXT == TEXT.lower()
+    assert TEXT.isalnum() and TEXT.lower() == TEXT
 
 
 def test_golden_ticket_still_reads() -> None:
