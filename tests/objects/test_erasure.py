@@ -131,6 +131,12 @@ def test_without_isal_the_arithmetic_takes_over(monkeypatch: pytest.MonkeyPatch)
     check_loss(chunks, 2, {0, 3})
 
 
-def test_isal_is_found_where_the_wheel_bundles_it() -> None:
-    expected = gf256.combine if isal.find() is None else None
-    assert expected is None or isal.engine() is expected
+def test_isal_is_used_where_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (isal.engine() is gf256.combine) == (isal.find() is None)
+    isal.engine.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(isal, "_BUNDLES", ())
+        patch.setattr(isal.ctypes.util, "find_library", lambda name: "libc.so.6")  # a library, but not this one
+        assert isal.find() is None
+        assert isal.engine() is gf256.combine
+    isal.engine.cache_clear()

@@ -60,6 +60,8 @@ def engine() -> Combine:
 
 
 def with_library(library: ctypes.CDLL) -> Combine:
+    """`combine` done by ISA-L. Releases the GIL while it computes."""
+
     @lru_cache(maxsize=512)
     def tables(matrix: bytes, width: int) -> ctypes.Array[ctypes.c_char]:
         made = ctypes.create_string_buffer(_TABLE_BYTES * len(matrix))
