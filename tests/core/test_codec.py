@@ -123,6 +123,14 @@ def test_pointers_that_multiply_are_refused() -> None:
         assert sum(len(bytes(record)) for record in batch.records) > 0
 
 
+def test_an_enumerator_of_a_later_release_is_a_bad_frame() -> None:
+    unknown = bytearray(ENVELOPE_GOLDEN)
+    unknown[18:20] = b"\xff\xff"
+    assert unknown != ENVELOPE_GOLDEN
+    with pytest.raises(BadFrame, match="does not decode"):
+        read_envelope(bytes(unknown))
+
+
 def test_a_check_of_the_caller_inside_the_block_is_a_bad_frame() -> None:
     with pytest.raises(BadFrame, match="does not decode"), reading(ERROR, ERROR_GOLDEN, max_bytes=1000):
         raise BadInput("a key must have 32 bytes")

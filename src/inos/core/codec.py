@@ -57,7 +57,8 @@ def reading(struct: str, data: bytes, *, max_bytes: int) -> Iterator[Any]:
             bytes(data), traversal_limit_in_words=words, nesting_limit=_NESTING_LIMIT
         ) as reader:
             yield reader
-    except (capnp.KjException, UnicodeDecodeError, ValueError, OverflowError, BadInput) as error:
+    # RuntimeError is how pycapnp says that it does not know an enumerator.
+    except (capnp.KjException, UnicodeDecodeError, ValueError, OverflowError, RuntimeError, BadInput) as error:
         if isinstance(error, BadFrame):
             raise
         lines = str(error).splitlines() or [type(error).__name__]
