@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,12 +29,12 @@ _NESTING_LIMIT: Final = 16
 capnp.remove_import_hook()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file(path: str) -> Any:
     return capnp.load(str(SCHEMA_ROOT / path), imports=[str(SCHEMA_ROOT)])
 
 
-@lru_cache(maxsize=None)
+@cache
 def _struct(name: str) -> Any:
     path, _, struct = name.partition(":")
     return getattr(_file(path), struct)
