@@ -97,8 +97,14 @@ class TestCreate:
             with root.lock():
                 root.write_api_file(Endpoint("http://127.0.0.1:1", "token"))
                 assert not any(mode(file) & 0o077 for file in root.path.iterdir())
+        assert {mode(file) for file in root.path.iterdir()} == {0o600}
         assert mode(root.path) == 0o700
         root.unlock(passphrase)
+
+    def test_a_spare_file_left_open_to_others_does_not_make_the_new_one_so(self, tmp_path: Path) -> None:
+        (tmp_path / "cocoon.new").touch(0o666)
+        (tmp_path / "cocoon.new").chmod(0o666)
+        make(tmp_path).unlock(PASSPHRASE)
 
     def test_missing_folders_above_are_made(self, tmp_path: Path) -> None:
         root = make(tmp_path / "a" / "b" / "home")
@@ -400,12 +406,10 @@ class TestLock:
             with pytest.raises(Locked, match="another process"), root.lock():
                 pass
 
-    def test_a_lock_file_taken_away_meanwhile_does_not_count(self, root: DataRoot) -> None:
-        with root.lock():
-            root.lock_file.unlink()
-            root.lock_file.touch()
-            with root.lock():
-                pass
+    def test_a_lock_on_a_file_that_lost_its_name_does_not_count(self, root: DataRoot) -> None:
+        command = [sys.executable, "-c", SWAPPED_WHILE_LOCKING, root.lock_file]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (answer.stdout, answer.stderr) == (f"{root.path} is in use by another process\n", "")
 
     def test_no_data_root_no_lock(self, tmp_path: Path) -> None:
         with pytest.raises(NotFound, match="no data root"), DataRoot(tmp_path).lock():
@@ -464,6 +468,26 @@ def holding(lock_file: Path) -> Iterator[int]:
         finally:
             process.kill()
 
+
+SWAPPED_WHILE_LOCKING = """
+import sys
+from pathlib import Path
+from inos.core.errors import Locked
+from inos.store.root_lock import hold_lock
+
+def swap(event, args):
+    if event == "fcntl.flock":
+        lock_file.unlink()
+        lock_file.touch()
+
+lock_file = Path(sys.argv[1])
+sys.addaudithook(swap)
+try:
+    with hold_lock(lock_file):
+        print("held")
+except Locked as error:
+    print(error)
+"""
 
 AS_NOBODY = """
 import os, sys

@@ -1,8 +1,8 @@
 """Tells the C allocator to keep large buffers instead of handing each one back to the kernel.
 
 glibc serves a 1 MiB buffer by mmap and unmaps it when freed, so every chunk sealed, hashed or decoded pays 256 page
-faults. Measured on two cores: sealing 1 MiB chunks 1.0 -> 4.3 GB/s. Called once, early, by whoever starts a process
-that moves chunks; elsewhere (macOS, musl, Windows) it does nothing.
+faults. Measured on one core, sealing 1 MiB chunks: 480 -> 0 faults and 0.9 -> 2.9 GB/s, for 5 MB more of resident
+memory. Called once, early, by whoever starts a process that moves chunks; off glibc it does nothing.
 """
 
 from __future__ import annotations
