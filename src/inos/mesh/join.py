@@ -104,8 +104,8 @@ class JoinDesk:
         if not self._throttle.take(self._env.monotonic_s()):
             raise Busy("too many nodes ask to join", hint="try again in a few seconds")
         request = decode_request(message.payload)
-        self._check_request(peer, request)
         self._check_invitation(request.invitation, request.secret)
+        self._check_joiner(peer, request)
         if request.invitation.terms.single_use:
             await self._env.in_thread(self._redemptions.redeem, request.invitation.id, request.node)
         may_invite = request.invitation.terms.may_invite or request.owner == self._membership.genesis.founder
@@ -113,7 +113,7 @@ class JoinDesk:
         mesh = self._membership.genesis.mesh
         return self._issuer.issue(Grant(mesh, request.node, request.owner, may_invite, issued_ms, serial))
 
-    def _check_request(self, peer: PeerId, request: JoinRequest) -> None:
+    def _check_joiner(self, peer: PeerId, request: JoinRequest) -> None:
         if request.node != peer.public_key():
             raise Refused("a node can only join for itself")
         if self._membership.is_revoked(request.node):
