@@ -15,7 +15,17 @@ from typing import Final
 from fuzz import samples
 from inos.api import gate, ranges
 from inos.core import batch, reports
-from inos.core.errors import BadFrame, BadInput, BadReference, BadTicket, Corrupt, InosError, NewerFormat, TooLarge
+from inos.core.errors import (
+    BadFrame,
+    BadInput,
+    BadReference,
+    BadTicket,
+    Corrupt,
+    InosError,
+    NewerFormat,
+    Refused,
+    TooLarge,
+)
 from inos.core.ids import Cid, PeerId
 from inos.crypto import cocoon
 from inos.mesh import frames, heartbeats
@@ -229,7 +239,7 @@ TARGETS: Final[Mapping[str, Target]] = {
         joining.decode_answer, MESH + "JoinAnswer", certificate=samples.certificate().encode(), members=[_KEY]
     ),
     "state.records.decode_record": Target(
-        records.decode_record, (BadInput, NewerFormat, records.Refused), lambda: [samples.record()]
+        records.decode_record, (BadInput, NewerFormat, Refused), lambda: [samples.record()]
     ),
     "state.records.parse_record": _wire(records.parse_record, samples.record),
     "state.revocation.decode_revocation": _wire(

@@ -11,7 +11,13 @@ check() {
 }
 check ruff $py -m ruff check .
 check format $py -m ruff format --check .
-check mypy $py -m mypy
+check types $py -m mypy
+# Tests and fuzzing: typed as well, but what has no types elsewhere is let through.
+tests="fuzz tests"
+[ ! -d bench ] || tests="$tests bench"
+# shellcheck disable=SC2086
+check test-types $py -m mypy --no-warn-unused-ignores --no-warn-return-any --allow-untyped-calls \
+    --allow-untyped-decorators --ignore-missing-imports --implicit-reexport $tests
 check layers .venv/bin/lint-imports
 [ -z "$failed" ] || { printf 'lint: failed:%s\n' "$failed" >&2; exit 1; }
 echo 'lint: clean'
