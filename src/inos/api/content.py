@@ -4,8 +4,8 @@
     POST /v1/objects:batch?require=                         many small files (core/batch.py)
     GET, HEAD /v1/objects/content?target=                   an object or one range of it
 
-Backpressure goes both ways: the server reads from the socket only as the service takes, and the service is asked for the
-next bytes only when the socket took the last.
+Backpressure goes both ways: the server reads from the socket only as the service takes, and the service is asked for
+the next bytes only when the socket took the last.
 """
 
 from __future__ import annotations
@@ -150,6 +150,8 @@ def content_headers(download: Download, length: int) -> dict[str, str]:
         "etag": etag(download),
         "x-inos-reference": quote(download.reference, safe=":#"),
         "x-inos-name": quote(download.name),
+        "x-inos-mode": str(download.mode),
+        "x-inos-modified-ms": str(download.modified_ms),
     }
 
 

@@ -1,8 +1,8 @@
 """What every request passes first, and the limits it is held to.
 
-Order: kind of connection, target length, Host (a page on a name that resolves to loopback must not reach us), Origin (no
-page of another site), token. /health, /docs and /openapi.json carry no data and need no token. Nothing here reads a body
-except through `limit_body`, which stops one that is over its limit whether or not it announced its length.
+Order: kind of connection, target length, Host (a page on a name that resolves to loopback must not reach us), Origin
+(no page of another site), token. /health, /docs and /openapi.json carry no data and need no token. Bodies are read
+through `limit_body`, which stops one that is over its limit whether or not it announced its length.
 """
 
 from __future__ import annotations

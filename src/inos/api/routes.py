@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from inos.api.errors import error_dict
 from inos.api.metrics import render_metrics
 from inos.api.service import Keeping, Membership, NodeService, Reading, Reporting, TreeStoring
-from inos.api.streaming import Streamed
+from inos.api.streaming import Streamed, send_stream
 from inos.core.errors import InosError
 from inos.core.reports import (
     CatalogueItem,

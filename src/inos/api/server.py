@@ -7,7 +7,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
@@ -19,6 +19,9 @@ from inos.api.connection import HttpConnection
 from inos.api.service import NodeService
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ async def serve_api(
     port: int,
     token: str,
     version: str,
-    task_status: trio.TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
+    task_status: TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; reports where once it listens. Port 0 takes a free one. Raises Conflict when it is in use,
     BadInput for an address that is none. Once cancelled, requests in flight have STOP_S to end."""
@@ -107,7 +110,7 @@ class _Connections:
         self._scope = trio.CancelScope(shield=True)
         self._start: Callable[[Callable[..., Awaitable[None]], HttpConnection], object]
 
-    async def hold(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def hold(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The nursery of the connections, until `stop`."""
         with self._scope:
             async with trio.open_nursery() as nursery:

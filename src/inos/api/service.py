@@ -29,14 +29,16 @@ from inos.core.reports import (
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """An object being read. `size` is the whole object's; `chunks` gives only the bytes asked for, any size each, and is
-    closed by the API. `content_hash` identifies the content (hex; the cid will do): two reads with one hash are one file."""
+    """An object being read. `size` is the whole object's; `chunks` gives only the bytes asked for, any size each, and
+    is closed by the API. `content_hash` (hex; the cid will do) is the same for two reads only if the bytes are."""
 
     size: int
     name: str
     reference: str
     content_hash: str
     chunks: AsyncGenerator[bytes, None]
+    mode: int = 0o644
+    modified_ms: int = 0
 
 
 class Storing(Protocol):
@@ -80,7 +82,8 @@ class Keeping(Protocol):
         """Remove a name, a folder's whole tree of names, or every name of a reference."""
 
     def verify(self, target: str | None) -> AsyncGenerator[VerifyReport, None]:
-        """Re-read this node's chunks, or every piece of one object everywhere; reports as it goes, the last `finished`."""
+        """Re-read this node's chunks, or every piece of one object everywhere; reports as it goes (an interval of a
+        second or so, and every problem), the last one `finished`."""
 
 
 class Membership(Protocol):

@@ -221,7 +221,7 @@ class RevokeReport:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """How far a check has come; the last one of a run is `finished`. `problem` names what this step found, if anything."""
+    """How far a check has come; the last one of a run is `finished`. `problem` names what this step found, or is ""."""
 
     checked: int
     total: int
@@ -238,7 +238,7 @@ def to_dict(report: Any) -> dict[str, Any]:
 
 
 def from_dict(kind: type[R], data: Any) -> R:
-    """The report of `kind` in a decoded JSON value. Unknown fields are ignored (a newer node); BadFrame if it is none."""
+    """The report of `kind` in a decoded JSON value; unknown fields (a newer node) are ignored. Raises BadFrame."""
     built = _build(kind, data, kind.__name__)
     assert isinstance(built, kind)
     return built

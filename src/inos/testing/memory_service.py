@@ -1,7 +1,7 @@
 """A whole NodeService in memory: what the API, the client and the CLI are tested against over real HTTP.
 
-It stores, lists, reads, removes and counts as a node does, with a quota. The mesh around it is made up: `members` nodes,
-the last of which has failed.
+It stores, lists, reads, removes and counts as a node does, with a quota. The mesh around it is made up: `members`
+nodes, the last of which has failed.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class MemoryService:
         cid, name = self._find(target)
         content = self.contents[cid]
         chunks = self._chunks(memoryview(content)[start:end])
-        return Download(len(content), name, str(_reference(cid)), cid.hex(), chunks)
+        item = self.names.get(name, CatalogueItem("", "file", 0, 0, mode=0o644))
+        return Download(len(content), name, str(_reference(cid)), cid.hex(), chunks, item.mode, item.modified_ms)
 
     async def _chunks(self, content: memoryview) -> AsyncGenerator[bytes, None]:
         for at in range(0, len(content), CHUNK_BYTES):

@@ -1,0 +1,137 @@
+"""This machine's files, as far as the client touches them: blocking, and therefore in a thread.
+
+Rules: what is written appears under its name only when it is whole; nothing is ever written through a symbolic link
+below the folder the user named.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import BinaryIO, Final, TypeVar, TypeVarTuple
+
+import anyio.to_thread
+
+from inos.core.errors import BadInput, Conflict, InosError, NotFound, Refused, StorageFull
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+# Only what a restored file needs: a set-user-id bit must not come back from storage.
+PERMISSIONS: Final = 0o777
+BLOCK_BYTES: Final = 1024 * 1024  # one chunk of the node; smaller ones cost a thread hop each
+
+
+async def in_thread(work: Callable[[*Ts], T], *args: *Ts) -> T:
+    """Run blocking `work` beside the event loop, whichever it is."""
+    return await anyio.to_thread.run_sync(work, *args)
+
+
+def file_error(path: str | os.PathLike[str], error: OSError, doing: str = "read") -> InosError:
+    """An operating system's error about `path`, as ours."""
+    shown = repr(os.fspath(path))[1:-1]
+    if isinstance(error, FileNotFoundError):
+        return NotFound(f"no such file: {shown}")
+    if isinstance(error, PermissionError):
+        return Refused(f"cannot {doing} {shown}: permission denied", hint="check who owns it and its mode")
+    if isinstance(error, IsADirectoryError):
+        return BadInput(f"{shown} is a directory", hint="name a file")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(f"cannot {doing} {shown}: the disk is full", hint="free some space and run it again")
+    return BadInput(f"cannot {doing} {shown}: {error.strerror or error}")
+
+
+def open_source(path: str | os.PathLike[str]) -> BinaryIO:
+    """A file to read. Raises an InosError naming it."""
+    try:
+        return Path(path).open("rb", buffering=0)
+    except OSError as error:
+        raise file_error(path, error) from None
+
+
+def read_small(path: str | os.PathLike[str], limit: int) -> bytes | None:
+    """A whole file of at most `limit` bytes; None when it is larger (it grew since it was looked at)."""
+    with open_source(path) as file:
+        try:
+            data = file.read(limit + 1)
+        except OSError as error:
+            raise file_error(path, error) from None
+    return data if len(data) <= limit else None
+
+
+async def read_blocks(file: BinaryIO) -> AsyncIterator[bytes]:
+    """An open file's bytes. A pipe or a terminal is waited for without a thread, so that the wait can be broken off."""
+    try:
+        descriptor: int | None = file.fileno()
+    except OSError:  # not an operating system's file: io.BytesIO and the like
+        descriptor = None
+    waits = descriptor is not None and not stat.S_ISREG(os.fstat(descriptor).st_mode)
+    while True:
+        if waits and descriptor is not None:
+            try:
+                await anyio.wait_readable(descriptor)
+            except PermissionError:  # epoll takes no /dev/null, which never lets anyone wait either
+                waits = False
+            block = os.read(descriptor, BLOCK_BYTES)
+        else:
+            block = await in_thread(file.read, BLOCK_BYTES)
+        if not block:
+            return
+        yield block
+
+
+def open_part(path: Path) -> BinaryIO:
+    """The unfinished file at `path`, to be appended to; never a link to somewhere else."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        return os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
+    except OSError as error:
+        raise file_error(path, error, "write") from None
+
+
+def finish_part(part: Path, out: Path, mode: int, modified_ms: int) -> None:
+    """Give a whole file its mode, its time and its name."""
+    try:
+        part.chmod(mode & PERMISSIONS & ~current_umask())
+        if modified_ms:
+            os.utime(part, ns=(modified_ms * 1_000_000,) * 2)
+        part.replace(out)
+    except OSError as error:
+        raise file_error(out, error, "write") from None
+
+
+def current_umask() -> int:
+    """The process's umask; there is no way to read it but to set it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def make_folder(root: Path, parts: tuple[str, ...]) -> Path:
+    """The folder `parts` below `root`, made as needed. Raises Conflict where a link or a file is in the way."""
+    folder = root
+    for part in parts:
+        folder = folder / part
+        try:
+            folder.mkdir(exist_ok=True)
+            if not stat.S_ISDIR(folder.lstat().st_mode):
+                raise Conflict(f"{folder} is a link, not a folder; nothing is written through it", hint="move it away")
+        except FileExistsError:
+            raise Conflict(f"{folder} is in the way: a folder is due there", hint="move it away") from None
+        except OSError as error:
+            raise file_error(folder, error, "write") from None
+    return folder
+
+
+def make_link(path: Path, target: str) -> None:
+    """A symbolic link, in place of whatever link or file had its name; its target is text, never looked at."""
+    new = path.with_name(path.name + ".part")
+    try:
+        new.unlink(missing_ok=True)
+        new.symlink_to(target)
+        new.replace(path)
+    except OSError as error:
+        raise file_error(path, error, "write") from None

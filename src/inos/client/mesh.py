@@ -1,0 +1,218 @@
+"""`Mesh`: everything a program asks of a running node.
+
+    async with inos.connect() as mesh:
+        stored = await mesh.put("photos")
+        async for item in mesh.list("/photos"):
+            print(item.name, item.size)
+        await mesh.get("/photos", "copy")
+
+Works under asyncio and trio. Every failure is an InosError of the class its code names. Targets are references, cids or
+names; a report of `put` is a target too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from inos.client.calls import Calls, json_request
+from inos.client.content import Content, Contents
+from inos.client.download import Downloads, GetReport
+from inos.client.http import ConnectionLost, Request, Response, lost
+from inos.client.local import file_error, in_thread, make_link, read_blocks
+from inos.client.progress import Progress, Unwatched
+from inos.client.restore import Restores, place
+from inos.client.targets import is_name, name_of
+from inos.client.upload import Uploads
+from inos.client.walk import FILE, FOLDER, LINK
+from inos.core.errors import BadFrame, BadInput, NotFound, from_wire
+from inos.core.reports import (
+    CatalogueItem,
+    CataloguePage,
+    JoinReport,
+    PeerReport,
+    PutReport,
+    RemoveReport,
+    RevokeReport,
+    StatReport,
+    StatusReport,
+    TicketReport,
+    TreeReport,
+    VerifyReport,
+    from_dict,
+)
+
+Source = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
+Target = str | PutReport | TreeReport
+
+PAGE: Final = 1000
+DAY_S: Final = 24 * 3600
+
+
+class Mesh:
+    """A node, and through it its mesh. Made by `inos.connect`."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+        self._contents = Contents(calls)
+        self._downloads = Downloads(self._contents)
+        self._uploads = Uploads(calls)
+
+    async def put(
+        self,
+        source: Source,
+        *,
+        name: str | None = None,
+        require: str | int = "",
+        size: int | None = None,
+        progress: Progress | None = None,
+    ) -> PutReport | TreeReport:
+        """Store a file or folder (a path), bytes, an open file, or a stream of bytes (`size` if you know it).
+
+        `name` is its name in the catalogue; a path has its own last part as name, bytes and streams none. With
+        `require` ("local", "quorum", "replicated" or a number of nodes) less than that is NotEnoughNodes.
+        """
+        watched = progress or Unwatched()
+        query = {key: value for key, value in (("name", name or ""), ("require", str(require))) if value}
+        if isinstance(source, str | os.PathLike):
+            return await self._put_path(Path(source), query, watched)
+        body = source if isinstance(source, bytes | AsyncIterable) else read_blocks(source)
+        return await self._uploads.put_stream(body, query=query, size=size, progress=watched)
+
+    async def _put_path(self, path: Path, query: dict[str, str], progress: Progress) -> PutReport | TreeReport:
+        try:
+            mode = (await in_thread(os.stat, path)).st_mode
+        except OSError as error:
+            raise file_error(path, error) from None
+        query.setdefault("name", path.name or (await in_thread(path.resolve)).name)
+        if stat.S_ISDIR(mode):
+            name = name_of(query["name"])
+            return await self._uploads.put_tree(path, name, require=query.get("require", ""), progress=progress)
+        if not stat.S_ISREG(mode):
+            raise BadInput(f"{path} is not a file or a folder", hint="to store what a program writes: … | inos put -")
+        return await self._uploads.put_file(path, query=query, progress=progress)
+
+    async def get(
+        self, target: Target, out: str | os.PathLike[str] | None = None, *, progress: Progress | None = None
+    ) -> GetReport:
+        """Write an object to the file `out`, or the tree of a folder's name to the folder `out` (else: into the current
+        directory under its own name). A download that was broken off goes on where it stopped."""
+        text, watched = str(target), progress or Unwatched()
+        path = Path(out) if out is not None else _default_out(text)
+        if not is_name(text):
+            return await self._downloads.get_file(text, path, watched)
+        try:
+            return await self._downloads.get_file(text, path, watched)
+        except (NotFound, BadInput) as error:
+            found = await self._below(name_of(text))
+            if not found or [item.kind for item in found] == [FILE]:
+                raise
+            del error
+        return await self._get_items(name_of(text), found, path, watched)
+
+    async def _below(self, name: str) -> list[CatalogueItem]:
+        page = await self._page(name, "", 1)
+        exact = [item for item in page.items if item.name == name]
+        return exact + [item async for item in self.list(name + "/")]
+
+    async def _get_items(self, name: str, items: list[CatalogueItem], out: Path, progress: Progress) -> GetReport:
+        if items[0].name == name and items[0].kind == LINK:
+            await in_thread(make_link, out, items[0].target)
+            return GetReport(str(out), 0, 0, 0, 1, 0, 0.0)
+        below = [item for item in items if item.name != name or item.kind == FOLDER]
+        return await Restores(self._downloads).get_tree(place(name, below), out, progress)
+
+    def open(self, target: Target, start: int = 0, end: int | None = None) -> AbstractAsyncContextManager[Content]:
+        """An object to read: `async with mesh.open(ref) as content`, then `content.size`, `content.chunks`."""
+        return self._contents.open(str(target), start, end)
+
+    async def stream(self, target: Target, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The bytes [start, end) of an object."""
+        async with self.open(target, start, end) as content:
+            async for chunk in content.chunks:
+                yield chunk
+
+    async def list(self, prefix: str = "") -> AsyncGenerator[CatalogueItem, None]:
+        """Names that start with `prefix`, in order."""
+        after = ""
+        while True:
+            page = await self._page(prefix, after, PAGE)
+            for item in page.items:
+                yield item
+            if not page.next:
+                return
+            after = page.next
+
+    async def _page(self, prefix: str, after: str, limit: int) -> CataloguePage:
+        query = {"prefix": prefix, "after": after, "limit": str(limit)}
+        return await self._calls.get(CataloguePage, "/v1/objects", query)
+
+    async def stat(self, target: Target) -> StatReport:
+        """What is known of an object, and who holds it now."""
+        return await self._calls.get(StatReport, "/v1/objects/stat", {"target": str(target)})
+
+    async def remove(self, target: Target) -> RemoveReport:
+        """Remove a name, a folder's tree, or every name of a reference."""
+        return await self._calls.report(RemoveReport, Request("DELETE", "/v1/objects", {"target": str(target)}))
+
+    async def verify(self, target: Target | None = None) -> AsyncGenerator[VerifyReport, None]:
+        """Have the node check what it holds, or every piece of one object; the last report is `finished`."""
+        body = {"target": None if target is None else str(target)}
+        try:
+            async with self._calls.response(json_request("POST", "/v1/verify", body)) as response:
+                async for line in _lines(response):
+                    yield _verify_report(line)
+        except ConnectionLost as error:
+            raise lost(error) from None
+
+    async def status(self) -> StatusReport:
+        """The node, its mesh and its workers."""
+        return await self._calls.get(StatusReport, "/v1/status")
+
+    async def peers(self) -> tuple[PeerReport, ...]:
+        """Every member as the node sees it."""
+        value = await self._calls.json(Request("GET", "/v1/peers"))
+        if not isinstance(value, list):
+            raise BadFrame("the node's answer is not a list of members")
+        return tuple(from_dict(PeerReport, item) for item in value)
+
+    async def invite(self, *, single_use: bool = False, lifetime_s: int = DAY_S) -> TicketReport:
+        """A ticket with which other nodes may join."""
+        return await self._calls.post(TicketReport, "/v1/invite", {"single_use": single_use, "lifetime_s": lifetime_s})
+
+    async def join(self, ticket: str) -> JoinReport:
+        """Make the node a member of the ticket's mesh."""
+        return await self._calls.post(JoinReport, "/v1/join", {"ticket": ticket})
+
+    async def revoke(self, peer: str) -> RevokeReport:
+        """Shut a member out for good."""
+        return await self._calls.post(RevokeReport, "/v1/revoke", {"peer": peer})
+
+
+def _default_out(target: str) -> Path:
+    if not is_name(target):
+        raise BadInput("where should it go?", hint="name the file to write: -o FILE")
+    return Path(name_of(target).rpartition("/")[2])
+
+
+async def _lines(response: Response) -> AsyncGenerator[bytes, None]:
+    rest = b""
+    async for chunk in response.chunks():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line
+
+
+def _verify_report(line: bytes) -> VerifyReport:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        raise BadFrame("a line of the node's answer is not JSON") from None
+    if isinstance(value, dict) and isinstance(fields := value.get("error"), dict):
+        raise from_wire(str(fields.get("code")), str(fields.get("message")), str(fields.get("hint", "")))
+    return from_dict(VerifyReport, value)

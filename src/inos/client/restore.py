@@ -1,0 +1,116 @@
+"""Getting a folder's tree back onto this machine's disk.
+
+Rules: nothing is written outside the folder the user named, whatever the catalogue holds; links are made last and their
+targets are text; folders get their modes and times when everything is in them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from inos.client.download import Attributes, Downloads, GetReport
+from inos.client.http import first_error
+from inos.client.local import PERMISSIONS, current_umask, file_error, in_thread, make_folder, make_link
+from inos.client.progress import Part, Progress
+from inos.client.walk import FILE, FOLDER, LINK
+from inos.core.errors import Corrupt
+from inos.core.reports import CatalogueItem
+
+# Files under way at once: small ones wait mostly for answers.
+PARALLEL: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A catalogue item and where it goes, as parts below the folder."""
+
+    item: CatalogueItem
+    parts: tuple[str, ...]
+
+
+def place(name: str, items: Iterable[CatalogueItem]) -> list[Placed]:
+    """Items at or below `name`, with their places. Raises Corrupt for a name that would lead outside."""
+    placed = []
+    for item in items:
+        if item.name != name and not item.name.startswith(name.rstrip("/") + "/"):
+            raise Corrupt(f"the node listed {item.name!r} below {name!r}")
+        parts = tuple(part for part in item.name[len(name) :].split("/") if part)
+        if any(part in {".", ".."} or "\0" in part or ("\\" in part and os.name == "nt") for part in parts):
+            raise Corrupt(f"the catalogue holds {item.name!r}, which names no place on this machine")
+        placed.append(Placed(item, parts))
+    return placed
+
+
+class Restores:
+    """Writes trees."""
+
+    def __init__(self, downloads: Downloads) -> None:
+        self._downloads = downloads
+
+    async def get_tree(self, placed: list[Placed], out: Path, progress: Progress) -> GetReport:
+        """Write the items below `out`, over what is there."""
+        started_s = anyio.current_time()
+        files = [each for each in placed if each.item.kind == FILE]
+        folders = [each for each in placed if each.item.kind == FOLDER]
+        links = [each for each in placed if each.item.kind == LINK]
+        size = sum(each.item.size for each in files)
+        progress.total(size)
+        # A folder made after a file below it is found there already; only the names on the way matter.
+        parents = {each.parts[:-1] for each in (*files, *links)} | {each.parts for each in folders}
+        await in_thread(_make_folders, out, parents)
+        resumed = await self._get_files(files, out, progress)
+        await in_thread(_finish, out, links, folders)
+        seconds = anyio.current_time() - started_s
+        return GetReport(str(out), size, len(files), len(folders), len(links), resumed, seconds)
+
+    async def _get_files(self, files: list[Placed], out: Path, progress: Progress) -> int:
+        resumed: list[int] = []
+
+        async def work(queue: MemoryObjectReceiveStream[Placed]) -> None:
+            async with queue:
+                async for each in queue:
+                    item, path = each.item, out.joinpath(*each.parts)
+                    attributes = Attributes(item.mode, item.modified_ms)
+                    report = await self._downloads.get_file(item.ref, path, Part(progress), attributes)
+                    resumed.append(report.resumed_bytes)
+
+        send, receive = anyio.create_memory_object_stream[Placed](0)
+        try:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(PARALLEL):
+                    tasks.start_soon(work, receive.clone())
+                receive.close()
+                async with send:
+                    for file in files:
+                        await send.send(file)
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
+        return sum(resumed)
+
+
+def _make_folders(out: Path, parents: set[tuple[str, ...]]) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise file_error(out, error, "write") from None
+    for parts in sorted(parents):
+        make_folder(out, parts)
+
+
+def _finish(out: Path, links: list[Placed], folders: list[Placed]) -> None:
+    for each in links:
+        make_link(make_folder(out, each.parts[:-1]) / each.parts[-1], each.item.target)
+    mask = current_umask()
+    for each in sorted(folders, key=lambda placed: placed.parts, reverse=True):
+        folder = out.joinpath(*each.parts)
+        if stat.S_ISDIR(folder.lstat().st_mode):
+            folder.chmod(each.item.mode & PERMISSIONS & ~mask)
+            os.utime(folder, ns=(each.item.modified_ms * 1_000_000,) * 2)
