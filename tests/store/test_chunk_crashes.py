@@ -127,11 +127,11 @@ assert all(store.get(address) == data for address, data in held.items())
 resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
 if not limited:
     (root / "ballast").unlink()
-    database.checkpoint()
     large = [address for address, data in held.items() if len(data) > 65_536]
     store.remove_many(large)
     for address in large:
         del held[address]
+    database.checkpoint()
 late = [chunk(n, 100_000) for n in range(10_000, 10_008)]
 store.put_many(late)
 assert all(store.get(address) == data for address, data in [*held.items(), *late])
