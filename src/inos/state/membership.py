@@ -5,7 +5,7 @@
 Rules: records may be applied in any order, any number of times, and the view is the same. Whether a record may enter a
 table depends on the record and the Genesis alone, so that all replicas agree; revocations act on the view, not on what
 the table holds. A member is admitted as soon as its certificate was shown, before its record has come. Pure: no clock,
-no I/O; owned by the event loop, not for several threads.
+no I/O; owned by the event loop, except that the two tables' checks only read and may run in a thread.
 """
 
 from __future__ import annotations
