@@ -87,6 +87,7 @@ CREATE TABLE record_buckets (
     digest BLOB, -- NULL: a record of it changed since it was last hashed
     PRIMARY KEY (tbl, sector, bucket)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX record_buckets_stale ON record_buckets (tbl, sector, bucket) WHERE digest IS NULL;
 
 CREATE TABLE holdings (
     cid         BLOB PRIMARY KEY CHECK (length(cid) = 32),
@@ -117,7 +118,17 @@ MIGRATIONS: Final[Sequence[Migration]] = (
     Migration(
         _V1,
         frozenset(
-            {"settings", "chunks", "inline_chunks", "chunk_totals", "marks", "records", "record_buckets", "holdings", "names"}
+            {
+                "settings",
+                "chunks",
+                "inline_chunks",
+                "chunk_totals",
+                "marks",
+                "records",
+                "record_buckets",
+                "holdings",
+                "names",
+            }
         ),
     ),
 )

@@ -1,0 +1,204 @@
+"""The replica of the tables in the database.
+
+Rules
+- A record and the staleness of its bucket's digest are committed together; a stale digest is computed when somebody
+  asks, for all records that changed it since. So applying a record costs no hashing but its own, and comparing an
+  unchanged table costs a dictionary lookup.
+- Roots are cached in memory; a change drops the cached root after its commit, and what is computed from an older
+  snapshot is not kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Final
+
+from inos.crypto.hashing import blake3_digest
+from inos.state.merge import supersedes
+from inos.state.record import Record
+from inos.store.cursor import Cursor, Row, first
+from inos.store.database import Database
+from inos.store.replica import (
+    BUCKETS,
+    EMPTY_BUCKET,
+    Entry,
+    bucket_digest,
+    bucket_of,
+    check_limit,
+    check_paired,
+    root_digest,
+)
+
+Sector = tuple[str, int]
+_COLUMNS: Final = "tbl, key, value, removed, lamport, author, encoded"
+
+
+class RecordStore:
+    """The replica contract (`replica.py`) on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._roots: dict[Sector, bytes] = {}
+        self._changes: dict[Sector, int] = {}
+        self._sectors: dict[str, set[int]] = {}
+        self._listed: set[str] = set()
+
+    # Writing
+
+    def apply(self, records: Sequence[Record], sectors: Sequence[int]) -> list[bool]:
+        check_paired(records, sectors)
+        applied, stale = self._database.write(partial(_apply, records=records, sectors=sectors))
+        self._forget(stale)
+        return applied
+
+    async def apply_async(self, records: Sequence[Record], sectors: Sequence[int]) -> list[bool]:
+        check_paired(records, sectors)
+        applied, stale = await self._database.write_async(partial(_apply, records=records, sectors=sectors))
+        self._forget(stale)
+        return applied
+
+    def _forget(self, stale: Iterable[Sector]) -> None:
+        with self._lock:
+            for sector in stale:
+                self._changes[sector] = self._changes.get(sector, 0) + 1
+                self._roots.pop(sector, None)
+                self._sectors.setdefault(sector[0], set()).add(sector[1])
+
+    # Reading
+
+    def get(self, table: str, key: bytes) -> Record | None:
+        return self._database.read(lambda cursor: _get(cursor, table, key))
+
+    def get_many(self, table: str, keys: Sequence[bytes]) -> list[Record]:
+        sql = f"SELECT {_COLUMNS} FROM records WHERE tbl = ? AND key = ?"  # noqa: S608 - constants
+        wanted = dict.fromkeys(keys)
+        return self._database.read(
+            lambda cursor: [_record(row) for row in cursor.executemany(sql, ((table, key) for key in wanted))]
+        )
+
+    def scan(
+        self, table: str, prefix: bytes, after: bytes, limit: int, *, include_removed: bool = False
+    ) -> list[Record]:
+        check_limit(limit)
+        end = _after_prefix(prefix)
+        sql = (
+            f"SELECT {_COLUMNS} FROM records WHERE tbl = ?1 AND key >= ?2 AND key > ?3"  # noqa: S608 - constants
+            " AND (?4 IS NULL OR key < ?4) AND (?5 OR NOT removed) ORDER BY key LIMIT ?6"
+        )
+        bindings = (table, prefix, after, end, include_removed, limit)
+        return self._database.read(lambda cursor: [_record(row) for row in cursor.execute(sql, bindings)])
+
+    # Digests
+
+    def root(self, table: str, sector: int) -> bytes:
+        with self._lock:
+            known = self._roots.get((table, sector))
+            change = self._changes.get((table, sector), 0)
+        if known is not None:
+            return known
+        root = root_digest(self.buckets(table, sector))
+        with self._lock:
+            if self._changes.get((table, sector), 0) == change:
+                self._roots[table, sector] = root
+        return root
+
+    def roots(self, table: str) -> dict[int, bytes]:
+        if table not in self._listed:
+            self._list_sectors(table)
+        with self._lock:
+            sectors = sorted(self._sectors.get(table, ()))
+        return {sector: self.root(table, sector) for sector in sectors}
+
+    def _list_sectors(self, table: str) -> None:
+        sql = "SELECT DISTINCT sector FROM record_buckets WHERE tbl = ?"
+        found = self._database.read(lambda cursor: [row[0] for row in cursor.execute(sql, (table,))])
+        with self._lock:
+            self._sectors.setdefault(table, set()).update(found)
+            self._listed.add(table)
+
+    def buckets(self, table: str, sector: int) -> list[bytes]:
+        kept = self._database.read(lambda cursor: _kept_digests(cursor, table, sector))
+        if None in kept.values():
+            kept = self._database.write(lambda cursor: _refresh(cursor, table, sector))
+        return [kept.get(bucket) or EMPTY_BUCKET for bucket in range(BUCKETS)]
+
+    def entries(self, table: str, sector: int, buckets: Sequence[int]) -> list[Entry]:
+        wanted = sorted(set(buckets))
+        return self._database.read(
+            lambda cursor: [entry for bucket in wanted for entry in _entries(cursor, table, sector, bucket)]
+        )
+
+
+def _apply(cursor: Cursor, records: Sequence[Record], sectors: Sequence[int]) -> tuple[list[bool], set[Sector]]:
+    applied: list[bool] = []
+    stale: set[tuple[str, int, int]] = set()
+    for record, sector in zip(records, sectors, strict=True):
+        holds = supersedes(record, _get(cursor, record.table, record.key))
+        if holds:
+            bucket = bucket_of(record.key)
+            _put(cursor, record, sector, bucket)
+            stale.add((record.table, sector, bucket))
+        applied.append(holds)
+    sql = "INSERT INTO record_buckets VALUES (?, ?, ?, NULL) ON CONFLICT DO UPDATE SET digest = NULL"
+    list(cursor.executemany(sql, sorted(stale)))
+    return applied, {(table, sector) for table, sector, _ in stale}
+
+
+def _put(cursor: Cursor, record: Record, sector: int, bucket: int) -> None:
+    list(
+        cursor.execute(
+            "REPLACE INTO records (tbl, key, sector, bucket, digest, lamport, removed, author, value, encoded)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.table,
+                record.key,
+                sector,
+                bucket,
+                blake3_digest(record.encoded),
+                record.lamport,
+                record.removed,
+                record.author,
+                record.value,
+                record.encoded,
+            ),
+        )
+    )
+
+
+def _get(cursor: Cursor, table: str, key: bytes) -> Record | None:
+    sql = f"SELECT {_COLUMNS} FROM records WHERE tbl = ? AND key = ?"  # noqa: S608 - constants
+    row = first(cursor.execute(sql, (table, key)))
+    return None if row is None else _record(row)
+
+
+def _record(row: Row) -> Record:
+    table, key, value, removed, lamport, author, encoded = row
+    return Record(table, key, value, bool(removed), lamport, author, encoded)
+
+
+def _kept_digests(cursor: Cursor, table: str, sector: int) -> dict[int, bytes | None]:
+    sql = "SELECT bucket, digest FROM record_buckets WHERE tbl = ? AND sector = ?"
+    return dict(cursor.execute(sql, (table, sector)))
+
+
+def _refresh(cursor: Cursor, table: str, sector: int) -> dict[int, bytes | None]:
+    sql = "SELECT bucket FROM record_buckets WHERE tbl = ? AND sector = ? AND digest IS NULL"
+    stale = [row[0] for row in cursor.execute(sql, (table, sector))]
+    fresh = [(bucket_digest(_entries(cursor, table, sector, bucket)), bucket) for bucket in stale]
+    sql = "UPDATE record_buckets SET digest = ? WHERE tbl = ? AND sector = ? AND bucket = ?"
+    list(cursor.executemany(sql, ((digest, table, sector, bucket) for digest, bucket in fresh)))
+    return _kept_digests(cursor, table, sector)
+
+
+def _entries(cursor: Cursor, table: str, sector: int, bucket: int) -> list[Entry]:
+    sql = "SELECT key, digest FROM records WHERE tbl = ? AND sector = ? AND bucket = ? ORDER BY key"
+    return [Entry(key, digest) for key, digest in cursor.execute(sql, (table, sector, bucket))]
+
+
+def _after_prefix(prefix: bytes) -> bytes | None:
+    """The least key greater than every key that begins with `prefix`; None when there is none."""
+    cut = prefix.rstrip(b"\xff")
+    return cut[:-1] + bytes([cut[-1] + 1]) if cut else None

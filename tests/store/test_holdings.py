@@ -1,0 +1,100 @@
+"""The rows of what this node holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import trio
+
+from inos.core.env import RealEnv
+from inos.core.errors import BadInput
+from inos.core.ids import Cid
+from inos.store.database import Database
+from inos.store.holdings import MAX_PAGE, Holding, Holdings, HoldingState, HoldingTotals
+from inos.testing.run import trio_test
+
+
+@pytest.fixture
+def holdings(tmp_path: Path) -> Iterator[Holdings]:
+    database = Database(tmp_path / "inos.db", bytes(32), RealEnv())
+    yield Holdings(database)
+    database.close()
+
+
+def holding(number: int, state: HoldingState = HoldingState.HELD, *, epoch: int = 1) -> Holding:
+    dropped_at_s = 1000 + number if state is HoldingState.DROPPING else None
+    return Holding(Cid(number.to_bytes(32, "big")), epoch, state, 10 * number, 500, dropped_at_s)
+
+
+def test_saved_is_read_and_replaced(holdings: Holdings) -> None:
+    local = holding(1, HoldingState.LOCAL)
+    assert holdings.get(local.cid) is None
+    assert holdings.save([local]) == [True]
+    assert holdings.get(local.cid) == local
+    held = replace(local, state=HoldingState.HELD, epoch=2, size_bytes=99)
+    assert holdings.save([held]) == [True]
+    assert holdings.get(local.cid) == held
+
+
+def test_an_older_epoch_changes_nothing_unless_it_was_dropping(holdings: Holdings) -> None:
+    newer = holding(1, epoch=5)
+    holdings.save([newer])
+    assert holdings.save([holding(1, epoch=4), holding(2)]) == [False, True]
+    assert holdings.get(newer.cid) == newer
+    holdings.save([holding(1, HoldingState.DROPPING, epoch=5)])
+    assert holdings.save([holding(1, HoldingState.LOCAL, epoch=0)]) == [True]
+
+
+def test_pages_go_through_all_in_order(holdings: Holdings) -> None:
+    states = list(HoldingState)
+    rows = [holding(number, states[number % 3]) for number in range(1, 20)]
+    holdings.save(rows)
+    for state in (None, *states):
+        found: list[Holding] = []
+        while page := holdings.page(found[-1].cid if found else None, 4, state=state):
+            found += page
+        assert found == [row for row in rows if state is None or row.state is state]
+    for limit in (0, MAX_PAGE + 1):
+        with pytest.raises(BadInput):
+            holdings.page(None, limit)
+        with pytest.raises(BadInput):
+            holdings.dropped_before(0, limit)
+
+
+def test_dropped_ones_come_oldest_first_and_are_forgotten(holdings: Holdings) -> None:
+    rows = [holding(number, HoldingState.DROPPING) for number in (3, 1, 2)]
+    holdings.save([*rows, holding(4)])
+    assert [row.dropped_at_s for row in holdings.dropped_before(1003, 10)] == [1001, 1002]
+    assert [row.dropped_at_s for row in holdings.dropped_before(2000, 1)] == [1001]
+    assert holdings.forget([row.cid for row in rows] + [holding(4).cid, holding(9).cid]) == 3
+    assert holdings.page(None, 10) == [holding(4)]
+
+
+def test_totals(holdings: Holdings) -> None:
+    holdings.save([holding(1), holding(2), holding(3, HoldingState.LOCAL)])
+    assert holdings.totals() == {
+        HoldingState.LOCAL: HoldingTotals(1, 30),
+        HoldingState.HELD: HoldingTotals(2, 30),
+        HoldingState.DROPPING: HoldingTotals(0, 0),
+    }
+
+
+def test_a_time_of_dropping_belongs_to_dropping(holdings: Holdings) -> None:
+    for broken in (replace(holding(1), dropped_at_s=5), replace(holding(1, HoldingState.DROPPING), dropped_at_s=None)):
+        with pytest.raises(BadInput):
+            holdings.save([broken])
+    assert holdings.page(None, 10) == []
+
+
+@trio_test
+async def test_many_at_once(tmp_path: Path) -> None:
+    database = Database(tmp_path / "inos.db", bytes(32), RealEnv())
+    holdings = Holdings(database)
+    async with trio.open_nursery() as nursery:
+        for number in range(1, 101):
+            nursery.start_soon(holdings.save_async, [holding(number)])
+    assert len(holdings.page(None, 1000)) == 100
+    database.close()
