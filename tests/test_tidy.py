@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -80,6 +82,16 @@ def test_every_door_is_in_use() -> None:
     paths = {source.path for source in sources()}
     named = {file for files in rules.USE_DOORS.values() for file in files if "*" not in file} | set(rules.BROAD_EXCEPT)
     assert not named - paths, f"doors name files that are not there: {sorted(named - paths)}"
+
+
+def test_what_is_imported_is_what_is_required() -> None:
+    shipped = [source for source in sources() if not source.path.startswith("testing/")]
+    providers = packages_distributions()
+    imported = {name for source in shipped for name in rules.third_parties(source)}
+    used = {re.sub(r"[-_.]+", "-", providers[name][0]).lower() for name in imported}
+    lines = (ROOT / "requirements" / "runtime.in").read_text().splitlines()
+    required = {re.split(r"[=<>]", line)[0].strip().lower() for line in lines if line and not line.startswith("#")}
+    assert used == required, f"missing in requirements/runtime.in: {used - required}; idle: {required - used}"
 
 
 def test_test_files_have_names_of_their_own() -> None:

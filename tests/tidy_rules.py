@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -46,8 +47,14 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     "exec": (),
     "print": ("cli/*",),
     "capnp": ("core/codec.py",),
-    # The host; its mending; its connections and streams, of which libp2p lets nobody replace only a part.
-    "libp2p": ("mesh/libp2p_host.py", "mesh/hardening.py", "mesh/swarm.py", "mesh/streams.py"),
+    # The host; its mending; the connections, streams and multiplexer of ours that it runs with.
+    "libp2p": (
+        "mesh/libp2p_host.py",
+        "mesh/hardening.py",
+        "mesh/swarm.py",
+        "mesh/streams.py",
+        "mesh/yamux.py",
+    ),
     "multiaddr": ("mesh/*",),
     "zeroconf": ("mesh/mdns.py",),
     "apsw": ("store/database.py",),
@@ -64,7 +71,8 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     "starlette": ("api/*",),
     "hypercorn": ("api/*",),
     "pydantic": ("api/*",),
-    "httpx": ("client/*",),
+    "h11": ("client/http.py",),
+    "httpx": (),
     "typer": ("cli/*",),
     "rich": ("cli/*",),
 }
@@ -117,10 +125,10 @@ def doors(source: Source) -> Iterator[Complaint]:
             is_type = name in TYPE_NAMES and id(node) not in called
             if door is None or is_type or any(fnmatch(source.path, file) for file in USE_DOORS[door]):
                 continue
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                shut.add(door)
-            elif door in shut or (node.lineno, door) in complained:
+            use = not isinstance(node, ast.Import | ast.ImportFrom)
+            if (node.lineno, door) in complained or (use and door in shut):
                 continue
+            shut |= set() if use else {door}
             complained.add((node.lineno, door))
             allowed = ", ".join(USE_DOORS[door]) or "nowhere"
             yield Complaint(source.path, node.lineno, f"{name} is for {allowed} only")
@@ -169,6 +177,24 @@ def _dotted(node: ast.AST, imported: Mapping[str, str]) -> str | None:
 def _door_of(name: str) -> str | None:
     parts = name.split(".")
     return next((door for i in range(len(parts), 0, -1) if (door := ".".join(parts[:i])) in USE_DOORS), None)
+
+
+def third_parties(source: Source) -> set[str]:
+    """Top-level names of other people's packages that the module imports when it runs."""
+    for_types = {id(child) for node in ast.walk(source.tree) if _is_for_types(node) for child in ast.walk(node)}
+    names: set[str] = set()
+    for node in ast.walk(source.tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"inos"}
+
+
+def _is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def sizes(source: Source) -> Iterator[Complaint]:
