@@ -23,9 +23,9 @@ from inos.crypto.hashing import blake3_digest
 from inos.replication import table_wire as wire
 from inos.replication.table_client import TableClient
 from inos.replication.table_intake import Intake
-from inos.replication.table_view import Assignment, Place, RecordStore
-from inos.state.record import Record
+from inos.replication.table_view import Assignment, Place
 from inos.state.tables import Scope, TableSpec
+from inos.store.replica import Replica
 
 # About 20 MB and three seconds of one core at both ends: a node that comes back after long is busy, not blocked.
 MAX_ROUND_RECORDS: Final = 20_000
@@ -71,7 +71,7 @@ class Refusals:
     def without(self, keys: Sequence[bytes], digests: dict[bytes, bytes], whose: bytes) -> list[bytes]:
         """`keys` less those whose digest `whose` side refused lately."""
         now_s = self._env.monotonic_s()
-        return [key for key in keys if self._until_s.get(whose + digests[key], 0.0) < now_s]
+        return [key for key in keys if self._until_s.get(whose + digests[key], now_s) <= now_s]
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ class AntiEntropy:
 
     def __init__(
         self,
-        store: RecordStore,
+        store: Replica,
         specs: Mapping[str, TableSpec],
         assignment: Assignment,
         client: TableClient,
@@ -223,7 +223,8 @@ class AntiEntropy:
                     raise
                 step //= 2
                 continue
-            mine = dict(await self._env.in_thread(self._store.entries, *place, part))
+            entries = await self._env.in_thread(self._store.entries, *place, part)
+            mine = {entry.key: entry.digest for entry in entries}
             await self._settle(node, place, mine, listed)
             differing = differing[step:]
         return True
@@ -257,7 +258,7 @@ class AntiEntropy:
 
     async def _push(self, node: bytes, place: Place, keys: list[bytes], ours: dict[bytes, bytes]) -> None:
         for start in range(0, len(keys), PUSH_KEYS):
-            records = await self._env.in_thread(self._find, place.table, keys[start : start + PUSH_KEYS])
+            records = await self._env.in_thread(self._store.get_many, place.table, keys[start : start + PUSH_KEYS])
             while records:
                 sizes = [len(record.encoded) for record in records]
                 count = wire.fitting(sizes, max_items=wire.MAX_BATCH_RECORDS)
@@ -267,10 +268,6 @@ class AntiEntropy:
                         self._refusals.add(node + ours[record.key])
                 records = records[count:]
                 self._spend(count)
-
-    def _find(self, table: str, keys: list[bytes]) -> list[Record]:
-        found = (self._store.get(table, key) for key in keys)
-        return [record for record in found if record is not None]
 
     def _spend(self, records: int) -> None:
         self._room -= records

@@ -14,6 +14,7 @@ from inos.replication.bulk import Chunk
 from inos.replication.hold_calls import MAX_HOLDS, UNFINISHED, HoldRequest, call_hold
 from inos.replication.holder import HoldState
 from inos.replication.placement import Placement
+from inos.replication.placements import Written
 
 _STALLS_ALLOWED: Final = 3  # answers without progress before a member is left for a later round
 # How long a caller that has what it needs still waits for the slower members.
@@ -45,8 +46,7 @@ class HoldCaller:
 
     async def everywhere(
         self,
-        placement: Placement,
-        record: bytes,
+        written: Written,
         chunks: Sequence[Chunk] = (),
         enough: Callable[[States], bool] | None = None,
     ) -> States:
@@ -58,7 +58,7 @@ class HoldCaller:
         satisfied = trio.Event()
 
         async def one(member: bytes) -> None:
-            state = await self._at(member, placement, record, chunks)
+            state = await self._at(member, written, chunks)
             if state is not None:
                 states[member] = state
                 if enough is not None and enough(states):
@@ -67,30 +67,28 @@ class HoldCaller:
         async with trio.open_nursery() as nursery:
             async with trio.open_nursery() as asking:
                 nursery.start_soon(_cancel_late, satisfied, asking.cancel_scope)
-                for member in placement.members:
+                for member in written.placement.members:
                     if member == self._me or self._liveness.alive(member):
                         asking.start_soon(one, member)
             nursery.cancel_scope.cancel()
         return states
 
-    async def many(
-        self, placements: Sequence[Placement], records: Sequence[bytes], chunks: Sequence[Sequence[Chunk]]
-    ) -> list[States]:
+    async def many(self, written: Sequence[Written], chunks: Sequence[Sequence[Chunk]]) -> list[States]:
         """As `everywhere` for many small objects at once, in as few calls as frames allow; states in order."""
         wanted: dict[bytes, list[int]] = {}
-        for number, placement in enumerate(placements):
-            for member in placement.members:
+        for number, entry in enumerate(written):
+            for member in entry.placement.members:
                 wanted.setdefault(member, []).append(number)
-        states: list[States] = [{} for _ in placements]
+        states: list[States] = [{} for _ in written]
 
         async def at(member: bytes, numbers: Sequence[int]) -> None:
             if member == self._me:
-                found = await self._own.take([placements[number] for number in numbers])
+                found = await self._own.take([written[number].placement for number in numbers])
                 for number, state in zip(numbers, found, strict=True):
                     states[number][member] = state
                 return
             for run in _runs(numbers, chunks):
-                requests = [HoldRequest(records[number], tuple(chunks[number])) for number in run]
+                requests = [HoldRequest(written[number].record, tuple(chunks[number])) for number in run]
                 for number, state in zip(run, await self.batch_at(member, requests), strict=False):
                     states[number][member] = state
 
@@ -107,17 +105,15 @@ class HoldCaller:
         except InosError:
             return []
 
-    async def _at(
-        self, member: bytes, placement: Placement, record: bytes, chunks: Sequence[Chunk]
-    ) -> HoldState | None:
+    async def _at(self, member: bytes, written: Written, chunks: Sequence[Chunk]) -> HoldState | None:
         """Ask one member until it holds all of its pieces, stops making progress, or goes away."""
         if member == self._me:
-            (state,) = await self._own.take([placement], chunks)
-            return state if state.complete else await self._own.hold(placement)
+            (state,) = await self._own.take([written.placement], chunks)
+            return state if state.complete else await self._own.hold(written.placement)
         best, stalls = -1, 0
         latest: HoldState | None = None
         while stalls < _STALLS_ALLOWED:
-            answers = await self.batch_at(member, [HoldRequest(record, tuple(chunks))])
+            answers = await self.batch_at(member, [HoldRequest(written.record, tuple(chunks))])
             if not answers:
                 return latest
             latest = answers[0]

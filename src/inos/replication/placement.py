@@ -24,7 +24,11 @@ _STRUCT: Final = "objects/object.capnp:Placement"
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Who keeps an object. `members` are node public keys; `size` is the stored bytes of one set of data chunks."""
+    """Who keeps an object. `members` are node public keys; `size` is the stored bytes of one set of data chunks.
+
+    `epoch` is the logical time of the record it was read from: it grows with every change, and tells a holder which
+    of two requests is the later one. It is 0 before the placement is written.
+    """
 
     cid: Cid
     owner: OwnerId
@@ -35,8 +39,8 @@ class Placement:
     epoch: int
 
     def moved(self, members: Sequence[bytes]) -> Placement:
-        """The same object on other members, one epoch later."""
-        return replace(self, members=tuple(members), epoch=self.epoch + 1)
+        """The same object on other members; its epoch comes with the record it is written in."""
+        return replace(self, members=tuple(members))
 
 
 def encode_placement(placement: Placement) -> bytes:
@@ -48,12 +52,13 @@ def encode_placement(placement: Placement) -> bytes:
         copies=placement.copies,
         members=list(placement.members),
         size=placement.size,
-        epoch=placement.epoch,
     )
 
 
-def decode_placement(cid: Cid, value: bytes) -> Placement:
-    """Raises BadFrame for anything that is not a sound placement."""
+def decode_placement(cid: Cid, value: bytes, epoch: int = 0) -> Placement:
+    """The placement in a record's value; `epoch` is the record's lamport time. Raises BadFrame for anything that is
+    not a sound placement.
+    """
     with reading(_STRUCT, value, max_bytes=MAX_PLACEMENT_BYTES) as r:
         placement = Placement(
             cid=cid,
@@ -62,7 +67,7 @@ def decode_placement(cid: Cid, value: bytes) -> Placement:
             copies=r.copies,
             members=tuple(bytes(member) for member in r.members),
             size=r.size,
-            epoch=r.epoch,
+            epoch=epoch,
         )
         version = r.version
     _check(placement, version)

@@ -22,6 +22,7 @@ from inos.core.errors import InosError, Unavailable
 from inos.core.ids import Cid
 from inos.replication.hold_caller import HoldCaller
 from inos.replication.placement import Candidate, Placement
+from inos.replication.placements import Written
 from inos.replication.scheme import shards_needed
 from inos.replication.steward import margin, members_wanted, steward_of
 
@@ -37,8 +38,8 @@ class PlacementBook(Protocol):
     def known(self, cid: Cid) -> Placement | None:
         """The current placement; None when unknown or removed."""
 
-    async def publish(self, placement: Placement) -> None:
-        """Sign and write new members for a known object."""
+    async def publish(self, placement: Placement) -> Placement:
+        """Sign and write new members for a known object; the placement as it was written."""
 
     def record_of(self, cid: Cid) -> bytes | None:
         """The encoded record of the current placement."""
@@ -157,11 +158,10 @@ class Repair:
         members = members_wanted(placement, gone, self._view.candidates())
         try:
             if members != placement.members:
-                placement = placement.moved(members)
-                await self._book.publish(placement)
+                placement = await self._book.publish(placement.moved(members))
                 self.counts.moved += 1
             record = self._book.record_of(placement.cid)
-            states = await self._holders.everywhere(placement, record) if record else {}
+            states = await self._holders.everywhere(Written(placement, record)) if record else {}
         except InosError as error:
             log.info("object %s is not brought back yet: %s", placement.cid, error)
             return Outcome.FAILED

@@ -15,12 +15,12 @@ from threading import Lock
 from typing import Final
 
 from inos.core.errors import BadInput, InosError
-from inos.replication.table_view import RecordStore
 from inos.state.lamport import LamportClock
-from inos.state.merge import newest, supersedes
+from inos.state.merge import supersedes
 from inos.state.record import Record
-from inos.state.records import parse_record
+from inos.state.records import Unverified, parse_record
 from inos.state.tables import TableSpec
+from inos.store.replica import Replica
 
 _Slot = tuple[str, bytes]
 
@@ -38,7 +38,7 @@ class Verdict:
 class Gate:
     """Guards one store. Safe from several threads."""
 
-    def __init__(self, store: RecordStore, specs: Mapping[str, TableSpec], clock: LamportClock) -> None:
+    def __init__(self, store: Replica, specs: Mapping[str, TableSpec], clock: LamportClock) -> None:
         self._store = store
         self._specs = specs
         self._clock = clock
@@ -53,7 +53,7 @@ class Gate:
 
     def admit(self, encoded: Sequence[bytes]) -> list[Verdict]:
         """Judge and apply records from outside; one verdict each, in order."""
-        verdicts = [self._examine(data) for data in encoded]
+        verdicts = self._examine(encoded)
         fresh = [at for at, verdict in enumerate(verdicts) if verdict.applied]
         if fresh:
             with self._lock:
@@ -67,10 +67,11 @@ class Gate:
         with self._lock:
             outcomes: list[list[bool] | InosError] = []
             allowed: list[Record] = []
+            held = self._held([record for records in writes for record in records])
             for records in writes:
                 try:
                     for record in records:
-                        self.judge(record, self._store.get(record.table, record.key))
+                        self.judge(record, held.get(_slot(record)))
                 except InosError as error:
                     outcomes.append(error)
                 else:
@@ -97,38 +98,52 @@ class Gate:
         spec.validate(record)
         spec.authorise(record, current)
 
-    def _examine(self, data: bytes) -> Verdict:
-        try:
-            unverified = parse_record(data)
-            claimed = unverified.claimed
-            spec = self.spec(claimed.table)
-            if not supersedes(claimed, self._store.get(claimed.table, claimed.key)):
-                return Verdict(claimed)
-            record = unverified.verified()
-            spec.validate(record)
-        except InosError as error:
-            return Verdict(None, refusal=error.code)
-        return Verdict(record, applied=True)
+    def _examine(self, encoded: Sequence[bytes]) -> list[Verdict]:
+        """Everything but authority: `applied` for those that are news here and well signed."""
+        parsed = [_parsed(data) for data in encoded]
+        held = self._held([one.claimed for one in parsed if isinstance(one, Unverified)])
+        verdicts: list[Verdict] = []
+        for one in parsed:
+            try:
+                if isinstance(one, InosError):
+                    raise one
+                spec = self.spec(one.claimed.table)
+                if supersedes(one.claimed, held.get(_slot(one.claimed))):
+                    spec.validate(one.verified())
+                    verdicts.append(Verdict(one.claimed, applied=True))
+                else:
+                    verdicts.append(Verdict(one.claimed))
+            except InosError as error:
+                verdicts.append(Verdict(None, refusal=error.code))
+        return verdicts
 
     def _apply(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """Authorise and store, with the lock held, so that nothing changes in between."""
-        held: dict[_Slot, Record] = {}
-        out: list[Verdict] = []
-        for verdict in verdicts:
-            record = verdict.record
-            assert record is not None
-            slot = (record.table, record.key)
-            current = newest((held.get(slot), self._store.get(*slot)))
+        records = [verdict.record for verdict in verdicts if verdict.record is not None]
+        held = self._held(records)
+        judged = [self._authorise(record, held) for record in records]
+        applied = iter(
+            self._store_all([verdict.record for verdict in judged if verdict.record and not verdict.refusal])
+        )
+        return [verdict if verdict.refusal else Verdict(verdict.record, next(applied)) for verdict in judged]
+
+    def _authorise(self, record: Record, held: dict[_Slot, Record]) -> Verdict:
+        """Against what is held, earlier records of the same batch included."""
+        current = held.get(_slot(record))
+        if supersedes(record, current):
             try:
-                if supersedes(record, current):
-                    self._specs[record.table].authorise(record, current)
-                    held[slot] = record
-                out.append(verdict)
+                self._specs[record.table].authorise(record, current)
             except InosError as error:
-                out.append(Verdict(record, refusal=error.code))
-        stored = [verdict.record for verdict in out if verdict.record is not None and not verdict.refusal]
-        applied = iter(self._store_all(stored))
-        return [verdict if verdict.refusal else Verdict(verdict.record, next(applied)) for verdict in out]
+                return Verdict(record, refusal=error.code)
+            held[_slot(record)] = record
+        return Verdict(record)
+
+    def _held(self, records: Sequence[Record]) -> dict[_Slot, Record]:
+        """What the replica has of the keys of these."""
+        keys: dict[str, list[bytes]] = {}
+        for record in records:
+            keys.setdefault(record.table, []).append(record.key)
+        return {_slot(found): found for table in keys for found in self._store.get_many(table, keys[table])}
 
     def _store_all(self, records: Sequence[Record]) -> list[bool]:
         if not records:
@@ -137,3 +152,14 @@ class Gate:
         for record in records:
             self._clock.observe(record.lamport)
         return applied
+
+
+def _slot(record: Record) -> _Slot:
+    return record.table, record.key
+
+
+def _parsed(data: bytes) -> Unverified | InosError:
+    try:
+        return parse_record(data)
+    except InosError as error:
+        return error

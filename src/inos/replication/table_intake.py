@@ -16,11 +16,11 @@ from inos.core.env import Env
 from inos.core.errors import InosError
 from inos.crypto.hashing import blake3_digest
 from inos.replication.table_gate import Gate, Verdict
-from inos.replication.table_view import RecordDigests
 from inos.state.record import Record
 from inos.state.tables import EVERYWHERE_SECTOR, Scope, TableSpec
+from inos.store.replica import ReplicaDigests
 
-RecordHandler = Callable[[Record], None]
+RecordHandler = Callable[[Record], object]
 
 # The sync is shared long before this many writes; more only make each of them wait longer.
 _MAX_GROUP: Final = 256
@@ -35,7 +35,7 @@ class _OwnWrite:
 class Intake:
     """Feeds one gate and keeps the digest that heartbeats carry."""
 
-    def __init__(self, gate: Gate, digests: RecordDigests, specs: Mapping[str, TableSpec], env: Env) -> None:
+    def __init__(self, gate: Gate, digests: ReplicaDigests, specs: Mapping[str, TableSpec], env: Env) -> None:
         self._gate = gate
         self._digests = digests
         self._everywhere = sorted(name for name, spec in specs.items() if spec.scope is Scope.EVERYWHERE)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
@@ -24,10 +25,11 @@ from inos.replication import table_wire as wire
 from inos.replication.table_client import TableClient
 from inos.replication.table_gate import Gate
 from inos.replication.table_intake import Intake
-from inos.replication.table_view import Assignment, Place, RecordReader
+from inos.replication.table_view import Assignment, Place
 from inos.state.merge import newest, precedence
 from inos.state.record import Record
 from inos.state.tables import Scope
+from inos.store.replica import ReplicaReader
 
 # Repairs go on behind the reader's back; a burst of reads must not become a burst of them.
 MAX_REPAIRS: Final = 16
@@ -74,7 +76,7 @@ class TableReader:
 
     def __init__(
         self,
-        store: RecordReader,
+        store: ReplicaReader,
         gate: Gate,
         intake: Intake,
         client: TableClient,
@@ -118,7 +120,9 @@ class TableReader:
         self._assignment.refresh()
         place = self._assignment.place_of(table, prefix)
         limit = max(1, min(limit, wire.MAX_SCAN_RECORDS))
-        records = await self._env.in_thread(self._store.scan, table, prefix, after, limit)
+        records = await self._env.in_thread(
+            partial(self._store.scan, include_removed=True), table, prefix, after, limit
+        )
         mine = ReplicaPage(records, len(records) == limit)
         holder = self._assignment.holds(self._assignment.me, place)
         if not quorum and (spec.scope is Scope.EVERYWHERE or (holder and self._in_step(place))):

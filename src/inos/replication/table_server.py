@@ -8,6 +8,7 @@ should have it; `behind` says that it may miss something.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from inos.core.env import Env
@@ -17,8 +18,9 @@ from inos.mesh.network import Calls, Message
 from inos.replication import table_wire as wire
 from inos.replication.table_gate import Gate
 from inos.replication.table_intake import Intake
-from inos.replication.table_view import Place, RecordStore
+from inos.replication.table_view import Place
 from inos.state.record import Record
+from inos.store.replica import Replica
 
 # 32 full batches hold 32 MiB and take the gate eight seconds: beyond that the callers have given up anyway.
 MAX_WAITING_PUSHES: Final = 32
@@ -30,7 +32,7 @@ Answer = Callable[[bytes], Awaitable[bytes]]
 class TableServer:
     """Serves one store."""
 
-    def __init__(self, store: RecordStore, gate: Gate, intake: Intake, in_step: InStep, env: Env) -> None:
+    def __init__(self, store: Replica, gate: Gate, intake: Intake, in_step: InStep, env: Env) -> None:
         self._store = store
         self._gate = gate
         self._intake = intake
@@ -83,7 +85,7 @@ class TableServer:
         place, buckets = wire.decode_entry_request(payload)
         self._gate.spec(place.table)
         entries = await self._env.in_thread(self._store.entries, *place, buckets)
-        size = sum(len(key) + len(digest) + wire.ENTRY_OVERHEAD_BYTES for key, digest in entries)
+        size = sum(len(one.key) + len(one.digest) + wire.ENTRY_OVERHEAD_BYTES for one in entries)
         if size > wire.MAX_ENTRIES_BYTES:
             raise TooLarge(f"{len(entries)} entries do not fit in one answer", hint="ask for fewer buckets")
         return wire.encode_entries(entries)
@@ -91,20 +93,15 @@ class TableServer:
     async def _fetch(self, payload: bytes) -> bytes:
         table, keys = wire.decode_fetch(payload)
         spec = self._gate.spec(table)
-        records = await self._env.in_thread(self._find, table, sorted(set(keys)))
+        records = await self._env.in_thread(self._store.get_many, table, sorted(set(keys)))
         sectors = {spec.sector_of(key) for key in keys}
         return self._batch(records, not all(self._in_step(Place(table, sector)) for sector in sectors), more=False)
-
-    def _find(self, table: str, keys: list[bytes]) -> list[Record]:
-        found = (self._store.get(table, key) for key in keys)
-        return [record for record in found if record is not None]
 
     async def _scan(self, payload: bytes) -> bytes:
         request = wire.decode_scan(payload)
         spec = self._gate.spec(request.table)
-        records = await self._env.in_thread(
-            self._store.scan, request.table, request.prefix, request.after, request.limit
-        )
+        scan = partial(self._store.scan, include_removed=True)
+        records = await self._env.in_thread(scan, request.table, request.prefix, request.after, request.limit)
         place = Place(request.table, spec.sector_of(request.prefix))
         return self._batch(records, not self._in_step(place), more=len(records) == request.limit)
 

@@ -6,10 +6,9 @@ a push is taken by whoever gets it, and nothing is ever taken away from a node b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from inos.state.record import Record
 from inos.state.sectors import SECTORS, replicas
 from inos.state.tables import EVERYWHERE_SECTOR, Scope, TableSpec
 
@@ -36,35 +35,6 @@ class MembersView(Protocol):
 
     def alive(self, node: bytes) -> bool:
         """Whether calling `node` is worth a try."""
-
-
-class RecordReader(Protocol):
-    """The local replica. Calls block; all are safe from several threads."""
-
-    def get(self, table: str, key: bytes) -> Record | None: ...
-
-    def scan(self, table: str, prefix: bytes, after: bytes, limit: int) -> list[Record]:
-        """Records, removals included, whose key starts with `prefix` and is greater than `after`, by key."""
-
-
-class RecordDigests(Protocol):
-    """What of the local replica can be compared with another."""
-
-    def roots(self, table: str) -> dict[int, bytes]:
-        """Sector -> digest of all its records, for sectors that have any."""
-
-    def buckets(self, table: str, sector: int) -> list[bytes]:
-        """256 digests."""
-
-    def entries(self, table: str, sector: int, buckets: Sequence[int]) -> list[tuple[bytes, bytes]]:
-        """(key, digest of the encoded record) of everything in these buckets."""
-
-
-class RecordStore(RecordReader, RecordDigests, Protocol):
-    """All of it."""
-
-    def apply(self, records: Sequence[Record], sectors: Sequence[int]) -> list[bool]:
-        """Merge these in, synced, in one transaction; True for each that replaced what was there."""
 
 
 class Assignment:

@@ -20,6 +20,7 @@ from inos.mesh.network import MAX_PAYLOAD_BYTES
 from inos.replication.table_view import Place
 from inos.state.fields import at_most
 from inos.state.records import MAX_KEY_BYTES, MAX_RECORD_BYTES, MAX_TABLE_CHARS
+from inos.store.replica import BUCKETS, Entry
 
 PUSH: Final = "table.push"
 DIGESTS: Final = "table.digests"
@@ -28,18 +29,18 @@ ENTRIES: Final = "table.entries"
 FETCH: Final = "table.fetch"
 SCAN: Final = "table.scan"
 
-BUCKETS_PER_SECTOR: Final = 256
 DIGEST_BYTES: Final = 32
 # Checking 2,048 signatures takes a quarter of a second of one core: as long as one call may keep a thread.
 MAX_BATCH_RECORDS: Final = 2048
-# A record costs a pointer and padding beside its bytes; what is left of the payload is the frame of the list.
-RECORD_OVERHEAD_BYTES: Final = 16
+# Beside its bytes a record costs a pointer, a landing pad (it may lie in another segment) and padding; what is left of
+# the payload is the frame of the list.
+RECORD_OVERHEAD_BYTES: Final = 24
 MAX_BATCH_BYTES: Final = MAX_PAYLOAD_BYTES - 4096
 # 64 sectors of 16 tables.
 MAX_DIGESTS: Final = 1024
-# An entry is at most 256 + 32 bytes and its framing; 2,700 of those, or 10,000 of the usual 32-byte keys, fill a call.
+# An entry is a key, a digest and their framing: 9,000 of the usual 32-byte keys fill a call.
 MAX_ENTRIES_BYTES: Final = MAX_BATCH_BYTES
-ENTRY_OVERHEAD_BYTES: Final = 32
+ENTRY_OVERHEAD_BYTES: Final = 48
 MAX_FETCH_KEYS: Final = 1024
 MAX_SCAN_RECORDS: Final = 1000
 
@@ -135,8 +136,8 @@ def encode_buckets(buckets: Sequence[bytes]) -> bytes:
 
 def decode_buckets(data: bytes) -> list[bytes]:
     with codec.reading(_BUCKET_ANSWER, data, max_bytes=MAX_PAYLOAD_BYTES) as answer:
-        if len(answer.buckets) != BUCKETS_PER_SECTOR:
-            raise BadFrame(f"a place has {BUCKETS_PER_SECTOR} buckets, not {len(answer.buckets)}")
+        if len(answer.buckets) != BUCKETS:
+            raise BadFrame(f"a place has {BUCKETS} buckets, not {len(answer.buckets)}")
         return [_bytes(one, DIGEST_BYTES, "a bucket") for one in answer.buckets]
 
 
@@ -146,15 +147,15 @@ def encode_entry_request(place: Place, buckets: Sequence[int]) -> bytes:
 
 def decode_entry_request(data: bytes) -> tuple[Place, list[int]]:
     with codec.reading(_ENTRIES, data, max_bytes=4096) as request:
-        at_most(request.buckets, BUCKETS_PER_SECTOR, "buckets")
+        at_most(request.buckets, BUCKETS, "buckets")
         buckets = sorted({int(one) for one in request.buckets})
-        if buckets and buckets[-1] >= BUCKETS_PER_SECTOR:
+        if buckets and buckets[-1] >= BUCKETS:
             raise BadFrame(f"there is no bucket {buckets[-1]}")
         return Place(_table(request.table), int(request.sector)), buckets
 
 
-def encode_entries(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
-    return codec.encode(_ENTRY_ANSWER, entries=[{"key": key, "digest": digest} for key, digest in entries])
+def encode_entries(entries: Sequence[Entry]) -> bytes:
+    return codec.encode(_ENTRY_ANSWER, entries=[{"key": one.key, "digest": one.digest} for one in entries])
 
 
 def decode_entries(data: bytes) -> dict[bytes, bytes]:

@@ -25,11 +25,12 @@ from inos.replication.table_gate import Gate, Verdict
 from inos.replication.table_intake import Intake, RecordHandler
 from inos.replication.table_reads import Page, TableReader
 from inos.replication.table_server import TableServer
-from inos.replication.table_view import AlsoHold, Assignment, MembersView, RecordStore
+from inos.replication.table_view import AlsoHold, Assignment, MembersView
 from inos.replication.table_writes import TOPIC, WRITE_DEADLINE_S, TableNetwork, TableWriter, WriteResult
 from inos.state.lamport import LamportClock
 from inos.state.record import Record
 from inos.state.tables import TableSpec
+from inos.store.replica import Replica
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -44,7 +45,7 @@ class Tables:
 
     def __init__(
         self,
-        store: RecordStore,
+        store: Replica,
         network: TableNetwork,
         members: MembersView,
         env: Env,

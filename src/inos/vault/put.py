@@ -27,6 +27,7 @@ from inos.replication.durability import Group, quorum_losses, survivable_losses
 from inos.replication.hold_caller import HoldCaller, States
 from inos.replication.layout import read_layout
 from inos.replication.placement import Candidate, Placement, choose_members
+from inos.replication.placements import Written
 from inos.replication.scheme import ERASURE_FROM_BYTES, Plan, choose_plan
 from inos.vault.blocks import Blocks
 from inos.vault.push import Pusher
@@ -53,10 +54,10 @@ class MeshView(Protocol):
 class Book(Protocol):
     """The placement table, as a put writes it."""
 
-    async def found(self, placements: Sequence[Placement]) -> tuple[list[bytes], bool]:
-        """Sign and write placements of new objects as their owner: encoded records, and whether a quorum has them."""
+    async def found(self, placements: Sequence[Placement]) -> tuple[list[Written], bool]:
+        """Write placements of new objects as their owner; and whether a quorum has them all."""
 
-    async def remove(self, cids: Sequence[Cid]) -> None: ...
+    async def remove(self, cids: Sequence[Cid]) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +160,12 @@ class Putter:
         chunks = list({piece[0]: piece for one in built for piece in one.manifest_chunks}.values())
         await self._env.in_thread(self._home.put_many, chunks)
         plan, members = self._plan(max((len(data) for _, data in items), default=0))
-        placements = [self._placement(one, plan, members) for one in built]
-        records, agreed = await self._book.found(placements)
-        states = await self._holders.many(placements, records, [list(one.manifest_chunks) for one in built])
+        written, agreed = await self._book.found([self._placement(one, plan, members) for one in built])
+        states = await self._holders.many(written, [list(one.manifest_chunks) for one in built])
         stored = []
-        for one, placement, (_, data), holders in zip(built, placements, items, states, strict=True):
+        for one, entry, (_, data), holders in zip(built, written, items, states, strict=True):
             good = [member for member, state in holders.items() if state.complete]
-            stored.append(self._stored(one, placement, plan, len(good) - 1, agreed, len(data)))
+            stored.append(self._stored(one, entry.placement, plan, len(good) - 1, agreed, len(data)))
             requirement.check_reached(stored[-1], len(good))
         return stored
 
@@ -182,7 +182,7 @@ class Putter:
 
     def _placement(self, built: BuiltObject, plan: Plan, members: tuple[bytes, ...]) -> Placement:
         return Placement(
-            built.reference.cid, self._owner, plan.scheme, plan.copies, members, built.stored_size, epoch=1
+            built.reference.cid, self._owner, plan.scheme, plan.copies, members, built.stored_size, epoch=0
         )
 
     async def _put_large(self, blocks: Blocks, name: str, size: int | None, requirement: Requirement) -> Stored:
@@ -219,8 +219,8 @@ class Putter:
         built = await self._env.in_thread(upload.builder.finish, size, upload.sealer.content.digest())
         manifest = list(built.manifest_chunks)
         await self._env.in_thread(self._home.put_many, manifest)
-        placement = self._placement(built, upload.plan, upload.members)
-        (record,), agreed = await self._book.found([placement])
+        (written,), agreed = await self._book.found([self._placement(built, upload.plan, upload.members)])
+        placement = written.placement
         groups = await self._env.in_thread(self._shapes, placement)
         wanted = self._wanted(upload.plan)
 
@@ -229,7 +229,7 @@ class Putter:
 
         along = manifest if sum(len(data) for _, data in manifest) <= MAX_BODY_BYTES else ()
         states = await self._holders.everywhere(
-            placement, record, along, enough=lambda states: survives(states) >= max(1, quorum_losses(wanted))
+            written, along, enough=lambda states: survives(states) >= max(1, quorum_losses(wanted))
         )
         stored = self._stored(built, placement, upload.plan, survives(states), agreed, size)
         try:

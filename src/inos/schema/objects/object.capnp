@@ -49,7 +49,6 @@ struct Placement {         # value of the placement table; its key is the cid
   copies  @3 :UInt16;      # copies of each data chunk when dataShards is 1; of manifest and pages always
   members @4 :List(Data);  # node public keys, in order of joining the object
   size    @5 :UInt64;      # stored bytes of one full set of data chunks
-  epoch   @6 :UInt32;      # grows with every change of members
 }
 
 struct CatalogueEntry {    # plaintext of a sealed catalogue value

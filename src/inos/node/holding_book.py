@@ -1,0 +1,70 @@
+"""The holdings of this node in the forms that holding, repair and collection ask for. Calls block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from inos.core.env import Env
+from inos.core.ids import Cid
+from inos.replication.collect import HoldingRow
+from inos.replication.placement import Placement
+from inos.store.holdings import Holding, Holdings, HoldingState
+
+_PAGE: Final = 1000
+
+
+class HoldingBook:
+    """Over the `holdings` table."""
+
+    def __init__(self, holdings: Holdings, env: Env) -> None:
+        self._holdings = holdings
+        self._env = env
+
+    def attach_all(self, placements: Sequence[Placement]) -> None:
+        """Remember that this node holds these objects (or still does, at this epoch)."""
+        now_s = int(self._env.now_s())
+        rows = [
+            Holding(placement.cid, placement.epoch, HoldingState.HELD, placement.size, now_s)
+            for placement in placements
+        ]
+        if rows:
+            self._holdings.save(rows)
+
+    def cids(self) -> Iterator[Cid]:
+        """Every object held."""
+        for holding in self._all():
+            yield holding.cid
+
+    def rows(self) -> Iterator[HoldingRow]:
+        """Every holding, with when it was dropped."""
+        for holding in self._all():
+            yield HoldingRow(holding.cid, holding.dropped_at_s)
+
+    def drop(self, cid: Cid, at_s: float) -> None:
+        """Note that the holding is to end."""
+        holding = self._holdings.get(cid)
+        if holding is not None:
+            self._holdings.save([replace(holding, state=HoldingState.DROPPING, dropped_at_s=int(at_s))])
+
+    def keep(self, cid: Cid) -> None:
+        """Take that note back."""
+        holding = self._holdings.get(cid)
+        if holding is not None:
+            self._holdings.save([replace(holding, state=HoldingState.HELD, dropped_at_s=None)])
+
+    def remove(self, cids: Sequence[Cid]) -> None:
+        """End these holdings, unless they were taken up again meanwhile."""
+        self._holdings.forget(cids)
+
+    def count(self) -> int:
+        """Objects held."""
+        totals = self._holdings.totals()
+        return totals[HoldingState.HELD].objects + totals[HoldingState.LOCAL].objects
+
+    def _all(self) -> Iterator[Holding]:
+        after: Cid | None = None
+        while page := self._holdings.page(after, _PAGE):
+            yield from page
+            after = page[-1].cid

@@ -1,0 +1,116 @@
+"""Keeping objects: placement, holding, repair, collection, upkeep and the vault, wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from inos.core.crew import Crew
+from inos.core.env import Env
+from inos.core.worker import Backoff, WorkerSet
+from inos.mesh.network import Network
+from inos.node.disk import Disk
+from inos.node.holding_book import HoldingBook
+from inos.node.identity import Identity
+from inos.node.links import Meeting
+from inos.node.upkeep import (
+    CHECKPOINT_EVERY_S,
+    HEAL_EVERY_S,
+    ORPHANS_EVERY_S,
+    SCRUB_EVERY_S,
+    Upkeep,
+    WatchedChunks,
+)
+from inos.replication.bulk import serve_chunks
+from inos.replication.collect import Collector
+from inos.replication.fetch import Fetcher
+from inos.replication.hold_caller import HoldCaller
+from inos.replication.hold_calls import HoldServer
+from inos.replication.holder import Holder
+from inos.replication.placements import Placements
+from inos.replication.repair import Repair
+from inos.replication.scores import Scores
+from inos.replication.tables import Tables
+from inos.vault.catalogue import TABLE as CATALOGUE
+from inos.vault.catalogue import CatalogueCipher
+from inos.vault.get import Getter, PieceSource
+from inos.vault.names import Catalogue
+from inos.vault.put import Putter
+from inos.vault.vault import Vault
+
+REPAIR_EVERY_S: Final = 5.0
+# Repair waits for nodes; a failed object is tried again at this pace, not at the minutes a broken worker would take.
+_REPAIR_BACKOFF: Final = Backoff(2.0, 15.0)
+_COLLECT_MAX_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """The parts of a node that keep objects. `mesh_changed` is to be called when members come or go."""
+
+    scores: Scores
+    placements: Placements
+    fetcher: Fetcher
+    holder: Holder
+    book: HoldingBook
+    repair: Repair
+    collector: Collector
+    upkeep: Upkeep
+    catalogue: Catalogue
+    getter: Getter
+    vault: Vault
+    mesh_changed: Callable[[], None]
+
+
+def open_keeping(
+    identity: Identity,
+    disk: Disk,
+    network: Network,
+    meeting: Meeting,
+    tables: Tables,
+    crew: Crew,
+    workers: WorkerSet,
+    env: Env,
+    *,
+    remove_delay_s: float,
+) -> Keeping:
+    """Wire it all and register the workers; nothing runs yet."""
+    me, view, scores = identity.node, meeting.view, Scores()
+    watched = WatchedChunks(disk.chunks)
+    book = HoldingBook(disk.holdings, env)
+    placements = Placements(tables, disk.records, identity.owner_key, identity.node_key, env)
+    fetcher = Fetcher(me, network, watched, view, scores, env)
+    holder = Holder(me, watched, book, fetcher, env)
+    holders = HoldCaller(me, holder, network, view)
+    repair = Repair(me, placements, book, holders, view, env)
+    catalogue = Catalogue(
+        CatalogueCipher(identity.owner, identity.keyring.catalogue_key()),
+        identity.owner_key,
+        tables,
+        disk.records,
+        disk.names,
+        env,
+    )
+    tables.on_applied(CATALOGUE, catalogue.arrived)
+    secret = identity.keyring.convergence_secret()
+    putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env)
+    getter = Getter(PieceSource(me, watched, fetcher, env), placements, holder, view, crew, env)
+    collector = Collector(
+        me, disk.chunks, book, placements, network, view, env,
+        delay_s=remove_delay_s, busy_since_s=putter.oldest_running_s,
+    )  # fmt: skip
+    upkeep = Upkeep(watched, disk.chunks, disk.database, book, placements, holder, env)
+    serve_chunks(network, watched, env)
+    HoldServer(holder, placements, crew).register(network)
+    repair_worker = workers.add("repair", repair.step, interval_s=REPAIR_EVERY_S, backoff=_REPAIR_BACKOFF)
+    workers.add("collect", collector.step, interval_s=min(_COLLECT_MAX_S, max(1.0, remove_delay_s / 2)))
+    workers.add("scrub", upkeep.scrub, interval_s=SCRUB_EVERY_S)
+    workers.add("heal", upkeep.heal, interval_s=HEAL_EVERY_S)
+    workers.add("orphans", upkeep.orphans, interval_s=ORPHANS_EVERY_S)
+    workers.add("checkpoint", upkeep.checkpoint, interval_s=CHECKPOINT_EVERY_S)
+    vault = Vault(identity.owner, putter, getter, catalogue, placements, env, freed_after_s=remove_delay_s)
+    return Keeping(
+        scores, placements, fetcher, holder, book, repair, collector, upkeep, catalogue, getter, vault,
+        repair_worker.poke,
+    )  # fmt: skip

@@ -1,0 +1,110 @@
+"""Meeting the other members: links to them, heartbeats over the links, and what both say of who is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from inos.core.env import Env
+from inos.core.ids import PeerId
+from inos.core.worker import Worker, WorkerSet
+from inos.mesh.addressbook import AddressBook
+from inos.mesh.admission import MemberAdmission
+from inos.mesh.heartbeats import Beat, Heartbeats
+from inos.mesh.links import Links
+from inos.mesh.liveness import Change, Liveness
+from inos.mesh.network import Network
+from inos.node.identity import Identity
+from inos.node.mesh_view import MeshView
+from inos.state.membership import Membership
+
+# A member that is missing is looked for this often; its own backoff is longer.
+LINKS_EVERY_S = 1.0
+
+
+class SummarisedTables(Protocol):
+    def summary(self) -> bytes: ...
+
+    def heard(self, node: bytes, summary: bytes) -> None: ...
+
+    def suspect(self, node: bytes) -> None: ...
+
+
+class Meeting:
+    """The parts of a node that know who is there."""
+
+    def __init__(
+        self,
+        network: Network,
+        links: Links,
+        heartbeats: Heartbeats,
+        liveness: Liveness,
+        view: MeshView,
+        own_beat: _OwnBeat,
+        worker: Worker,
+    ) -> None:
+        self.network = network
+        self.links = links
+        self.heartbeats = heartbeats
+        self.liveness = liveness
+        self.view = view
+        self._own_beat = own_beat
+        self._worker = worker
+
+    def carry(self, tables: SummarisedTables) -> None:
+        """Let heartbeats carry the tables' summary, and tell the tables what others' carried."""
+        self._own_beat.summary = tables.summary
+        self.heartbeats.on_beat(lambda peer, beat: tables.heard(peer.public_key(), beat.roots))
+        self.network.on_connected(lambda peer: tables.suspect(peer.public_key()))
+
+    def on_change(self, handler: Callable[[], None]) -> None:
+        """`handler` is called when a member comes, fails, or hangs up."""
+        self.heartbeats.on_change(lambda _change: handler())
+        self.network.on_connected(lambda _peer: handler())
+        self.network.on_disconnected(lambda _peer: handler())
+
+
+class _OwnBeat:
+    """What this node's heartbeats say."""
+
+    def __init__(self) -> None:
+        self.summary: Callable[[], bytes] = bytes
+
+    def __call__(self) -> Beat:
+        return Beat(load(), self.summary())
+
+
+def load() -> float:
+    """The share of this machine's cores that is busy, 0..1."""
+    return min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def open_meeting(
+    network: Network,
+    identity: Identity,
+    membership: Membership,
+    admission: MemberAdmission,
+    workers: WorkerSet,
+    env: Env,
+    repair_after_s: float,
+) -> Meeting:
+    """Wire links, heartbeats and liveness over `network`."""
+    book, liveness, own_beat = AddressBook(), Liveness(), _OwnBeat()
+    links = Links(network, env, me=identity.node, members=membership.members, book=book)
+    heartbeats = Heartbeats(network, env, liveness, own=own_beat, watched=links.watched)
+    view = MeshView(identity.node, membership, liveness, network, env, repair_after_s=repair_after_s)
+    worker = workers.add("links", links.step, interval_s=LINKS_EVERY_S)
+
+    def hint(peer: PeerId, addresses: object) -> None:
+        if isinstance(addresses, tuple | list) and links.hint(peer, addresses):
+            worker.poke()
+
+    def lost(change: Change | None = None) -> None:
+        del change
+        worker.poke()
+
+    admission.on_welcome(hint)
+    network.on_disconnected(lambda _peer: lost())
+    heartbeats.on_change(lost)
+    return Meeting(network, links, heartbeats, liveness, view, own_beat, worker)

@@ -1,0 +1,83 @@
+"""The mesh as this node sees it now: members from the records, liveness from heartbeats, load from what they say.
+
+One object answers the small Protocols that tables, replication and vault declare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from inos.core.env import Env
+from inos.core.ids import PeerId
+from inos.mesh.liveness import Liveness, State
+from inos.replication.placement import Candidate
+from inos.state.membership import Membership
+
+
+class Connections(Protocol):
+    def connected(self) -> frozenset[PeerId]: ...
+
+
+class MeshView:
+    """`me` is this node's public key; members failed for longer than `repair_after_s` count as gone."""
+
+    def __init__(
+        self,
+        me: bytes,
+        membership: Membership,
+        liveness: Liveness,
+        connections: Connections,
+        env: Env,
+        *,
+        repair_after_s: float,
+    ) -> None:
+        self._me = me
+        self._membership = membership
+        self._liveness = liveness
+        self._connections = connections
+        self._env = env
+        self._repair_after_s = repair_after_s
+
+    @property
+    def me(self) -> bytes:
+        return self._me
+
+    def members(self) -> Mapping[bytes, float]:
+        """Every member with equal weight: what a table's sector costs does not depend on the size of the disk."""
+        return {self._me: 1.0, **dict.fromkeys(self._membership.members(), 1.0)}
+
+    def alive(self, node: bytes) -> bool:
+        """Connected, a member, and not silent."""
+        if node == self._me:
+            return True
+        peer = PeerId.from_public_key(node)
+        return (
+            peer in self._connections.connected()
+            and self._membership.admits(peer)
+            and self._liveness.state(peer) is not State.FAILED
+        )
+
+    def alive_members(self) -> Sequence[bytes]:
+        """This node first, then every live member."""
+        return [self._me, *(node for node in self._membership.members() if node != self._me and self.alive(node))]
+
+    def gone(self, member: bytes) -> bool:
+        if member == self._me:
+            return False
+        if self._membership.is_revoked(member) or member not in self._membership.members():
+            return True
+        failed_s = self._liveness.failed_for_s(PeerId.from_public_key(member), self._env.monotonic_s())
+        return failed_s is not None and failed_s >= self._repair_after_s
+
+    def candidates(self) -> Sequence[Candidate]:
+        members = self._membership.members()
+        found = []
+        for node in self.alive_members():
+            member = members.get(node)
+            if member is None or member.weight <= 0:
+                continue
+            load = min(1.0, member.used_bytes / member.storage_bytes)
+            availability = 1.0 if node == self._me else self._liveness.availability(member.peer)
+            found.append(Candidate(node, member.weight, load, member.region, availability))
+        return found

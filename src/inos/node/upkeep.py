@@ -1,0 +1,168 @@
+"""Looking after this node's own disk: re-reading what it stores, healing what is damaged or missing, tidying up.
+
+Each method is the step of a worker. Damage is noticed by whoever reads (a user's get, a peer's, the scrub); healing
+then goes through the holdings, because which object a chunk belongs to is not indexed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from inos.core.env import Env
+from inos.core.errors import Corrupt, Unavailable
+from inos.core.ids import Address, Cid
+from inos.replication.bulk import Chunk
+from inos.replication.holder import HoldState
+from inos.replication.placement import Placement
+
+# 32 MiB every 20 s: 0.1 % of a core, 10 TB a year, each chunk of a full 100 GB node about every day.
+SCRUB_CHUNKS: Final = 32
+SCRUB_EVERY_S: Final = 20.0
+# One of 256 folders at a time; the whole tree in a day.
+ORPHANS_EVERY_S: Final = 300.0
+CHECKPOINT_EVERY_S: Final = 60.0
+HEAL_EVERY_S: Final = 5.0
+# Without any sign of damage the holdings are gone through this often, for what was lost without being read.
+FULL_HEAL_EVERY_S: Final = 3600.0
+
+
+class Store(Protocol):
+    def get(self, address: Address) -> bytes: ...
+
+    def present(self, addresses: Sequence[Address]) -> frozenset[Address]: ...
+
+    def put_many(self, chunks: Sequence[Chunk]) -> None: ...
+
+
+class ScrubResult(Protocol):
+    @property
+    def next(self) -> Address | None: ...
+
+    @property
+    def checked(self) -> int: ...
+
+    @property
+    def corrupt(self) -> Sequence[Address]: ...
+
+
+class ScrubbedStore(Protocol):
+    def scrub(self, after: Address | None, limit: int) -> ScrubResult: ...
+
+    def sweep_orphans(self, prefix: int) -> object: ...
+
+
+class Checkpointed(Protocol):
+    def checkpoint(self) -> None: ...
+
+
+class HeldObjects(Protocol):
+    def cids(self) -> Iterator[Cid]: ...
+
+
+class Completing(Protocol):
+    async def take(self, placements: Sequence[Placement], chunks: Sequence[Chunk] = ()) -> list[HoldState]: ...
+
+    async def complete(self, placement: Placement) -> HoldState: ...
+
+
+class KnownPlacements(Protocol):
+    def known(self, cid: Cid) -> Placement | None: ...
+
+
+class WatchedChunks:
+    """A chunk store that remembers that something in it was found damaged."""
+
+    def __init__(self, inner: Store) -> None:
+        self._inner = inner
+        self.damaged = True  # until the first round has looked: the last run may have ended in the middle of anything
+
+    def get(self, address: Address) -> bytes:
+        try:
+            return self._inner.get(address)
+        except Corrupt:
+            self.damaged = True
+            raise
+
+    def present(self, addresses: Sequence[Address]) -> frozenset[Address]:
+        return self._inner.present(addresses)
+
+    def put_many(self, chunks: Sequence[Chunk]) -> None:
+        self._inner.put_many(chunks)
+
+
+@dataclass(slots=True)
+class UpkeepCounts:
+    """Since the node started."""
+
+    scrubbed: int = 0
+    corrupt: int = 0
+    healed: int = 0
+
+
+class Upkeep:
+    """The upkeep workers' steps."""
+
+    def __init__(
+        self,
+        watched: WatchedChunks,
+        store: ScrubbedStore,
+        database: Checkpointed,
+        held: HeldObjects,
+        placements: KnownPlacements,
+        holder: Completing,
+        env: Env,
+    ) -> None:
+        self._watched = watched
+        self._store = store
+        self._database = database
+        self._held = held
+        self._placements = placements
+        self._holder = holder
+        self._env = env
+        self._scrubbed_to: Address | None = None
+        self._next_folder = 0
+        self._healed_s: float | None = None
+        self.counts = UpkeepCounts()
+
+    async def scrub(self) -> None:
+        """Re-read and check the next few chunks."""
+        result = await self._env.in_thread(self._store.scrub, self._scrubbed_to, SCRUB_CHUNKS)
+        self._scrubbed_to = result.next
+        self.counts.scrubbed += result.checked
+        if result.corrupt:
+            self.counts.corrupt += len(result.corrupt)
+            self._watched.damaged = True
+
+    async def heal(self) -> None:
+        """Where something is damaged, or it has been long: complete every holding. Raises Unavailable when some could
+        not be, so that it is tried again."""
+        now_s = self._env.monotonic_s()
+        due = self._healed_s is None or now_s - self._healed_s >= FULL_HEAL_EVERY_S
+        if not (due or self._watched.damaged):
+            return
+        self._watched.damaged = False
+        failed = 0
+        for cid in await self._env.in_thread(lambda: list(self._held.cids())):
+            placement = self._placements.known(cid)
+            if placement is None:
+                continue
+            (state,) = await self._holder.take([placement])
+            if not state.complete:
+                state = await self._holder.complete(placement)
+                self.counts.healed += state.complete
+            failed += not state.complete
+        if failed:
+            self._watched.damaged = True
+            raise Unavailable(f"{failed} objects held here lack pieces that cannot be fetched now")
+        self._healed_s = now_s
+
+    async def orphans(self) -> None:
+        """Bring one folder of chunk files and the index into line."""
+        await self._env.in_thread(self._store.sweep_orphans, self._next_folder)
+        self._next_folder = (self._next_folder + 1) % 256
+
+    async def checkpoint(self) -> None:
+        """Write the database's log back before it grows."""
+        await self._env.in_thread(self._database.checkpoint)

@@ -1,0 +1,175 @@
+"""The catalogue at work: names written as sealed records, read back through the index of this node.
+
+Every node of an owner keeps all of the owner's records (it holds their sector whether or not it is a replica), so
+listing never asks the network. A name not found here is asked for among the replicas before it is said not to exist:
+on a machine that has just joined, records are still arriving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from inos.core.env import Env
+from inos.core.errors import InosError, NotFound
+from inos.core.ids import Cid
+from inos.crypto.signing import SigningKey
+from inos.objects.reference import Reference
+from inos.replication.table_writes import Level, WriteResult
+from inos.state.lamport import LamportClock
+from inos.state.record import Record
+from inos.state.records import sign_record
+from inos.store.names import NameIndex, NameRow
+from inos.vault.catalogue import NONCE_BYTES, TABLE, CatalogueCipher, Entry, Kind
+
+_SCAN: Final = 1000
+
+
+class Tables(Protocol):
+    @property
+    def clock(self) -> LamportClock: ...
+
+    async def write(self, records: Sequence[Record]) -> WriteResult: ...
+
+    async def read(self, table: str, key: bytes) -> Record | None: ...
+
+
+class LocalRecords(Protocol):
+    def get(self, table: str, key: bytes) -> Record | None: ...
+
+    def scan(self, table: str, prefix: bytes, after: bytes, limit: int) -> list[Record]: ...
+
+
+class Catalogue:
+    """The catalogue of one owner on one node."""
+
+    def __init__(
+        self,
+        cipher: CatalogueCipher,
+        owner_key: SigningKey,
+        tables: Tables,
+        records: LocalRecords,
+        index: NameIndex,
+        env: Env,
+    ) -> None:
+        self._cipher = cipher
+        self._owner_key = owner_key
+        self._tables = tables
+        self._records = records
+        self._index = index
+        self._env = env
+        self._arrived: list[Record] = []
+
+    async def write(self, entries: Sequence[Entry]) -> bool:
+        """Record these names; whether a quorum has them. The last of equal names holds."""
+        latest = list({entry.name: entry for entry in entries}.values())
+        records = await self._env.in_thread(self._sign, latest)
+        result = await self._tables.write(records)
+        await self._catch_up()
+        return result.level is Level.QUORUM
+
+    async def remove(self, names: Sequence[str]) -> bool:
+        """Take these names out; whether a quorum knows."""
+        records = await self._env.in_thread(self._sign_removals, names)
+        result = await self._tables.write(records)
+        await self._catch_up()
+        return result.level is Level.QUORUM
+
+    async def find(self, name: str) -> Entry:
+        """Raises NotFound."""
+        await self._catch_up()
+        row = await self._env.in_thread(self._index.get, name)
+        if row is not None:
+            return _entry_of(row)
+        record = await self._tables.read(TABLE, self._cipher.key_of(name))
+        if record is None or record.removed:
+            raise NotFound(f"nothing is stored under the name {name}", hint="'inos ls' lists the names there are")
+        return await self._env.in_thread(self._cipher.open, record.key, record.value)
+
+    async def page(self, prefix: str, after: str, limit: int) -> list[Entry]:
+        """Names that start with `prefix` behind `after`, in order."""
+        await self._catch_up()
+        return [_entry_of(row) for row in await self._env.in_thread(self._index.page, prefix, after, limit)]
+
+    async def tree(self, folder: str) -> list[Entry]:
+        """The entry of that name, if any, and everything below it."""
+        await self._catch_up()
+        found: list[Entry] = []
+        while True:
+            after = found[-1].name if found else ""
+            page = await self._env.in_thread(self._index.below, folder, after, _SCAN)
+            found += map(_entry_of, page)
+            if len(page) < _SCAN:
+                return found
+
+    async def names_of(self, cid: Cid) -> list[Entry]:
+        await self._catch_up()
+        return [_entry_of(row) for row in await self._env.in_thread(self._index.of_object, cid)]
+
+    def arrived(self, record: Record) -> None:
+        """Told of every catalogue record that changed this node's replica; other owners' are none of ours."""
+        if record.key.startswith(self._cipher.prefix):
+            self._arrived.append(record)
+
+    async def rebuild(self) -> None:
+        """Read the index again from the records; done at every start, because a kill may have left it behind."""
+        after = b""
+        while True:
+            records = await self._env.in_thread(self._records.scan, TABLE, self._cipher.prefix, after, _SCAN)
+            await self._env.in_thread(self._index_records, records)
+            if len(records) < _SCAN:
+                return
+            after = records[-1].key
+
+    async def _catch_up(self) -> None:
+        if self._arrived:
+            arrived, self._arrived = self._arrived, []
+            await self._env.in_thread(self._index_records, arrived)
+
+    def _index_records(self, records: Sequence[Record]) -> None:
+        rows: dict[bytes, NameRow] = {}
+        gone: list[bytes] = []
+        for key in dict.fromkeys(record.key for record in records):
+            # What is in the replica now, not what came: records may have overtaken each other on the way here.
+            current = self._records.get(TABLE, key)
+            entry = None if current is None else self._entry(current)
+            if entry is None:
+                gone.append(key)
+            else:
+                rows[key] = _row_of(key, entry)
+        self._index.apply(list(rows.values()), gone)
+
+    def _entry(self, record: Record) -> Entry | None:
+        if record.removed:
+            return None
+        try:
+            return self._cipher.open(record.key, record.value)
+        except InosError:
+            return None  # sealed by the owner's key yet not readable: nothing a name could be shown for
+
+    def _sign(self, entries: Sequence[Entry]) -> list[Record]:
+        signed = []
+        for entry in entries:
+            key = self._cipher.key_of(entry.name)
+            value = self._cipher.seal(entry, self._env.token_bytes(NONCE_BYTES))
+            signed.append(sign_record(self._owner_key, TABLE, key, value, self._time_for(key)))
+        return signed
+
+    def _sign_removals(self, names: Sequence[str]) -> list[Record]:
+        keys = [self._cipher.key_of(name) for name in names]
+        return [sign_record(self._owner_key, TABLE, key, b"", self._time_for(key), removed=True) for key in keys]
+
+    def _time_for(self, key: bytes) -> int:
+        current = self._records.get(TABLE, key)
+        return self._tables.clock.tick(after=current.lamport if current is not None else 0)
+
+
+def _row_of(key: bytes, entry: Entry) -> NameRow:
+    cid = Reference.parse(entry.reference).cid if entry.reference else None
+    return NameRow(
+        entry.name, key, entry.kind.value, cid, entry.reference, entry.size, entry.mode, entry.modified_ms, entry.target
+    )
+
+
+def _entry_of(row: NameRow) -> Entry:
+    return Entry(row.name, Kind(row.kind), row.reference, row.size, row.mode, row.modified_ms, row.target)

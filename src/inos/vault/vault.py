@@ -1,0 +1,239 @@
+"""The vault: objects by reference, name or cid, for one owner on one node. What the API's storing and reading rest on.
+
+A name is written only after its object is stored, so a name always leads to something that was acknowledged; and an
+object is removed only when the last of its names is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from inos.core.env import Env
+from inos.core.errors import BadInput, NotFound, Refused
+from inos.core.ids import Cid, OwnerId
+from inos.core.reports import (
+    BatchItem,
+    CatalogueItem,
+    CataloguePage,
+    PutOptions,
+    PutReport,
+    RemoveReport,
+)
+from inos.objects.reference import ObjectName, Reference, parse_target
+from inos.replication.layout import Layout
+from inos.replication.placement import Placement
+from inos.replication.placements import Placements
+from inos.vault.catalogue import Entry, Kind
+from inos.vault.get import Getter, Opened
+from inos.vault.names import Catalogue
+from inos.vault.put import LOCAL, Putter, Requirement, Stored
+
+MAX_PAGE: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An object opened for reading a range: `chunks` gives [start, end) of its `size` bytes."""
+
+    opened: Opened
+    name: str
+    start: int
+    end: int
+    chunks: AsyncGenerator[bytes, None]
+
+
+class Vault:
+    """Storage for one owner on one node."""
+
+    def __init__(
+        self,
+        owner: OwnerId,
+        putter: Putter,
+        getter: Getter,
+        catalogue: Catalogue,
+        placements: Placements,
+        env: Env,
+        *,
+        freed_after_s: float,
+    ) -> None:
+        self._owner = owner
+        self._putter = putter
+        self._getter = getter
+        self._catalogue = catalogue
+        self._placements = placements
+        self._env = env
+        self._freed_after_s = freed_after_s
+
+    async def put(self, source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
+        """Store what `source` gives under the name in `options`, or nameless."""
+        start_s = self._env.monotonic_s()
+        name = ObjectName.parse(options.name) if options.name is not None else None
+        requirement = Requirement(options.require)
+        stored = await self._putter.put(source, name.parts[-1] if name else "", options.size, requirement)
+        agreed = True
+        if name is not None:
+            entry = _file_entry(name, stored, options.mode, options.modified_ms)
+            agreed = await self._catalogue.write([entry])
+        return _put_report(stored, name or "", agreed, self._env.monotonic_s() - start_s)
+
+    async def put_batch(self, items: Sequence[BatchItem], require: str) -> list[PutReport]:
+        """Store many small files, acknowledged together."""
+        start_s = self._env.monotonic_s()
+        names = [ObjectName.parse(item.name) for item in items]
+        contents = [(name.parts[-1], item.data) for name, item in zip(names, items, strict=True)]
+        stored = await self._putter.put_small(contents, Requirement(require))
+        entries = [
+            _file_entry(name, one, item.mode, item.modified_ms)
+            for name, one, item in zip(names, stored, items, strict=True)
+        ]
+        agreed = await self._catalogue.write(entries)
+        seconds = self._env.monotonic_s() - start_s
+        return [_put_report(one, name, agreed, seconds) for one, name in zip(stored, names, strict=True)]
+
+    async def put_entry(self, entry: Entry) -> CatalogueItem:
+        """Record a folder or a link under its name."""
+        named = Entry(
+            ObjectName.parse(entry.name), entry.kind, mode=entry.mode, modified_ms=entry.modified_ms,
+            target=entry.target,
+        )  # fmt: skip
+        await self._catalogue.write([named])
+        return catalogue_item(named)
+
+    async def open(self, target: str, start: int, end: int | None) -> Reading:
+        """Open a file for reading [start, end), both clamped to its size. The first chunk is fetched when this
+        returns.
+        """
+        reference, name = await self._readable(target)
+        opened = await self._getter.open(reference)
+        size = opened.inner.size
+        first, last = min(start, size), size if end is None else min(end, size)
+        chunks = self._getter.read(opened, first, last)
+        return Reading(opened, name or opened.inner.name, first, last, await primed(chunks))
+
+    async def locate(self, target: str) -> tuple[Placement, Layout, Entry | None, Reference | None]:
+        """Where an object lies, by any way of naming it; its catalogue entry and reference where they are known."""
+        meant = parse_target(target)
+        if isinstance(meant, ObjectName):
+            entry = await self._catalogue.find(meant)
+            reference = _reference_of(entry)
+            placement, layout = await self._getter.locate(reference.cid)
+            return placement, layout, entry, reference
+        cid = meant.cid if isinstance(meant, Reference) else meant
+        placement, layout = await self._getter.locate(cid)
+        named = next(iter(await self._catalogue.names_of(cid)), None)
+        if isinstance(meant, Reference):
+            await self._getter.open(meant)
+            return placement, layout, named, meant
+        return placement, layout, named, None if named is None else _reference_of(named)
+
+    async def list(self, prefix: str, after: str, limit: int) -> CataloguePage:
+        """Names that start with `prefix`, behind `after`."""
+        limit = max(1, min(limit, MAX_PAGE))
+        entries = await self._catalogue.page(prefix, after, limit)
+        following = entries[-1].name if len(entries) == limit else ""
+        return CataloguePage(tuple(map(catalogue_item, entries)), following)
+
+    async def remove(self, target: str) -> RemoveReport:
+        """Remove a name, a folder with all that is in it, or every name of a reference or cid."""
+        meant = parse_target(target)
+        if isinstance(meant, ObjectName):
+            entries = await self._catalogue.tree(meant)
+            cids = [cid for cid in map(_cid_of, entries) if cid is not None]
+            if not entries:
+                raise NotFound(f"nothing is stored under the name {meant}", hint="'inos ls' lists the names there are")
+        else:
+            cid = meant.cid if isinstance(meant, Reference) else meant
+            entries, cids = await self._catalogue.names_of(cid), [cid]
+            await self._check_owned(cid)
+        names = [entry.name for entry in entries]
+        if names:
+            await self._catalogue.remove(names)
+        unnamed = [cid for cid in dict.fromkeys(cids) if not await self._catalogue.names_of(cid)]
+        if unnamed:
+            await self._placements.remove(unnamed)
+        return RemoveReport(tuple(names), len(names) or len(unnamed), self._freed_after_s)
+
+    async def _check_owned(self, cid: Cid) -> None:
+        placement = await self._placements.find(cid)
+        if placement is None:
+            raise NotFound(f"no node that can be reached knows the object {cid}", hint="check the reference")
+        if placement.owner != self._owner:
+            raise Refused(f"the object {cid} belongs to another owner", hint="only its owner can remove it")
+
+    async def _readable(self, target: str) -> tuple[Reference, str]:
+        meant = parse_target(target)
+        if isinstance(meant, Reference):
+            return meant, ""
+        if isinstance(meant, ObjectName):
+            entry = await self._catalogue.find(meant)
+            return _reference_of(entry), entry.name.rpartition("/")[2]
+        for entry in await self._catalogue.names_of(meant):
+            return _reference_of(entry), entry.name.rpartition("/")[2]
+        raise BadInput(
+            f"a cid alone does not open an object: {meant}", hint="give its reference (inos:<cid>#<key>) or its name"
+        )
+
+
+async def primed(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same chunks, the first of them fetched already, so that what fails at once fails before an answer begins."""
+    try:
+        head = await anext(chunks)
+    except StopAsyncIteration:
+        head = b""
+    return _resumed(head, chunks)
+
+
+async def _resumed(head: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    try:
+        if head:
+            yield head
+        async for chunk in rest:
+            yield chunk
+    finally:
+        await rest.aclose()
+
+
+def catalogue_item(entry: Entry) -> CatalogueItem:
+    cid = _cid_of(entry)
+    return CatalogueItem(
+        name=entry.name,
+        kind=entry.kind.value,
+        size=entry.size,
+        modified_ms=entry.modified_ms,
+        ref=entry.reference,
+        cid="" if cid is None else str(cid),
+        mode=entry.mode,
+        target=entry.target,
+    )
+
+
+def _cid_of(entry: Entry) -> Cid | None:
+    return Reference.parse(entry.reference).cid if entry.reference else None
+
+
+def _reference_of(entry: Entry) -> Reference:
+    if entry.kind is Kind.FILE:
+        return Reference.parse(entry.reference)
+    hint = f"list it with: inos ls {entry.name}/" if entry.kind is Kind.FOLDER else f"it points to {entry.target!r}"
+    raise BadInput(f"{entry.name} is a {entry.kind.value}, not a file", hint=hint)
+
+
+def _file_entry(name: str, stored: Stored, mode: int, modified_ms: int) -> Entry:
+    return Entry(name, Kind.FILE, str(stored.reference), stored.size, mode, modified_ms)
+
+
+def _put_report(stored: Stored, name: str, agreed: bool, seconds: float) -> PutReport:
+    """`agreed`: whether a quorum has the name as well; without it the put is only as good as this node's disk."""
+    return PutReport(
+        ref=str(stored.reference),
+        cid=str(stored.reference.cid),
+        name=name,
+        size=stored.size,
+        survives=stored.survives,
+        level=stored.level if agreed else LOCAL,
+        members=len(stored.placement.members),
+        wanted_survives=stored.wanted,
+        stored_bytes=stored.stored_bytes,
+        seconds=seconds,
+    )
