@@ -32,6 +32,8 @@ from inos.store.replica import (
 )
 
 Sector = tuple[str, int]
+# Buckets hashed in one transaction: with some tens of records each, it holds writers up for some 20 ms.
+REFRESH_BUCKETS: Final = 1024
 _COLUMNS: Final = "tbl, key, value, removed, lamport, author, encoded"
 
 
@@ -110,6 +112,9 @@ class RecordStore:
             self._list_sectors(table)
         with self._lock:
             sectors = sorted(self._sectors.get(table, ()))
+            known = all((table, sector) in self._roots for sector in sectors)
+        if not known:
+            self._refresh_table(table)
         return {sector: self.root(table, sector) for sector in sectors}
 
     def _list_sectors(self, table: str) -> None:
@@ -119,10 +124,17 @@ class RecordStore:
             self._sectors.setdefault(table, set()).update(found)
             self._listed.add(table)
 
+    def _refresh_table(self, table: str) -> None:
+        """Hash what is stale in all sectors with few syncs instead of one a sector."""
+        sql = "SELECT sector, bucket FROM record_buckets WHERE tbl = ? AND digest IS NULL LIMIT ?"
+        while stale := self._database.read(lambda cursor: list(cursor.execute(sql, (table, REFRESH_BUCKETS)))):
+            self._database.write(lambda cursor, stale=stale: _refresh(cursor, table, stale))  # type: ignore[misc]
+
     def buckets(self, table: str, sector: int) -> list[bytes]:
         kept = self._database.read(lambda cursor: _kept_digests(cursor, table, sector))
-        if None in kept.values():
-            kept = self._database.write(lambda cursor: _refresh(cursor, table, sector))
+        stale = [(sector, bucket) for bucket, digest in kept.items() if digest is None]
+        if stale:
+            kept.update(self._database.write(lambda cursor: _refresh(cursor, table, stale)))
         return [kept.get(bucket) or EMPTY_BUCKET for bucket in range(BUCKETS)]
 
     def entries(self, table: str, sector: int, buckets: Sequence[int]) -> list[Entry]:
@@ -184,13 +196,12 @@ def _kept_digests(cursor: Cursor, table: str, sector: int) -> dict[int, bytes | 
     return dict(cursor.execute(sql, (table, sector)))
 
 
-def _refresh(cursor: Cursor, table: str, sector: int) -> dict[int, bytes | None]:
-    sql = "SELECT bucket FROM record_buckets WHERE tbl = ? AND sector = ? AND digest IS NULL"
-    stale = [row[0] for row in cursor.execute(sql, (table, sector))]
-    fresh = [(bucket_digest(_entries(cursor, table, sector, bucket)), bucket) for bucket in stale]
-    sql = "UPDATE record_buckets SET digest = ? WHERE tbl = ? AND sector = ? AND bucket = ?"
-    list(cursor.executemany(sql, ((digest, table, sector, bucket) for digest, bucket in fresh)))
-    return _kept_digests(cursor, table, sector)
+def _refresh(cursor: Cursor, table: str, stale: Iterable[Row]) -> dict[int, bytes | None]:
+    """Hash the given (sector, bucket) pairs; the digest of each bucket."""
+    fresh = [(bucket_digest(_entries(cursor, table, *place)), *place) for place in stale]
+    sql = "UPDATE record_buckets SET digest = ?1 WHERE tbl = ?4 AND sector = ?2 AND bucket = ?3"
+    list(cursor.executemany(sql, ((*row, table) for row in fresh)))
+    return {bucket: digest for digest, _, bucket in fresh}
 
 
 def _entries(cursor: Cursor, table: str, sector: int, bucket: int) -> list[Entry]:
