@@ -7,9 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from typing import TYPE_CHECKING, Any
 
 from inos.client.calls import Calls
 from inos.client.content import Content
@@ -17,6 +15,9 @@ from inos.client.http import HttpClient
 from inos.client.mesh import Mesh
 from inos.core.endpoint import Endpoint, data_root, read_endpoint
 from inos.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 Home = str | os.PathLike[str] | None
 
@@ -43,6 +44,8 @@ async def connect(home: Home = None, *, url: str | None = None, token: str | Non
 @contextmanager
 def connect_sync(home: Home = None, *, url: str | None = None, token: str | None = None) -> Iterator[SyncMesh]:
     """`connect` for programs without async: the same calls, blocking."""
+    from anyio.from_thread import start_blocking_portal  # its import costs a third of that of the whole client
+
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(connect(home, url=url, token=token)) as mesh,

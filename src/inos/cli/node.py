@@ -1,0 +1,199 @@
+"""init, up, passphrase, version; demo and cluster, which live elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inos.cli.members import parse_time_s
+from inos.cli.node_door import cluster as cluster_door
+from inos.cli.node_door import demo as demo_door
+from inos.cli.node_door import node_commands
+from inos.cli.options import NODE, TRYING, AsJson, Home, PassphraseFile
+from inos.cli.output import BOLD, note, paint, say, say_json
+from inos.cli.running import command
+from inos.cli.secrets_in import existing_passphrase, new_passphrase, read_phrase
+from inos.core.endpoint import data_root
+from inos.core.errors import BadInput
+from inos.core.options import InitOptions, InitReport, UpOptions
+from inos.core.reports import to_dict
+
+PROFILES = ("light", "heavy", "dedicated")
+NoPassphrase = Annotated[
+    bool, typer.Option("--no-passphrase", help="Rely on file permissions alone: whoever reads the files is you.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(rich_help_panel=NODE)(init)
+    app.command(rich_help_panel=NODE)(up)
+    app.command(rich_help_panel=NODE)(passphrase)
+    app.command(rich_help_panel=NODE)(version)
+
+
+def register_trials(app: typer.Typer) -> None:
+    """Add the commands that start nodes of their own."""
+    app.command(rich_help_panel=TRYING)(demo)
+    app.command(rich_help_panel=TRYING)(cluster)
+
+
+@command
+def init(
+    phrase: Annotated[
+        str | None, typer.Option(help="Restore the owner of this seed phrase; - reads it from standard input.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of this node, else the machine's.")] = "",
+    passphrase_file: PassphraseFile = None,
+    no_passphrase: NoPassphrase = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make this machine's identity and data root; shows the seed phrase once.
+
+    inos init
+
+    inos init --phrase - < phrase.txt
+    """
+    root = data_root(home)
+    if no_passphrase and passphrase_file:
+        raise BadInput("--no-passphrase and --passphrase-file contradict each other", hint="give one of them")
+    words = read_phrase(phrase)
+    secret = None if no_passphrase else new_passphrase(passphrase_file)
+    report = node_commands().init_home(InitOptions(root, words, secret, name))
+    if as_json:
+        say_json(to_dict(report))
+        return
+    _show_init(report)
+    if no_passphrase:
+        note("no passphrase: whoever can read these files can read everything you store")
+
+
+def _show_init(report: InitReport) -> None:
+    note(f"made {report.home}\nnode  {report.node_name} {report.peer}\nowner {report.owner}")
+    if report.phrase:
+        note("\nYour seed phrase. Write it down now, it is not shown again; who has it is you:\n")
+        say(paint(report.phrase, BOLD))
+    note("\nnext: inos up")
+
+
+@command
+def up(
+    listen: Annotated[
+        list[str] | None, typer.Option(help="Where other nodes reach this one; repeatable.", metavar="ADDRESS")
+    ] = None,
+    announce: Annotated[
+        list[str] | None, typer.Option(help="Addresses to tell others instead (behind a router).", metavar="ADDRESS")
+    ] = None,
+    api: Annotated[
+        str, typer.Option(help="Where the local API listens; port 0 takes a free one.", metavar="HOST:PORT")
+    ] = ("127.0.0.1:0"),
+    profile: Annotated[str, typer.Option(help="light, heavy or dedicated: how much it holds and relays.")] = "heavy",
+    region: Annotated[str, typer.Option(help="A place; copies are spread over places.")] = "",
+    name: Annotated[str, typer.Option(help="Name of this node, else the one from init.")] = "",
+    repair_after: Annotated[
+        str, typer.Option(help="How long a member must be gone before repair.", metavar="TIME")
+    ] = "30s",
+    remove_delay: Annotated[
+        str, typer.Option(help="How long removed objects keep their space.", metavar="TIME")
+    ] = "1h",
+    ticket: Annotated[str, typer.Option("--join", help="Join the mesh of this ticket first.", metavar="TICKET")] = "",
+    passphrase_file: PassphraseFile = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the node in the foreground until Ctrl-C.
+
+    inos up --region attic
+
+    inos up --listen /ip4/0.0.0.0/tcp/4001 --join inos-ticket-…
+    """
+    root = data_root(home)
+    if profile not in PROFILES:
+        raise BadInput(f"unknown profile {profile!r}", hint=f"one of {', '.join(PROFILES)}")
+    if not root.exists():
+        raise BadInput(f"there is no data root at {root}", hint="make one with: inos init")
+    node_commands().run_node(
+        UpOptions(
+            home=root,
+            passphrase=existing_passphrase(root, passphrase_file),
+            listen=tuple(listen or ()),
+            announce=tuple(announce or ()),
+            api=api,
+            profile=profile,
+            region=region,
+            name=name,
+            repair_after_s=parse_time_s(repair_after),
+            remove_delay_s=parse_time_s(remove_delay),
+            join=ticket,
+            json=as_json,
+        )
+    )
+
+
+@command
+def passphrase(
+    passphrase_file: PassphraseFile = None,
+    new_passphrase_file: Annotated[
+        Path | None,
+        typer.Option("--new-passphrase-file", help="Read the new passphrase from this file.", metavar="FILE"),
+    ] = None,
+    no_passphrase: NoPassphrase = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the passphrase that seals this node's secrets; the node must be stopped."""
+    root = data_root(home)
+    if not root.exists():
+        raise BadInput(f"there is no data root at {root}", hint="make one with: inos init")
+    old = existing_passphrase(root, passphrase_file)
+    if new_passphrase_file is None and not no_passphrase and not sys.stdin.isatty():
+        raise BadInput("the new passphrase is missing", hint="give --new-passphrase-file, or run it in a terminal")
+    new = None if no_passphrase else new_passphrase(new_passphrase_file, from_environment=False)
+    node_commands().change_passphrase(root, old, new)
+    if as_json:
+        say_json({"home": str(root), "passphrase": new is not None})
+    else:
+        note("the secrets rely on file permissions alone now" if new is None else "the passphrase is changed")
+
+
+@command
+def version(home: Home = None, as_json: AsJson = False) -> None:
+    """Print the version."""
+    import inos
+
+    del home  # every command takes it, so that scripts can pass it always
+    if as_json:
+        say_json({"version": inos.__version__})
+    else:
+        say(inos.__version__)
+
+
+@command
+def demo(
+    nodes: Annotated[int, typer.Option(min=1, max=60, help="Nodes to start.")] = 7,
+    kill: Annotated[int, typer.Option(min=0, max=59, help="Nodes to kill.")] = 2,
+    file: Annotated[
+        Path | None, typer.Option(help="File to store; else a real one of this machine.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show it: a mesh on this machine, a real file in, nodes killed, the file back.
+
+    inos demo --nodes 7 --kill 2
+    """
+    if kill >= nodes:
+        raise BadInput(f"cannot kill {kill} of {nodes} nodes", hint="leave at least one")
+    demo_door().run_demo(nodes, kill, file, as_json)
+
+
+@command
+def cluster(
+    nodes: Annotated[int, typer.Argument(min=1, max=60, help="Nodes to start.", metavar="N")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Start a mesh of N nodes on this machine and leave it running until Ctrl-C."""
+    cluster_door().run_cluster(nodes, as_json)

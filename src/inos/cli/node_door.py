@@ -1,0 +1,55 @@
+"""The commands that need the node's own code (network, database, keys): loaded only when one of them runs."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Protocol, cast
+
+from inos.core.options import InitOptions, InitReport, UpOptions
+from inos.core.reports import JoinReport
+
+
+class NodeCommands(Protocol):
+    """What `inos.node.run` offers; all blocking."""
+
+    def run_node(self, options: UpOptions) -> None:
+        """Run a node until SIGINT or SIGTERM; prints its events."""
+
+    def init_home(self, options: InitOptions) -> InitReport:
+        """Make a data root."""
+
+    def join_offline(self, home: Path, ticket: str, passphrase: str | None) -> JoinReport:
+        """Join a mesh while no node runs on `home`."""
+
+    def change_passphrase(self, home: Path, old: str | None, new: str | None) -> None:
+        """Seal the secrets anew; None stands for a data root without passphrase."""
+
+
+class Demo(Protocol):
+    """What `inos.cli.demo` offers."""
+
+    def run_demo(self, nodes: int, kill: int, file: Path | None, json: bool) -> None:
+        """A mesh on this machine, a file in, nodes killed, the file back."""
+
+
+class Cluster(Protocol):
+    """What `inos.cli.cluster` offers."""
+
+    def run_cluster(self, nodes: int, json: bool) -> None:
+        """A mesh on this machine that stays until interrupted."""
+
+
+def node_commands() -> NodeCommands:
+    """The node's side of the command line."""
+    return cast(NodeCommands, importlib.import_module("inos.node.run"))
+
+
+def demo() -> Demo:
+    """The demonstration."""
+    return cast(Demo, importlib.import_module("inos.cli.demo"))
+
+
+def cluster() -> Cluster:
+    """The local cluster."""
+    return cast(Cluster, importlib.import_module("inos.cli.cluster"))

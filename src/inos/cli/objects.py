@@ -1,0 +1,331 @@
+"""put, get, ls, stat, rm, verify."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
+
+import typer
+
+from inos.cli.meter import Meter
+from inos.cli.options import LOOKING, STORING, AsJson, Home, Target
+from inos.cli.output import (
+    BOLD,
+    RED,
+    YELLOW,
+    age_text,
+    count_text,
+    losses_text,
+    note,
+    paint,
+    say,
+    say_json,
+    size_text,
+    table,
+    time_text,
+)
+from inos.cli.running import command, with_mesh
+from inos.core.errors import BadInput, InosError
+from inos.core.reports import CatalogueItem, PutReport, StatReport, TreeReport, VerifyReport, to_dict
+
+if TYPE_CHECKING:
+    from inos.client.mesh import Mesh, Source
+
+_RANGE: Final = re.compile(r"([0-9]{1,18})-([0-9]{0,18})")
+STDIN: Final = "-"
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(rich_help_panel=STORING)(put)
+    app.command(rich_help_panel=STORING)(get)
+    app.command("rm", rich_help_panel=STORING)(remove)
+    app.command(rich_help_panel=LOOKING)(ls)
+    app.command(rich_help_panel=LOOKING)(stat)
+    app.command(rich_help_panel=LOOKING)(verify)
+
+
+@command
+def put(
+    paths: Annotated[list[str], typer.Argument(help="Files and folders; - for standard input.", metavar="PATH…")],
+    name: Annotated[
+        str,
+        typer.Option(
+            "--name",
+            "--as",
+            help="Name in the catalogue, else the last part of the path; of several paths: their folder.",
+        ),
+    ] = "",
+    require: Annotated[
+        str,
+        typer.Option(help="Fail unless it reaches: local, quorum, replicated, or a number of nodes.", metavar="LEVEL"),
+    ] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Store files and folders; prints their references.
+
+    inos put holiday.mp4
+
+    inos put photos --name /2024/photos
+
+    tar c src | inos put - --name backup.tar
+    """
+
+    async def work(mesh: Mesh) -> None:
+        for path in paths:
+            label = "standard input" if path == STDIN else path
+            with Meter(label) as meter:
+                source: Source = sys.stdin.buffer if path == STDIN else path
+                report = await mesh.put(source, name=_put_name(path, name, len(paths)), require=require, progress=meter)
+            _show_put(report, as_json)
+
+    if paths.count(STDIN) > 1:
+        raise BadInput("standard input can be stored once", hint="give - only once")
+    with_mesh(home, work)
+
+
+def _put_name(path: str, name: str, paths: int) -> str | None:
+    if paths == 1 or not name:
+        return name or None
+    if path == STDIN:
+        raise BadInput("standard input has no name of its own", hint="store it by itself: inos put - --name NAME")
+    return f"{name.rstrip('/')}/{Path(path).resolve().name}"
+
+
+def _show_put(report: PutReport | TreeReport, as_json: bool) -> None:
+    if as_json:
+        say_json(to_dict(report))
+        return
+    say(report.ref)
+    rate = f" ({size_text(report.size / report.seconds)}/s)" if report.seconds > 0.01 and report.size > 10**6 else ""
+    what = size_text(report.size)
+    if isinstance(report, TreeReport):
+        what = f"{count_text(report.files, 'file')}, {count_text(report.folders, 'folder')}, {what}"
+        for skipped in report.skipped:
+            note(f"{paint('skipped:', YELLOW, sys.stderr)} {skipped}")
+    named = f"{report.name}  " if report.name else ""
+    note(f"{named}{what} in {age_text(report.seconds)}{rate}; {losses_text(report.survives)}")
+    if report.survives < report.wanted_survives:
+        note(f"repair raises that to {count_text(report.wanted_survives, 'node')} when enough members are there")
+
+
+@command
+def get(
+    target: Target,
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", "-o", help="File or folder to write; - for standard output. Else the name, here.", metavar="OUT"
+        ),
+    ] = "",
+    span: Annotated[
+        str,
+        typer.Option("--range", help="Only bytes A to B, both included, counted from 0; A- to the end.", metavar="A-B"),
+    ] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Get an object, or the whole tree of a folder's name, back.
+
+    A download that was broken off leaves OUT.….part; the same command goes on with it.
+
+    inos get /2024/photos -o copy
+
+    inos get backup.tar -o - | tar x
+    """
+    start, end = parse_range(span)
+
+    async def copy(mesh: Mesh) -> None:
+        async with mesh.open(target, start, end) as content:
+            async for chunk in content.chunks:
+                file.write(chunk)
+        file.flush()
+
+    async def work(mesh: Mesh) -> None:
+        with Meter(target) as meter:
+            report = await mesh.get(target, out or None, progress=meter)
+        if as_json:
+            say_json(to_dict(report))
+            return
+        files = f"{count_text(report.files, 'file')}, " if report.files != 1 else ""
+        resumed = f", {size_text(report.resumed_bytes)} of it from before" if report.resumed_bytes else ""
+        note(f"{report.path}  {files}{size_text(report.size)} in {age_text(report.seconds)}{resumed}")
+
+    if out != STDIN and not span:
+        with_mesh(home, work)
+        return
+    with _writing(out) as file:
+        with_mesh(home, copy)
+
+
+def parse_range(text: str) -> tuple[int, int | None]:
+    """[start, end) of "A-B" or "A-"; everything for "". Raises BadInput."""
+    match = _RANGE.fullmatch(text) if text else None
+    if match is None:
+        if text:
+            raise BadInput(f"not a range: {text!r}", hint="--range 0-99 is the first hundred bytes, 100- the rest")
+        return 0, None
+    first, last = int(match[1]), match[2]
+    if last and int(last) < first:
+        raise BadInput(f"the range {text} ends before it starts")
+    return first, int(last) + 1 if last else None
+
+
+@contextmanager
+def _writing(out: str) -> Iterator[BinaryIO]:
+    if out == STDIN:
+        yield sys.stdout.buffer
+        return
+    if not out:
+        raise BadInput("where should the range go?", hint="-o FILE, or -o - for standard output")
+    path, part = Path(out), Path(out + ".part")
+    if path.is_dir():
+        raise BadInput(f"{out} is a directory", hint="name the file to write")
+    try:
+        file = part.open("wb")
+    except OSError as error:
+        raise BadInput(f"cannot write {part}: {error.strerror}", hint="choose another -o") from None
+    try:
+        with file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@command
+def remove(
+    targets: Annotated[list[str], typer.Argument(help="Names, folders or references.", metavar="REF|NAME…")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove objects; their space is freed on every holder after a delay.
+
+    inos rm /2024/photos
+    """
+
+    async def work(mesh: Mesh) -> None:
+        for target in targets:
+            report = await mesh.remove(target)
+            if as_json:
+                say_json(to_dict(report))
+            else:
+                delay = age_text(report.freed_after_s)
+                note(f"removed {count_text(report.removed, 'name')}; the space is freed after {delay}")
+
+    with_mesh(home, work)
+
+
+@command
+def ls(
+    prefix: Annotated[str, typer.Argument(help="Only names that start with this.", show_default=False)] = "",
+    long: Annotated[bool, typer.Option("--long", "-l", help="Also kind, size and time.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """List names in the catalogue.
+
+    inos ls -l /2024/
+    """
+
+    async def work(mesh: Mesh) -> None:
+        rows = []
+        async for item in mesh.list(prefix):
+            if as_json:
+                say_json(to_dict(item))
+            elif long:
+                rows.append(_row(item))
+            else:
+                say(item.name + ("/" if item.kind == "folder" else ""))
+        if rows:
+            say(table([("KIND", "SIZE", "MODIFIED", "NAME"), *rows], right=frozenset({1})))
+
+    with_mesh(home, work)
+
+
+def _row(item: CatalogueItem) -> tuple[str, str, str, str]:
+    name = f"{item.name} -> {item.target}" if item.kind == "link" else item.name
+    modified = time_text(item.modified_ms / 1000) if item.modified_ms else "-"
+    return item.kind, size_text(item.size) if item.kind == "file" else "-", modified, name
+
+
+@command
+def stat(target: Target, home: Home = None, as_json: AsJson = False) -> None:
+    """Show size, scheme and holders of an object, and how many nodes may be lost.
+
+    inos stat /2024/photos/a.jpg
+    """
+
+    async def work(mesh: Mesh) -> None:
+        report = await mesh.stat(target)
+        if as_json:
+            say_json(to_dict(report))
+        else:
+            say(stat_text(report))
+
+    with_mesh(home, work)
+
+
+def stat_text(report: StatReport) -> str:
+    """A stat report for people."""
+    durability = paint(losses_text(report.survives), BOLD)
+    if report.under_replicated:
+        durability += paint(f" ({report.wanted_survives} when repair is done)", YELLOW)
+    facts = [
+        ("name", report.name or "-"),
+        ("reference", report.ref or "-"),
+        ("cid", report.cid),
+        ("size", f"{size_text(report.size)} ({report.size} bytes)"),
+        ("stored", f"{size_text(report.stored_size)} as {report.scheme}, {count_text(report.chunks, 'chunk')}"),
+        ("pieces", f"{report.pieces_alive} of {report.pieces} alive"),
+        ("level", report.level),
+        ("durability", durability),
+    ]
+    lines = [f"{label:<11}{value}" for label, value in facts]
+    rows = [
+        (share.node_name or "-", "alive" if share.alive else "failed", f"{share.held}/{share.assigned}", share.peer)
+        for share in report.members
+    ]
+    return "\n".join([*lines, "", table([("NODE", "STATE", "PIECES", "PEER"), *rows], right=frozenset({2}))])
+
+
+@command
+def verify(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="An object to check everywhere; else all this node holds.", metavar="REF|NAME", show_default=False
+        ),
+    ] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Re-read what is stored and check every byte; what is corrupt is healed.
+
+    Exits 1 when something is missing, or corrupt and not healed.
+    """
+
+    async def work(mesh: Mesh) -> VerifyReport:
+        last: VerifyReport | None = None
+        async for report in mesh.verify(target or None):
+            last = report
+            if as_json:
+                say_json(to_dict(report))
+            elif report.problem:
+                say(report.problem)
+        if last is None or not last.finished:
+            raise InosError("the check ended before it was finished", hint="see the node's log and run it again")
+        return last
+
+    report = with_mesh(home, work)
+    if not as_json:
+        found = f"{report.corrupt} corrupt, {report.healed} healed, {report.missing} missing"
+        bad = report.missing or report.corrupt > report.healed
+        say(f"checked {count_text(report.checked, 'chunk')}: {paint(found, RED) if bad else found}")
+    if report.missing or report.corrupt > report.healed:
+        raise typer.Exit(1)

@@ -1,0 +1,73 @@
+"""A service behind a real API server on a real socket, in a thread of its own, for tests of whoever talks to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from inos.api.server import Bound, serve_api
+from inos.api.service import NodeService
+from inos.core.endpoint import Endpoint, remove_endpoint, write_endpoint
+from inos.core.env import RealEnv
+
+TOKEN = "a-token-for-tests"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where it is served, and the data root that says so."""
+
+    url: str
+    token: str
+    home: Path
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+
+@contextmanager
+def served(service: NodeService, home: Path, *, port: int = 0) -> Iterator[Served]:
+    """Serve `service` as the node of the data root `home`."""
+    started = threading.Event()
+    bounds: list[Bound] = []
+    stop: list[trio.CancelScope] = []
+    tokens: list[trio.lowlevel.TrioToken] = []
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            stop.append(nursery.cancel_scope)
+            tokens.append(trio.lowlevel.current_trio_token())
+
+            async def serve(task_status: object = trio.TASK_STATUS_IGNORED) -> None:
+                await serve_api(
+                    service,
+                    env=RealEnv(),
+                    host="127.0.0.1",
+                    port=port,
+                    token=TOKEN,
+                    version="0.1.0",
+                    task_status=task_status,
+                )
+
+            bounds.append(await nursery.start(serve))
+            started.set()
+
+    thread = threading.Thread(target=trio.run, args=(main,))
+    thread.start()
+    try:
+        assert started.wait(10), "the API did not start"
+        home.mkdir(exist_ok=True)
+        write_endpoint(home, Endpoint(bounds[0].url, TOKEN))
+        yield Served(bounds[0].url, TOKEN, home)
+    finally:
+        remove_endpoint(home)
+        if tokens:
+            tokens[0].run_sync_soon(stop[0].cancel)
+        thread.join(10)
+        assert not thread.is_alive(), "the API did not stop"
