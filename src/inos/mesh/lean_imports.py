@@ -24,6 +24,8 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
+from dns import _features
+
 from inos.core.errors import Conflict
 
 # The hardening was checked against this release only; another one needs its regression tests run first.
@@ -38,6 +40,7 @@ STAND_INS: Final = (
     "libp2p.transport.webrtc",  # aiortc
     "libp2p.transport.webtransport",  # aioquic
     "libp2p.security.tls",
+    "libp2p.security.pnet",  # pycryptodome
     "libp2p.crypto.rsa",  # pycryptodome
     "libp2p.crypto.secp256k1",  # coincurve
     "libp2p.crypto.ecc",  # fastecdsa
@@ -110,6 +113,8 @@ def prepare() -> None:
     sys.meta_path.insert(0, _StandInFinder())
     for name in UNRUN_PACKAGES:
         _register_unrun(name)
+    # dnspython (for /dns addresses) would load aioquic and pyOpenSSL, 8 MB, for DNS over QUIC.
+    _features.force("doq", False)
     _silence()
 
 

@@ -39,6 +39,7 @@ from inos.mesh.proofs import HELLO, READY, Proofs
 from inos.mesh.streams import BROKEN, Libp2pStream, negotiated
 from inos.mesh.swarm import CALL_PROTOCOL, Link, MeshSwarm
 from inos.mesh.topics import Topics
+from inos.mesh.yamux import MeshYamux
 
 # isort: split
 from libp2p.crypto.ed25519 import create_new_key_pair
@@ -55,7 +56,6 @@ from libp2p.pubsub.pubsub import Pubsub
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.tools.anyio_service import background_trio_service
 from libp2p.transport.tcp.tcp import TCP
 from libp2p.transport.upgrader import TransportUpgrader
@@ -132,7 +132,7 @@ def _swarm(config: MeshConfig, key_seed: bytes, gate: Gate) -> MeshSwarm:
     # Noise and nothing else: by default plaintext is accepted too, and with it any claimed identity (B1).
     upgrader = TransportUpgrader(
         {NOISE_PROTOCOL: NoiseTransport(keys, noise_privkey=create_noise_key_pair().private_key)},
-        {TProtocol(YAMUX_PROTOCOL): Yamux},
+        {TProtocol(YAMUX_PROTOCOL): MeshYamux},
     )
     transports: list[Any] = [TCP()]
     if any(address.endswith(("/ws", "/wss")) for address in config.listen):
