@@ -17,6 +17,8 @@ from inos.mesh.throttle import Throttle
 from inos.sim.network import MemoryFabric, MemoryNetwork
 from inos.state.capability import MAX_ADDRESSES
 from inos.state.membership import Membership
+from inos.state.records import sign_record
+from inos.state.revocation import MEMBERS
 from inos.testing.env import SimEnv
 from inos.testing.members import Machine, Team
 from inos.testing.run import sim_test
@@ -155,6 +157,21 @@ async def test_silent_picks_of_a_large_mesh_get_spares() -> None:
     assert len(links.targets()) == PICKS + 4
     assert links.targets()[:PICKS] == picks
     assert len(country.networks[A.peer].connected()) == PICKS
+
+
+@sim_test
+async def test_who_had_a_link_to_us_stays_watched_when_it_breaks() -> None:
+    country = Country(MACHINES)
+    for links in country.links.values():
+        await links.step()
+    links = country.links[A.peer]
+    others_pick = min(country.networks[A.peer].connected() - set(links.targets()))
+    country.fabric.stop(others_pick)
+    assert others_pick not in country.networks[A.peer].connected()
+    assert others_pick in links.watched()
+    machine = next(machine for machine in MACHINES if machine.peer == others_pick)
+    country.membership.apply_member(sign_record(machine.key, MEMBERS, machine.node, b"", 2, removed=True))
+    assert others_pick not in links.watched()
 
 
 @sim_test

@@ -78,15 +78,20 @@ class Links:
         self._members = members
         self._book = book
         self._attempts: dict[PeerId, _Attempts] = {}
-        network.on_connected(self._forgive)
+        # In a large mesh most links are others' picks: their end must show as a failure, not as something unwatched.
+        self._lost: set[PeerId] = set()
+        network.on_connected(self._gain)
+        network.on_disconnected(self._lose)
 
     def targets(self) -> list[PeerId]:
         """The members this node wants to be connected to: those whose silence it takes for failure."""
         return [member.peer for member in self._chosen()]
 
     def watched(self) -> frozenset[PeerId]:
-        """Targets and whoever else is connected: what heartbeats judge."""
-        return self._network.connected() | frozenset(self.targets())
+        """Targets, whoever else is connected, and members whose connection broke: what heartbeats judge."""
+        members = self._members()
+        self._lost = {peer for peer in self._lost if peer.public_key() in members}
+        return self._network.connected() | frozenset(self.targets()) | self._lost
 
     def hint(self, peer: PeerId, addresses: Sequence[str]) -> bool:
         """Somebody says `peer` is there (its hello, the local network). True when that is news worth a poke: it is
@@ -149,6 +154,13 @@ class Links:
         attempts.failures += 1
         jitter = 1 + _JITTER * (2 * self._env.random.random() - 1)
         attempts.next_s = self._env.monotonic_s() + _BACKOFF.delay_s(attempts.failures) * jitter
+
+    def _gain(self, peer: PeerId) -> None:
+        self._lost.discard(peer)
+        self._forgive(peer)
+
+    def _lose(self, peer: PeerId) -> None:
+        self._lost.add(peer)
 
     def _forgive(self, peer: PeerId) -> None:
         self._attempts.pop(peer, None)
