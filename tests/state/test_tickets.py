@@ -64,6 +64,13 @@ def test_a_typing_error_is_noticed(data: st.DataObject) -> None:
         assert caught.value.hint
 
 
+@pytest.mark.parametrize("letter", "abcdefghijklmnopqrstuvwxyz234567")
+def test_the_last_letter_counts_too(letter: str) -> None:
+    if not TEXT.endswith(letter):
+        with pytest.raises(BadTicket):
+            parse_ticket(TEXT[:-1] + letter)
+
+
 @given(st.integers(0, len(TEXT) - 1))
 def test_a_ticket_cut_short_is_noticed(size: int) -> None:
     with pytest.raises(BadTicket):

@@ -55,7 +55,7 @@ class Ticket:
             secret=self.secret,
             addresses=list(self.addresses),
         )
-        return PREFIX + base64.b32encode(data + _checksum(data)).decode().rstrip("=").lower()
+        return PREFIX + _base32(data + _checksum(data))
 
 
 def make_ticket(genesis: Genesis, invitation: Invitation, secret: bytes, addresses: Sequence[str]) -> Ticket:
@@ -96,7 +96,8 @@ def _unarmoured(text: str) -> bytes:
     except ValueError:
         raise BadTicket("the ticket is incomplete", hint=_COPY_HINT) from None
     data, checksum = raw[:-_CHECKSUM_BYTES], raw[-_CHECKSUM_BYTES:]
-    if len(raw) <= _CHECKSUM_BYTES or _checksum(data) != checksum:
+    # The last letter carries spare bits that decoding ignores: any but the one spelling is a typing error too.
+    if len(raw) <= _CHECKSUM_BYTES or _checksum(data) != checksum or _base32(raw) != letters:
         raise BadTicket("the ticket has a typing error or is incomplete", hint=_COPY_HINT)
     return data
 
@@ -115,3 +116,7 @@ def _decoded(data: bytes) -> Ticket:
 
 def _checksum(data: bytes) -> bytes:
     return blake3_digest(data)[:_CHECKSUM_BYTES]
+
+
+def _base32(data: bytes) -> str:
+    return base64.b32encode(data).decode().rstrip("=").lower()
