@@ -14,6 +14,7 @@ from typing import Final
 
 from fuzz import samples
 from inos.api import gate, ranges
+from inos.cli import members, objects
 from inos.core import batch, reports
 from inos.core.errors import (
     BadFrame,
@@ -32,6 +33,7 @@ from inos.mesh import frames, heartbeats
 from inos.objects import chunks, manifest_codec, opening, parts, reference
 from inos.replication import bulk, hold_calls, placement, table_wire
 from inos.state import capability, certificates, hello, invitations, joining, records, revocation, tickets
+from inos.store import replica
 
 Decoder = Callable[[bytes], object]
 Samples = Callable[[], Sequence[bytes]]
@@ -133,6 +135,8 @@ TARGETS: Final[Mapping[str, Target]] = {
         _request_headers, (BadInput,), lambda: [b"Host: 127.0.0.1:80\nAuthorization: Bearer token\nContent-Length: 5"]
     ),
     "api.ranges.parse_range": Target(in_text(ranges.parse_range), (BadInput,), lambda: [b"bytes=0-99", b"bytes=-5"]),
+    "cli.members.parse_time_s": Target(in_text(members.parse_time_s), (BadInput,), lambda: [b"30min", b"12h"]),
+    "cli.objects.parse_range": Target(in_text(objects.parse_range), (BadInput,), lambda: [b"0-99", b"100-"]),
     "core.batch.decode_batch": Target(
         batch.decode_batch,
         (BadFrame, TooLarge),
@@ -201,10 +205,10 @@ TARGETS: Final[Mapping[str, Target]] = {
         table_wire.decode_bucket_request, TABLES + "BucketRequest", **_PLACE
     ),
     "replication.table_wire.decode_buckets": _struct(
-        table_wire.decode_buckets, TABLES + "BucketAnswer", buckets=[_KEY] * 256
+        table_wire.decode_buckets, TABLES + "BucketAnswer", buckets=[_KEY] * replica.BUCKETS
     ),
     "replication.table_wire.decode_entry_request": _struct(
-        table_wire.decode_entry_request, TABLES + "EntryRequest", **_PLACE, buckets=[1, 2, 255]
+        table_wire.decode_entry_request, TABLES + "EntryRequest", **_PLACE, buckets=[1, 2]
     ),
     "replication.table_wire.decode_entries": _struct(
         table_wire.decode_entries, TABLES + "EntryAnswer", entries=[{"key": b"key", "digest": _KEY}]
