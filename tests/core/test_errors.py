@@ -21,6 +21,7 @@ STABLE = {
     "wrong_passphrase": (403, False),
     "not_a_member": (403, False),
     "not_found": (404, False),
+    "no_node": (404, False),
     "conflict": (409, False),
     "locked": (409, False),
     "too_large": (413, False),
