@@ -7,9 +7,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import trio
@@ -20,6 +20,7 @@ from inos.core.env import RealEnv
 from inos.core.errors import BadInput, Conflict, Corrupt, NewerFormat
 from inos.store.cursor import Cursor
 from inos.store.database import Database
+from inos.store.group_commit import Outcome, Work
 from inos.store.migrations import MIGRATIONS, Migration
 from inos.testing.env import SimEnv
 from inos.testing.run import trio_test
@@ -29,11 +30,14 @@ PLAIN: Final = b"a plaintext nobody may find on the disk"
 
 
 def put(key: str, value: bytes) -> Callable[[Cursor], None]:
-    return lambda cursor: list(cursor.execute("INSERT INTO settings VALUES (?, ?)", (key, value))) and None
+    def work(cursor: Cursor) -> None:
+        list(cursor.execute("INSERT INTO settings VALUES (?, ?)", (key, value)))
+
+    return work
 
 
 def everything(cursor: Cursor) -> dict[str, bytes]:
-    return dict(cursor.execute("SELECT key, value FROM settings"))  # type: ignore[arg-type]
+    return dict(cursor.execute("SELECT key, value FROM settings"))
 
 
 def opened(path: Path) -> Database:
@@ -128,7 +132,10 @@ def test_group_commit_is_each_write_alone(jobs: list[tuple[int, bool]], seed: in
 
         async def run(number: int, slot: int, fails: bool) -> None:
             def add(cursor: Cursor) -> None:
-                sql = "INSERT INTO settings VALUES (?, ?) ON CONFLICT DO UPDATE SET value = CAST(value || excluded.value AS BLOB)"
+                sql = (
+                    "INSERT INTO settings VALUES (?, ?)"
+                    " ON CONFLICT DO UPDATE SET value = CAST(value || excluded.value AS BLOB)"
+                )
                 list(cursor.execute(sql, (str(slot), b"%d," % number)))
                 if fails:
                     raise BadInput("no")
@@ -159,11 +166,16 @@ def with_tmp(run: Callable[[Path], None]) -> None:
 
 
 @trio_test
-async def test_writers_of_one_moment_share_one_commit(tmp_path: Path) -> None:
+async def test_writers_of_one_moment_share_one_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = opened(tmp_path / "inos.db")
     groups: list[int] = []
     run_group = database._commits._run_group
-    database._commits._run_group = lambda group: groups.append(len(group)) or run_group(group)  # type: ignore[func-returns-value]
+
+    def counted(group: Sequence[Work[Any]]) -> list[Outcome]:
+        groups.append(len(group))
+        return run_group(group)
+
+    monkeypatch.setattr(database._commits, "_run_group", counted)
     async with trio.open_nursery() as nursery:
         for number in range(100):
             nursery.start_soon(database.write_async, put(str(number), b""))
@@ -185,15 +197,16 @@ async def test_a_cancelled_writer_holds_nobody_up(tmp_path: Path) -> None:
     database.close()
 
 
+def replace_with(value: bytes) -> Callable[[Cursor], object]:
+    return lambda cursor: list(cursor.execute("REPLACE INTO settings VALUES ('k', ?)", (value,)))
+
+
 def test_checkpoint_empties_the_log_for_reuse(tmp_path: Path) -> None:
     database = opened(tmp_path / "inos.db")
     log = tmp_path / "inos.db-wal"
     for _ in range(3):
         for number in range(40):
-            blob = bytes([number]) * 60_000
-            database.write(
-                lambda cursor, blob=blob: list(cursor.execute("REPLACE INTO settings VALUES ('k', ?)", (blob,)))
-            )
+            database.write(replace_with(bytes([number]) * 60_000))
         database.checkpoint()
     assert log.stat().st_size < 2 * 40 * 70_000  # three rounds fit in little more than one
     database.close()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from pathlib import Path
 from typing import Final
 
 import pytest
+import trio
 
 from inos.core.errors import BadInput, Busy, Corrupt, NotFound, StorageFull
 from inos.core.ids import Address
 from inos.crypto.hashing import address_of
+from inos.store import chunk_files
+from inos.store.chunk_files import ChunkFiles
 from inos.store.chunk_recovery import SweepResult
 from inos.store.chunks import StoreUsage
 from inos.store.database import Database
@@ -209,6 +213,85 @@ def test_too_many_open_files_does_not_condemn_a_chunk(disk: Disk) -> None:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert disk.store.get(address) == data
+
+
+def test_the_order_of_writing(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Synced, then in place, then the folder synced, then indexed: what a power cut may separate."""
+    steps: list[str] = []
+
+    def watch(owner: object, name: str, step: str) -> None:
+        real = getattr(owner, name)
+
+        def watched(*args: object) -> object:
+            steps.append(step)
+            return real(*args)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(chunk_files, "write_all", "write")
+    watch(chunk_files, "sync_data", "sync")
+    watch(Path, "replace", "rename")
+    watch(chunk_files, "sync_folder", "sync folder")
+    watch(disk.database, "write", "index")
+    one, other = chunk(1, LARGE), chunk(2, LARGE)
+    disk.store.put_many([one, other])
+    folders = len({one[0][0], other[0][0]})
+    assert steps == ["write"] * 2 + ["sync"] * 2 + ["rename"] * 2 + ["sync folder"] * folders + ["index"]
+    del steps[:]
+    watch(ChunkFiles, "remove", "unlink")
+    disk.store.remove_many([one[0]])
+    assert steps == ["index", "unlink"]
+
+
+@pytest.mark.parametrize("call", ["sync_data", "sync_folder", "write_all"])
+def test_a_disk_that_fails_acknowledges_nothing(disk: Disk, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    address, data = chunk(1, LARGE)
+    with monkeypatch.context() as failing:
+        failing.setattr(chunk_files, call, fail)
+        with pytest.raises(Corrupt) as caught:
+            disk.store.put_many([(address, data)])
+    assert "check the disk" in caught.value.hint
+    assert disk.store.present([address]) == frozenset()
+    assert list((disk.root / "staging").iterdir()) == []
+    disk.store.put_many([(address, data)])
+    assert disk.store.get(address) == data
+
+
+def test_sweeps_and_collections_beside_writers_lose_nothing(disk: Disk) -> None:
+    batch = [chunk(number, LARGE) for number in range(6)]
+    prefixes = {address[0] for address, _ in batch}
+
+    def write() -> None:
+        for _ in range(15):
+            disk.store.put_many(batch)
+            assert disk.store.touch([batch[0][0]]) <= {batch[0][0]}
+            disk.store.remove_many([address for address, _ in batch[3:]])
+        disk.store.put_many(batch)
+
+    def sweep() -> None:
+        for _ in range(15):
+            for prefix in prefixes:
+                assert disk.store.sweep_orphans(prefix).deleted == 0
+
+    def collect() -> None:
+        for _ in range(15):
+            mark = disk.store.begin_mark()
+            mark.add([address for address, _ in batch])
+            assert mark.sweep(disk.clock.wall_s + 10) == StoreUsage(0, 0)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for work in (write, write, sweep, collect):
+                nursery.start_soon(disk.clock.in_thread, work)
+
+    trio.run(main)
+    disk.store.put_many(batch)
+    assert all(disk.store.get(address) == data for address, data in batch)
+    assert disk.store.rebuild_index() == SweepResult(0, 0, 0)
+    assert disk.store.usage() == StoreUsage(6, 6 * LARGE)
 
 
 def test_nothing_readable_in_the_data_root(disk: Disk) -> None:
