@@ -11,7 +11,7 @@ import typer
 from inos.cli.members import parse_time_s
 from inos.cli.node_door import cluster as cluster_door
 from inos.cli.node_door import demo as demo_door
-from inos.cli.node_door import node_commands
+from inos.cli.node_door import node_commands, root_commands
 from inos.cli.options import NODE, TRYING, AsJson, Home, PassphraseFile
 from inos.cli.output import BOLD, note, paint, say, say_json
 from inos.cli.running import command
@@ -63,7 +63,7 @@ def init(
         raise BadInput("--no-passphrase and --passphrase-file contradict each other", hint="give one of them")
     words = read_phrase(phrase)
     secret = None if no_passphrase else new_passphrase(passphrase_file)
-    report = node_commands().init_home(InitOptions(root, words, secret, name))
+    report = root_commands().init_home(InitOptions(root, words, secret, name))
     if as_json:
         say_json(to_dict(report))
         return
@@ -153,7 +153,7 @@ def passphrase(
     if new_passphrase_file is None and not no_passphrase and not sys.stdin.isatty():
         raise BadInput("the new passphrase is missing", hint="give --new-passphrase-file, or run it in a terminal")
     new = None if no_passphrase else new_passphrase(new_passphrase_file, from_environment=False)
-    node_commands().change_passphrase(root, old, new)
+    root_commands().change_passphrase(root, old, new)
     if as_json:
         say_json({"home": str(root), "passphrase": new is not None})
     else:

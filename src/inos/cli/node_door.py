@@ -10,20 +10,24 @@ from inos.core.options import InitOptions, InitReport, UpOptions
 from inos.core.reports import JoinReport
 
 
-class NodeCommands(Protocol):
-    """What `inos.node.run` offers; all blocking."""
-
-    def run_node(self, options: UpOptions) -> None:
-        """Run a node until SIGINT or SIGTERM; prints its events."""
+class RootCommands(Protocol):
+    """What `inos.daemon.roots` offers; all blocking, and quick because the network is not loaded."""
 
     def init_home(self, options: InitOptions) -> InitReport:
         """Make a data root."""
 
-    def join_offline(self, home: Path, ticket: str, passphrase: str | None) -> JoinReport:
-        """Join a mesh while no node runs on `home`."""
-
     def change_passphrase(self, home: Path, old: str | None, new: str | None) -> None:
         """Seal the secrets anew; None stands for a data root without passphrase."""
+
+
+class NodeCommands(Protocol):
+    """What `inos.daemon.run` offers; all blocking."""
+
+    def run_node(self, options: UpOptions) -> None:
+        """Run a node until SIGINT or SIGTERM; prints its events."""
+
+    def join_offline(self, home: Path, ticket: str, passphrase: str | None) -> JoinReport:
+        """Join a mesh while no node runs on `home`."""
 
 
 class Demo(Protocol):
@@ -40,9 +44,14 @@ class Cluster(Protocol):
         """A mesh on this machine that stays until interrupted."""
 
 
+def root_commands() -> RootCommands:
+    """The side of the command line that makes and seals data roots."""
+    return cast(RootCommands, importlib.import_module("inos.daemon.roots"))
+
+
 def node_commands() -> NodeCommands:
     """The node's side of the command line."""
-    return cast(NodeCommands, importlib.import_module("inos.node.run"))
+    return cast(NodeCommands, importlib.import_module("inos.daemon.run"))
 
 
 def demo() -> Demo:

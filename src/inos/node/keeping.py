@@ -53,6 +53,7 @@ class Keeping:
     placements: Placements
     fetcher: Fetcher
     holder: Holder
+    holders: HoldCaller
     book: HoldingBook
     repair: Repair
     collector: Collector
@@ -111,6 +112,6 @@ def open_keeping(
     workers.add("checkpoint", upkeep.checkpoint, interval_s=CHECKPOINT_EVERY_S)
     vault = Vault(identity.owner, putter, getter, catalogue, placements, env, freed_after_s=remove_delay_s)
     return Keeping(
-        scores, placements, fetcher, holder, book, repair, collector, upkeep, catalogue, getter, vault,
+        scores, placements, fetcher, holder, holders, book, repair, collector, upkeep, catalogue, getter, vault,
         repair_worker.poke,
     )  # fmt: skip

@@ -98,6 +98,10 @@ class HoldCaller:
                     nursery.start_soon(at, member, numbers)
         return states
 
+    async def at(self, member: bytes, written: Written) -> HoldState | None:
+        """Have one member hold the object; None when it cannot be asked."""
+        return await self._at(member, written, ())
+
     async def batch_at(self, member: bytes, requests: Sequence[HoldRequest]) -> list[HoldState]:
         """Have another node hold many small objects; empty when it cannot be asked."""
         try:

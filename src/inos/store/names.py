@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inos.core.ids import Cid
-from inos.store.cursor import Cursor
+from inos.store.cursor import Cursor, SqlValue, one
 from inos.store.database import Database
 
 _COLUMNS = "name, key, kind, cid, reference, size, mode, modified_ms, target"
@@ -81,9 +81,9 @@ class NameIndex:
         return self._select("WHERE cid = ? ORDER BY name", (bytes(cid),))
 
     def count(self) -> int:
-        return int(self._database.read(lambda cursor: next(cursor.execute("SELECT count(*) FROM names"))[0]))
+        return int(self._database.read(lambda cursor: one(cursor.execute("SELECT count(*) FROM names"))[0]))
 
-    def _select(self, where: str, values: tuple[object, ...]) -> list[NameRow]:
+    def _select(self, where: str, values: tuple[SqlValue, ...]) -> list[NameRow]:
         query = f"SELECT {_COLUMNS} FROM names {where}"  # noqa: S608 - clauses are constants above
         return self._database.read(lambda cursor: [_row(*columns) for columns in cursor.execute(query, values)])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from inos.core.env import Env
 from inos.core.errors import BadInput, NotFound, Refused
@@ -29,7 +30,8 @@ from inos.vault.get import Getter, Opened
 from inos.vault.names import Catalogue
 from inos.vault.put import LOCAL, Putter, Requirement, Stored
 
-MAX_PAGE: int = 1000
+MAX_PAGE: Final = 1000
+_PLAIN_MODE: Final = 0o644
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Reading:
     name: str
     start: int
     end: int
+    mode: int
+    modified_ms: int
     chunks: AsyncGenerator[bytes, None]
 
 
@@ -104,12 +108,20 @@ class Vault:
         """Open a file for reading [start, end), both clamped to its size. The first chunk is fetched when this
         returns.
         """
-        reference, name = await self._readable(target)
+        reference, entry = await self._readable(target)
         opened = await self._getter.open(reference)
         size = opened.inner.size
         first, last = min(start, size), size if end is None else min(end, size)
         chunks = self._getter.read(opened, first, last)
-        return Reading(opened, name or opened.inner.name, first, last, await primed(chunks))
+        return Reading(
+            opened=opened,
+            name=entry.name.rpartition("/")[2] if entry else opened.inner.name,
+            start=first,
+            end=last,
+            mode=entry.mode if entry else _PLAIN_MODE,
+            modified_ms=entry.modified_ms if entry else 0,
+            chunks=await primed(chunks),
+        )
 
     async def locate(self, target: str) -> tuple[Placement, Layout, Entry | None, Reference | None]:
         """Where an object lies, by any way of naming it; its catalogue entry and reference where they are known."""
@@ -161,15 +173,15 @@ class Vault:
         if placement.owner != self._owner:
             raise Refused(f"the object {cid} belongs to another owner", hint="only its owner can remove it")
 
-    async def _readable(self, target: str) -> tuple[Reference, str]:
+    async def _readable(self, target: str) -> tuple[Reference, Entry | None]:
         meant = parse_target(target)
         if isinstance(meant, Reference):
-            return meant, ""
+            return meant, next(iter(await self._catalogue.names_of(meant.cid)), None)
         if isinstance(meant, ObjectName):
             entry = await self._catalogue.find(meant)
-            return _reference_of(entry), entry.name.rpartition("/")[2]
+            return _reference_of(entry), entry
         for entry in await self._catalogue.names_of(meant):
-            return _reference_of(entry), entry.name.rpartition("/")[2]
+            return _reference_of(entry), entry
         raise BadInput(
             f"a cid alone does not open an object: {meant}", hint="give its reference (inos:<cid>#<key>) or its name"
         )

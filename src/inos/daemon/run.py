@@ -1,0 +1,249 @@
+"""The commands behind `inos up` and `inos join`: a node and its API in one process. They block."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import trio
+
+from inos.api.server import serve_api
+from inos.api.service import NodeService
+from inos.core.endpoint import Endpoint
+from inos.core.env import Env, RealEnv
+from inos.core.errors import BadInput, Busy, Conflict, InosError
+from inos.core.ids import PeerId
+from inos.core.memory import keep_large_buffers
+from inos.core.options import UpOptions
+from inos.core.reports import JoinReport
+from inos.daemon.addresses import announced, listen_addresses, places_of
+from inos.daemon.joining import ask_to_join, keep_joined, refuse_if_in_company
+from inos.daemon.roots import NAME_SETTING, host_name, opened_root
+from inos.daemon.service import CoreService
+from inos.mesh.join import Joined
+from inos.mesh.libp2p_host import MeshConfig, open_libp2p
+from inos.mesh.network import Admission, Network
+from inos.node.core import Core, NodeSettings, Parts, open_core
+from inos.node.disk import Disk
+from inos.node.identity import Identity, load_identity
+from inos.node.reporting import VERSION, Reporting
+from inos.state.tickets import parse_ticket
+from inos.store.dataroot import DataRoot
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
+
+log = logging.getLogger(__name__)
+
+_TOKEN_BYTES: Final = 32
+_LISTEN: Final = "node/listen"
+_REJOIN_WAIT_S: Final = 20.0
+
+
+def join_offline(home: Path, ticket: str, passphrase: str | None) -> JoinReport:
+    """Make the node of `home`, which does not run, a member of the ticket's mesh."""
+    env, root = RealEnv(), DataRoot(home)
+    with root.lock(), opened_root(root, passphrase, env) as (disk, identity):
+        refuse_if_in_company(disk, identity)
+        joined = trio.run(ask_to_join, ticket, identity, env)
+        keep_joined(disk, joined)
+        return JoinReport(str(joined.genesis.mesh), len(joined.members))
+
+
+def run_node(options: UpOptions) -> None:
+    """Run a node until SIGINT or SIGTERM."""
+    keep_large_buffers()
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
+    env, root = RealEnv(), DataRoot(options.home)
+    with root.lock(), opened_root(root, options.passphrase, env, options.profile) as (disk, founded):
+        identity = _joined(options.join, disk, founded, env) if options.join else founded
+        try:
+            trio.run(_Daemon(options, root, disk, env).run, identity)
+        except* InosError as group:
+            raise _first(group) from None
+
+
+def _joined(ticket: str, disk: Disk, identity: Identity, env: Env) -> Identity:
+    """The identity after joining by `ticket`; as it is when the node is a member of that mesh already."""
+    if parse_ticket(ticket).genesis.mesh == identity.genesis.mesh:
+        return identity
+    refuse_if_in_company(disk, identity)
+    keep_joined(disk, trio.run(ask_to_join, ticket, identity, env))
+    return load_identity(identity.keyring, identity.node_key, disk.settings, env)
+
+
+def _first(group: BaseExceptionGroup[InosError]) -> InosError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return cast(InosError, error)
+
+
+@dataclass(slots=True)
+class _Switch:
+    """The service the API talks to: whatever core runs now. In between, callers are told to come back."""
+
+    current: CoreService | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self.current is None:
+            raise Busy("the node is starting again", hint="try again in a few seconds")
+        return getattr(self.current, name)
+
+
+class _Daemon:
+    """One process of `inos up`: the API for as long as it lives, and one core after another."""
+
+    def __init__(self, options: UpOptions, root: DataRoot, disk: Disk, env: Env) -> None:
+        self._options = options
+        self._root = root
+        self._disk = disk
+        self._env = env
+        self._switch = _Switch()
+        self._joined: Joined | None = None
+        self._restart = trio.Event()
+        self._up = trio.Event()
+        self._members = 0
+        self._events = _Events(options.json)
+        self._started_s = env.monotonic_s()
+
+    async def run(self, identity: Identity) -> None:
+        """Serve until a signal comes."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._stop_on_signal, nursery.cancel_scope)
+            token = self._env.token_bytes(_TOKEN_BYTES).hex()
+            host, port = _host_and_port(self._options.api)
+            serve = lambda task_status: serve_api(  # noqa: E731 - nursery.start takes no keywords
+                cast(NodeService, self._switch),
+                env=self._env,
+                host=host,
+                port=port,
+                token=token,
+                version=VERSION,
+                task_status=task_status,
+            )
+            bound = await nursery.start(serve)
+            ready = False
+            while True:
+                async with self._core(identity, bound.url) as core:
+                    if not ready:
+                        await self._announce_ready(core, Endpoint(bound.url, token))
+                        ready = True
+                    await self._restart.wait()
+                self._switch.current = None
+                identity = await self._rejoined(identity)
+
+    @asynccontextmanager
+    async def _core(self, identity: Identity, api_url: str) -> AsyncGenerator[Core, None]:
+        options = self._options
+        settings = NodeSettings(
+            name=options.name or self._kept(NAME_SETTING) or host_name(),
+            profile=options.profile,
+            region=options.region,
+            repair_after_s=options.repair_after_s,
+            remove_delay_s=options.remove_delay_s,
+        )
+        self._restart = trio.Event()
+        async with open_core(Parts(identity, settings, self._disk, self._network(identity)), self._env) as core:
+            core.meeting.heartbeats.on_change(
+                lambda change: self._events.say("peer", peer_id=change.peer, state=change.state.value)
+            )
+            self._keep({NAME_SETTING: settings.name})
+            if not options.listen:
+                self._keep({_LISTEN: " ".join(places_of(core.network.addresses()))})
+            self._members = len(core.membership.members())
+            reporting = Reporting(core, self._env, api_url, self._started_s)
+            self._switch.current = CoreService(core, reporting, self._rejoin, self._env)
+            self._up.set()
+            yield core
+
+    def _network(self, identity: Identity) -> Callable[[Admission], AbstractAsyncContextManager[Network]]:
+        seed = identity.node_key.reveal_seed()
+        chosen = self._options.listen
+
+        @asynccontextmanager
+        async def opened(admission: Admission) -> AsyncGenerator[Network, None]:
+            places = listen_addresses(chosen, self._kept(_LISTEN))
+            config = MeshConfig(listen=places, announce=announced(self._options.announce, places))
+            async with AsyncExitStack() as stack:
+                try:
+                    network = await stack.enter_async_context(open_libp2p(config, seed, admission, self._env))
+                except Conflict:
+                    if chosen:
+                        raise
+                    # The port of the last run is taken by somebody else now: any free one will do.
+                    network = await stack.enter_async_context(open_libp2p(MeshConfig(), seed, admission, self._env))
+                yield network
+
+        return opened
+
+    async def _announce_ready(self, core: Core, endpoint: Endpoint) -> None:
+        await self._env.in_thread(self._root.write_api_file, endpoint)
+        self._events.say(
+            "ready", peer_id=core.identity.peer, listen=list(core.network.addresses()), api=endpoint.url,
+            node_name=core.settings.name, mesh=str(core.identity.genesis.mesh),
+        )  # fmt: skip
+
+    async def _rejoin(self, joined: Joined) -> int:
+        """Start again as a member of another mesh; the members known once it runs."""
+        await self._env.in_thread(keep_joined, self._disk, joined)
+        self._joined, self._up = joined, trio.Event()
+        self._restart.set()
+        with trio.move_on_after(_REJOIN_WAIT_S):
+            await self._up.wait()
+        return self._members
+
+    async def _rejoined(self, identity: Identity) -> Identity:
+        return await self._env.in_thread(
+            load_identity, identity.keyring, identity.node_key, self._disk.settings, self._env
+        )
+
+    async def _stop_on_signal(
+        self, scope: trio.CancelScope, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async for _ in signals:
+                self._events.say("stopping")
+                scope.cancel()
+                return
+
+    def _kept(self, key: str) -> str:
+        return (self._disk.settings.get(key) or b"").decode()
+
+    def _keep(self, values: dict[str, str]) -> None:
+        self._disk.settings.put({key: value.encode() for key, value in values.items()})
+
+
+class _Events:
+    """What `inos up` prints: one JSON object a line, or a line for people."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+
+    def say(self, event: str, **fields: object) -> None:
+        if self._as_json:
+            line = json.dumps({"event": event, **fields})
+        elif event == "ready":
+            line = f"node {fields['node_name']} is up\n  peer    {fields['peer_id']}\n  api     {fields['api']}"
+            line += "".join(f"\n  listen  {address}" for address in cast(list[str], fields["listen"]))
+        elif event == "peer":
+            line = f"peer {PeerId(str(fields['peer_id'])).short()} is {fields['state']}"
+        else:
+            line = event
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise BadInput(f"not an address to listen on: {text!r}", hint="write HOST:PORT, such as 127.0.0.1:0")
+    return host.strip("[]") or "127.0.0.1", int(port)

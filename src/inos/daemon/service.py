@@ -1,0 +1,177 @@
+"""The node as its API sees it: `inos.api.service.NodeService` on a running core."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
+
+from inos.api.service import Download
+from inos.core.env import Env
+from inos.core.errors import BadInput, Conflict, NotFound
+from inos.core.ids import PeerId
+from inos.core.reports import (
+    BatchItem,
+    CatalogueItem,
+    CataloguePage,
+    JoinReport,
+    PeerReport,
+    PutOptions,
+    PutReport,
+    RemoveReport,
+    RevokeReport,
+    StatReport,
+    StatusReport,
+    TicketReport,
+    VerifyReport,
+)
+from inos.mesh.join import Joined, join_mesh
+from inos.node.checking import Checking
+from inos.node.core import Core
+from inos.node.reporting import Reporting
+from inos.state.certificates import verify_certificate
+from inos.state.invitations import ID_BYTES, SECRET_BYTES, Terms, make_invitation
+from inos.state.revocation import revoke_as_founder, revoke_as_owner
+from inos.state.tickets import make_ticket, parse_ticket
+from inos.vault.catalogue import Entry, Kind
+
+MAX_INVITATION_S: Final = 30 * 86_400
+_REASON: Final = "revoked by its operator"
+
+Rejoin = Callable[[Joined], Awaitable[int]]
+
+
+class CoreService:
+    """Answers the API for one running core. `rejoin` restarts the node in another mesh and returns its members."""
+
+    def __init__(self, core: Core, reporting: Reporting, rejoin: Rejoin, env: Env) -> None:
+        self._core = core
+        self._vault = core.keeping.vault
+        self._reporting = reporting
+        self._checking = Checking(core, env)
+        self._rejoin = rejoin
+        self._env = env
+
+    # Storing and reading
+
+    async def put(self, source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
+        return await self._vault.put(source, options)
+
+    async def put_batch(self, items: Sequence[BatchItem], require: str) -> list[PutReport]:
+        return await self._vault.put_batch(items, require)
+
+    async def put_link(self, name: str, target: str, modified_ms: int) -> CatalogueItem:
+        return await self._vault.put_entry(Entry(name, Kind.LINK, modified_ms=modified_ms, target=target))
+
+    async def put_folder(self, name: str, mode: int, modified_ms: int) -> CatalogueItem:
+        return await self._vault.put_entry(Entry(name, Kind.FOLDER, mode=mode, modified_ms=modified_ms))
+
+    async def open(self, target: str, start: int, end: int | None) -> Download:
+        reading = await self._vault.open(target, start, end)
+        inner, reference = reading.opened.inner, reading.opened.reference
+        return Download(
+            size=inner.size,
+            name=reading.name,
+            reference=str(reference),
+            content_hash=inner.content_hash.hex(),
+            chunks=reading.chunks,
+            mode=reading.mode,
+            modified_ms=reading.modified_ms,
+        )
+
+    async def list(self, prefix: str, after: str, limit: int) -> CataloguePage:
+        return await self._vault.list(prefix, after, limit)
+
+    async def stat(self, target: str) -> StatReport:
+        return await self._reporting.stat(target)
+
+    async def remove(self, target: str) -> RemoveReport:
+        return await self._vault.remove(target)
+
+    async def verify(self, target: str | None) -> AsyncGenerator[VerifyReport, None]:
+        reports = self._checking.chunks_here() if target is None else self._checking.object_everywhere(target)
+        async for report in reports:
+            yield report
+
+    # Who is in
+
+    async def invite(self, single_use: bool, lifetime_s: int) -> TicketReport:
+        if not 0 < lifetime_s <= MAX_INVITATION_S:
+            raise BadInput(f"a ticket lives 1 second to {MAX_INVITATION_S // 86_400} days, not {lifetime_s} s")
+        identity = self._core.identity
+        if not verify_certificate(identity.certificate, identity.genesis).may_invite:
+            raise Conflict("this node may not invite", hint="ask on a node of the mesh's founder")
+        expires_s = self._env.now_s() + lifetime_s
+        secret = self._env.token_bytes(SECRET_BYTES)
+        invitation = make_invitation(
+            identity.node_key,
+            identity.genesis.mesh,
+            Terms(int(expires_s * 1000), single_use),
+            invitation_id=self._env.token_bytes(ID_BYTES),
+            secret=secret,
+        )
+        ticket = make_ticket(identity.genesis, invitation, secret, self._addresses(single_use))
+        return TicketReport(ticket.text(), expires_s, single_use)
+
+    def _addresses(self, single_use: bool) -> builtins.list[str]:
+        """This node's addresses, and for tickets that others may honour too those of live members."""
+        core = self._core
+        addresses = list(core.network.addresses())
+        if not single_use:
+            for node in core.meeting.view.alive_members()[1:]:
+                addresses += core.membership.members()[node].addresses[:2]
+        return addresses
+
+    async def join(self, ticket: str) -> JoinReport:
+        parsed = parse_ticket(ticket)
+        core, identity = self._core, self._core.identity
+        if parsed.genesis.mesh == identity.genesis.mesh:
+            raise Conflict("this node is a member of that mesh already", hint="'inos peers' shows who else is")
+        if len(core.membership.members()) > 1:
+            raise Conflict(
+                "this node is a member of another mesh that has other members",
+                hint="join with a new data root: inos init --home DIR, then inos join --home DIR TICKET",
+            )
+        joined = await join_mesh(core.network, parsed, node=identity.node, owner=identity.owner_key)
+        return JoinReport(str(joined.genesis.mesh), await self._rejoin(joined))
+
+    async def revoke(self, peer: str) -> RevokeReport:
+        core, identity = self._core, self._core.identity
+        node = self._node_named(peer)
+        member = core.membership.members()[node]
+        if node == identity.node:
+            raise BadInput("a node cannot revoke itself", hint="stop it and remove its data root instead")
+        now_s = self._env.now_s()
+        if identity.owner == identity.genesis.founder:
+            keeps, lamport = core.membership.certified_by(node), core.tables.clock.tick()
+            record = revoke_as_founder(
+                identity.owner_key, node, keeps=keeps, lamport=lamport, reason=_REASON, now_s=now_s
+            )
+        else:
+            known = core.membership.record_of(node)
+            if known is None or member.owner != identity.owner:
+                raise Conflict("only the founder of the mesh, or its owner, may revoke a node")
+            record = revoke_as_owner(identity.owner_key, known, reason=_REASON, now_s=now_s)
+        await core.tables.write([record])
+        await core.network.disconnect(member.peer)
+        return RevokeReport(member.peer, member.name)
+
+    def _node_named(self, text: str) -> bytes:
+        """The member with this peer id, or this name where only one has it."""
+        members = self._core.membership.members()
+        named = [node for node, member in members.items() if text in (member.peer, member.name)]
+        if len(named) > 1:
+            raise BadInput(f"{len(named)} members are named {text!r}", hint="give the peer id: inos peers")
+        if not named:
+            if text.startswith("12D3"):
+                PeerId.parse(text)
+            raise NotFound(f"no member is named {text!r}", hint="'inos peers' lists the members")
+        return named[0]
+
+    # Looking
+
+    async def status(self) -> StatusReport:
+        return await self._reporting.status()
+
+    async def peers(self) -> Sequence[PeerReport]:
+        return await self._reporting.peers()

@@ -1,0 +1,217 @@
+"""Collection: freeing what nothing needs, never what something does.
+
+A holding ends when its object was removed by the owner and the removal delay has passed, or when this node is no
+longer among the members and all of them say that they hold their pieces. A chunk is freed when no holding needs it:
+what is assigned to this node is needed, and so is every other piece of an object here until all members are known to
+hold theirs. Chunks stored or touched within the grace, or since the oldest running put began, are left alone, because
+their holding may be on its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import trio
+
+from inos.core.env import Env
+from inos.core.errors import InosError
+from inos.core.ids import Address, Cid, PeerId
+from inos.mesh.network import Calls
+from inos.replication.hold_calls import call_states
+from inos.replication.layout import Layout, assigned_to, read_layout
+from inos.replication.placement import Placement
+
+# Between full collections when nothing was dropped: frees what crashed or abandoned puts left.
+FULL_EVERY_S: Final = 3600.0
+_ASK_AT_ONCE: Final = 64
+
+
+class Usage(Protocol):
+    @property
+    def chunks(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+
+class Mark(Protocol):
+    def add(self, addresses: Sequence[Address]) -> None: ...
+
+    def sweep(self, touched_before_s: float) -> Usage:
+        """Free some unmarked chunks; nothing left when it freed none."""
+
+
+class MarkingHome(Protocol):
+    def get(self, address: Address) -> bytes: ...
+
+    def begin_mark(self) -> Mark: ...
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingRow:
+    """A holding as the book keeps it. `dropped_at_s` is set once it is to end."""
+
+    cid: Cid
+    dropped_at_s: float | None
+
+
+class HoldingBook(Protocol):
+    def rows(self) -> Iterator[HoldingRow]: ...
+
+    def drop(self, cid: Cid, at_s: float) -> None:
+        """Note that the holding is to end."""
+
+    def keep(self, cid: Cid) -> None:
+        """Take that note back."""
+
+    def remove(self, cids: Sequence[Cid]) -> None: ...
+
+
+class PlacementBook(Protocol):
+    def known(self, cid: Cid) -> Placement | None: ...
+
+    def removed(self, cid: Cid) -> bool: ...
+
+
+class Liveness(Protocol):
+    def alive(self, member: bytes) -> bool: ...
+
+
+@dataclass(slots=True)
+class CollectCounts:
+    """Since the node started."""
+
+    dropped: int = 0
+    freed_chunks: int = 0
+    freed_bytes: int = 0
+
+
+class Collector:
+    """The collection worker of one node. `me` is its public key; `busy_since_s` tells when the oldest put began."""
+
+    def __init__(
+        self,
+        me: bytes,
+        home: MarkingHome,
+        holdings: HoldingBook,
+        placements: PlacementBook,
+        calls: Calls,
+        liveness: Liveness,
+        env: Env,
+        *,
+        delay_s: float,
+        busy_since_s: Callable[[], float | None],
+    ) -> None:
+        self._me = me
+        self._home = home
+        self._holdings = holdings
+        self._placements = placements
+        self._calls = calls
+        self._liveness = liveness
+        self._env = env
+        self._delay_s = delay_s
+        self._busy_since_s = busy_since_s
+        self._last_full_s: float | None = None
+        self.counts = CollectCounts()
+
+    async def step(self) -> None:
+        """One round: end holdings that are due, then free what no holding needs."""
+        ended = await self._end_holdings()
+        now_s = self._env.monotonic_s()
+        if not ended and self._last_full_s is not None and now_s - self._last_full_s < self._pause_s():
+            return
+        await self._collect()
+        self._last_full_s = now_s
+
+    def _pause_s(self) -> float:
+        """Freed chunks must be older than the delay, so what was dropped lately needs another look that much later."""
+        recently = self.counts.dropped > 0
+        return max(1.0, self._delay_s) if recently else FULL_EVERY_S
+
+    async def _end_holdings(self) -> int:
+        now_s = self._env.now_s()
+        due: list[Cid] = []
+        for row in await self._env.in_thread(list, self._holdings.rows()):
+            ending = self._placements.removed(row.cid) or await self._handed_over(row.cid)
+            if not ending:
+                if row.dropped_at_s is not None:
+                    await self._env.in_thread(self._holdings.keep, row.cid)
+            elif row.dropped_at_s is None:
+                await self._env.in_thread(self._holdings.drop, row.cid, now_s)
+            elif now_s - row.dropped_at_s >= self._delay_s or now_s < row.dropped_at_s:
+                due.append(row.cid)
+        if due:
+            await self._env.in_thread(self._holdings.remove, due)
+            self.counts.dropped += len(due)
+        return len(due)
+
+    async def _handed_over(self, cid: Cid) -> bool:
+        placement = self._placements.known(cid)
+        return placement is not None and self._me not in placement.members and await self._whole(placement)
+
+    async def _whole(self, placement: Placement) -> bool:
+        """Whether every other member says, now, that it holds all of its pieces."""
+        answers: list[bool] = []
+
+        async def ask(member: bytes) -> None:
+            try:
+                (state,) = await call_states(self._calls, PeerId.from_public_key(member), [placement.cid])
+            except (InosError, ValueError):
+                answers.append(False)
+            else:
+                answers.append(state.complete)
+
+        others = [member for member in placement.members if member != self._me]
+        if not others or not all(map(self._liveness.alive, others)):
+            return False
+        async with trio.open_nursery() as nursery:
+            for member in others[:_ASK_AT_ONCE]:
+                nursery.start_soon(ask, member)
+        return all(answers)
+
+    async def _collect(self) -> None:
+        started_s = self._env.now_s()
+        mark = await self._env.in_thread(self._home.begin_mark)
+        for row in await self._env.in_thread(list, self._holdings.rows()):
+            placement = self._placements.known(row.cid)
+            surplus = placement is not None and await self._env.in_thread(self._has_surplus, placement)
+            only_mine = surplus and placement is not None and await self._whole(placement)
+            await self._env.in_thread(self._mark, mark, row.cid, placement if only_mine else None)
+        busy_s = self._busy_since_s()
+        before_s = min(started_s - self._delay_s, started_s if busy_s is None else busy_s)
+        while True:
+            freed = await self._env.in_thread(mark.sweep, before_s)
+            if not freed.chunks:
+                break
+            self.counts.freed_chunks += freed.chunks
+            self.counts.freed_bytes += freed.bytes
+
+    def _has_surplus(self, placement: Placement) -> bool:
+        """Whether there are pieces of the object that others are to keep. Blocks."""
+        layout = self._layout(placement.cid)
+        if layout is None or (self._me in placement.members and len(placement.members) <= placement.copies):
+            return False
+        return not layout.manifest.is_inline
+
+    def _mark(self, mark: Mark, cid: Cid, placement: Placement | None) -> None:
+        """Mark what this node needs of an object: what `placement` assigns to it, or every piece. Blocks."""
+        layout = self._layout(cid)
+        mark.add([cid.address])
+        if layout is None:
+            return
+        mark.add(layout.manifest.pages)
+        for page in layout.pages(self._home.get):
+            if placement is None:
+                for stripe in page.stripes():
+                    mark.add(stripe.shards())
+            else:
+                groups = (group for _, group in layout.page_groups(placement, page))
+                mark.add([address for group in groups for address in assigned_to(group, self._me)])
+
+    def _layout(self, cid: Cid) -> Layout | None:
+        try:
+            return read_layout(cid, self._home.get)
+        except InosError:
+            return None
