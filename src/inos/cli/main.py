@@ -6,8 +6,10 @@ import io
 import sys
 
 import typer
+from typer.main import get_command
 
 from inos.cli import members, node, objects
+from inos.cli.lean import lighten_typer
 from inos.cli.running import install_excepthook
 
 
@@ -35,4 +37,5 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal's encoding does not
             stream.reconfigure(errors="backslashreplace")
-    make_app()(prog_name="inos")
+    lighten_typer()
+    get_command(make_app())(prog_name="inos")  # not the Typer itself, which would replace the excepthook
