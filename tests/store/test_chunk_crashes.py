@@ -43,7 +43,7 @@ store = DiskChunkStore(root, database, env)
 print(number, flush=True)
 while True:
     store.put_many([chunk(n, sizes[n % 3]) for n in range(number, number + 8)])
-    if number % 64 == 0:
+    if number and number % 64 == 0:
         store.remove_many([chunk(n, sizes[n % 3])[0] for n in range(number - 8, number) if n % 2])
         database.checkpoint()
     number += 8
