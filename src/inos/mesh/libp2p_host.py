@@ -107,18 +107,28 @@ async def open_libp2p(
     dht._provider_rate_max = 10**6
     dht._inbound_limiter.total_tokens = 64
     pubsub = _pubsub(host)
-    async with AsyncExitStack() as stack:
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        # Last of all: cancelled any earlier, what follows would end as cancelled and hide the error it ends for.
-        stack.callback(nursery.cancel_scope.cancel)
-        network = Libp2pNetwork(config, host, dht, pubsub, admission, env, nursery)
-        await stack.enter_async_context(background_trio_service(swarm))
-        stack.push_async_callback(network.shut)
-        await _listen(swarm, config.listen)
-        for service in (dht, pubsub.router, pubsub):
-            await stack.enter_async_context(background_trio_service(service))
-        await pubsub.wait_until_ready()
-        yield network
+    try:
+        async with AsyncExitStack() as stack:
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            # Last of all: cancelled any earlier, what follows would end as cancelled and hide the error it ends for.
+            stack.callback(nursery.cancel_scope.cancel)
+            network = Libp2pNetwork(config, host, dht, pubsub, admission, env, nursery)
+            await stack.enter_async_context(background_trio_service(swarm))
+            stack.push_async_callback(network.shut)
+            await _listen(swarm, config.listen)
+            for service in (dht, pubsub.router, pubsub):
+                await stack.enter_async_context(background_trio_service(service))
+            await pubsub.wait_until_ready()
+            yield network
+    except BaseExceptionGroup as group:
+        # libp2p's nurseries wrap each error five deep; whoever opened us knows nothing of them.
+        raise _unwrapped(group) from None
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def peer_of_seed(key_seed: bytes) -> PeerId:
@@ -406,10 +416,9 @@ class Libp2pNetwork:
     async def _serve_member(self, stream: Any) -> None:
         link = self._swarm.links.get(stream.muxed_conn)
         if link is None or not self._admission.admits(link.peer):
-            self._swarm.gate.refused["member"] += 1
-            await stream.reset()
-            return
-        await self._host._swarm_stream_handler(stream)
+            await self._swarm.serve_stranger(stream)  # struck off since: told so by the answers to its calls
+        else:
+            await self._host._swarm_stream_handler(stream)
 
     async def _serve_calls(self, stream: Any) -> None:
         link = self._swarm.links.get(stream.muxed_conn)
@@ -433,7 +442,7 @@ class Libp2pNetwork:
                 self._handlers.pop(link.peer, None)
 
     def _frame_limits(self, link: Link) -> FrameLimits:
-        if link.trusts:
+        if link.trusts and self._admission.admits(link.peer):
             return MEMBER_LIMITS
         size = self._config.gate.frame_bytes
         return FrameLimits(size, size)

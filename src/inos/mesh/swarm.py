@@ -94,7 +94,7 @@ class MeshSwarm(Swarm):  # type: ignore[misc]  # libp2p is untyped
         self.lost: Callable[[Link], None] = _unwired
         self.serve_member: StreamHandler = _unwired
         self.strangers = Multiselect({})
-        self.set_stream_handler(self._on_stream)
+        self.common_stream_handler = self._on_stream
 
     # -- who is connected
 
@@ -185,6 +185,9 @@ class MeshSwarm(Swarm):  # type: ignore[misc]  # libp2p is untyped
 
     # -- streams
 
+    def set_stream_handler(self, stream_handler: Any) -> None:
+        """Called by the host for itself: its handler serves everybody, so it is reached through `serve_member` only."""
+
     async def new_stream(self, peer_id: Any) -> Any:
         """A stream to a proven peer, dialling it when needed."""
         links = self.proven_links(PeerId(str(peer_id)))
@@ -200,9 +203,10 @@ class MeshSwarm(Swarm):  # type: ignore[misc]  # libp2p is untyped
         elif link.trusts:
             await self.serve_member(stream)
         else:
-            await self._serve_stranger(stream)
+            await self.serve_stranger(stream)
 
-    async def _serve_stranger(self, stream: Any) -> None:
+    async def serve_stranger(self, stream: Any) -> None:
+        """Negotiate the call protocol and nothing else."""
         try:
             protocol, handler = await self.strangers.negotiate(MultiselectCommunicator(stream), NEGOTIATE_S)
         except (MultiselectError, MuxedStreamError, UnicodeDecodeError):
