@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from inos.client.connect import connect_sync
 from inos.core.errors import Unavailable
 
 # Importing the network stack takes two seconds of processor time a node, and a small machine starts them two at a time.
@@ -137,7 +138,7 @@ class LocalMesh:
         deadline_s = time.monotonic() + timeout_s
         waiting = [node for node in self.nodes if node.running]
         while waiting:
-            waiting = [node for node in waiting if self.run(node, "status")["alive"] != count]
+            waiting = [node for node in waiting if _alive(node) != count]
             if waiting and time.monotonic() > deadline_s:
                 raise Unavailable(f"{waiting[0].name} does not see {count} members alive after {timeout_s:g} s")
             if waiting:
@@ -176,6 +177,12 @@ def inos_command(*arguments: str) -> list[str]:
 def clean_environment() -> dict[str, str]:
     """The environment without what would point the nodes elsewhere."""
     return {key: value for key, value in os.environ.items() if key not in ("INOS_HOME", "INOS_PASSPHRASE")}
+
+
+def _alive(node: LocalNode) -> int:
+    with connect_sync(node.home) as mesh:
+        alive: int = mesh.status().alive
+        return alive
 
 
 def _init(home: Path) -> None:
