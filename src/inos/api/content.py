@@ -11,7 +11,7 @@ the next bytes only when the socket took the last.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 from urllib.parse import parse_qs, quote
@@ -44,7 +44,8 @@ class PutObject:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            report = await self._service.put(_body(receive), put_options(scope))
+            async with aclosing(_body(receive)) as body:
+                report = await self._service.put(body, put_options(scope))
         except InosError as error:
             await _refuse_and_linger(receive, send, error)
             return
@@ -59,7 +60,8 @@ class PutBatch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body = b"".join([part async for part in _body(limit_body(receive, BATCH_BODY_MAX))])
+            async with aclosing(_body(limit_body(receive, BATCH_BODY_MAX))) as parts:
+                body = b"".join([part async for part in parts])
             items = decode_batch(body)
             reports = await self._service.put_batch(items, _query(scope).get("require", ""))
         except InosError as error:
@@ -172,7 +174,7 @@ def _integer(query: dict[str, str], key: str, default: int) -> int:
         raise BadInput(f"{key} is not a number: {text[:50]!r}") from None
 
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
+async def _body(receive: Receive) -> AsyncGenerator[bytes, None]:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

@@ -56,6 +56,8 @@ def handle_errors(app: FastAPI, env: Env) -> None:
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, InosError):  # FastAPI wraps what reading a body raises
+            return error_response(error.__cause__)
         kind = NotFound if error.status_code == HTTPStatus.NOT_FOUND else BadInput
         wrong = f"{request.method} {request.url.path[:200]}: {str(error.detail).lower()}"
         return error_response(kind(wrong, hint="see /docs for the calls there are"), error.status_code)

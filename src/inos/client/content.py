@@ -71,7 +71,7 @@ class Contents:
                     if reading is None:
                         reading = await self._respond(stack, content.reference, at, content.end)
                         _check_same(reading, content)
-                    async for chunk in reading.chunks():
+                    while (chunk := await reading.next_chunk()) is not None:
                         at, tries = at + len(chunk), Retries()
                         yield chunk
                     return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -110,8 +111,9 @@ async def _write(part: Path, chunks: AsyncGenerator[bytes, None], progress: Prog
             async with anyio.create_task_group() as tasks, send:
                 tasks.start_soon(_write_pieces, file, part, receive)
                 try:
-                    async for piece in _pieces(chunks, progress):
-                        await send.send(piece)
+                    async with aclosing(_pieces(chunks, progress)) as pieces:
+                        async for piece in pieces:
+                            await send.send(piece)
                 except InosError as error:
                     failure = error
         except BaseExceptionGroup as errors:

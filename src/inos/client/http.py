@@ -69,15 +69,15 @@ class Response:
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
         self._connection = connection
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises ConnectionLost when it ends early."""
-        while isinstance(event := await self._connection.next_event(), h11.Data):
-            yield bytes(event.data)
+    async def next_chunk(self) -> bytes | None:
+        """The next piece of the body; None at its end. Raises ConnectionLost when it ends early."""
+        event = await self._connection.next_event()
+        return bytes(event.data) if isinstance(event, h11.Data) else None
 
     async def read(self, limit: int = JSON_MAX_BYTES) -> bytes:
         """The whole body, at most `limit` bytes."""
         parts: list[bytes] = []
-        async for chunk in self.chunks():
+        while (chunk := await self.next_chunk()) is not None:
             parts.append(chunk)
             limit -= len(chunk)
             if limit < 0:

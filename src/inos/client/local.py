@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar, TypeVarTuple
 
@@ -62,7 +62,7 @@ def read_small(path: str | os.PathLike[str], limit: int) -> bytes | None:
     return data if len(data) <= limit else None
 
 
-async def read_blocks(file: BinaryIO) -> AsyncIterator[bytes]:
+async def read_blocks(file: BinaryIO) -> AsyncGenerator[bytes, None]:
     """An open file's bytes. A pipe or a terminal is waited for without a thread, so that the wait can be broken off."""
     try:
         descriptor: int | None = file.fileno()

@@ -16,7 +16,7 @@ import json
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -81,8 +81,10 @@ class Mesh:
         query = {key: value for key, value in (("name", name or ""), ("require", str(require))) if value}
         if isinstance(source, str | os.PathLike):
             return await self._put_path(Path(source), query, watched)
-        body = source if isinstance(source, bytes | AsyncIterable) else read_blocks(source)
-        return await self._uploads.put_stream(body, query=query, size=size, progress=watched)
+        if isinstance(source, bytes | AsyncIterable):
+            return await self._uploads.put_stream(source, query=query, size=size, progress=watched)
+        async with aclosing(read_blocks(source)) as blocks:
+            return await self._uploads.put_stream(blocks, query=query, size=size, progress=watched)
 
     async def _put_path(self, path: Path, query: dict[str, str], progress: Progress) -> PutReport | TreeReport:
         try:
@@ -164,8 +166,11 @@ class Mesh:
         """Have the node check what it holds, or every piece of one object; the last report is `finished`."""
         body = {"target": None if target is None else str(target)}
         try:
-            async with self._calls.response(json_request("POST", "/v1/verify", body)) as response:
-                async for line in _lines(response):
+            async with (
+                self._calls.response(json_request("POST", "/v1/verify", body)) as response,
+                aclosing(_lines(response)) as lines,
+            ):
+                async for line in lines:
                     yield _verify_report(line)
         except ConnectionLost as error:
             raise lost(error) from None
@@ -202,7 +207,7 @@ def _default_out(target: str) -> Path:
 
 async def _lines(response: Response) -> AsyncGenerator[bytes, None]:
     rest = b""
-    async for chunk in response.chunks():
+    while (chunk := await response.next_chunk()) is not None:
         *whole, rest = (rest + chunk).split(b"\n")
         for line in whole:
             yield line

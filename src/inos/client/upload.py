@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -36,8 +37,8 @@ class Uploads:
         """Store one stream of bytes."""
         length = len(body) if isinstance(body, bytes) else size
         progress.total(length)
-        counted = _counted(body, progress)
-        return await self._calls.report(PutReport, Request("PUT", "/v1/objects", query, None, counted, length))
+        async with aclosing(_counted(body, progress)) as counted:
+            return await self._calls.report(PutReport, Request("PUT", "/v1/objects", query, None, counted, length))
 
     async def put_file(self, path: Path, *, query: Mapping[str, str], progress: Progress) -> PutReport:
         """Store one file, as long as it was when it was opened."""
@@ -182,7 +183,7 @@ async def _read_into(send: MemoryObjectSendStream[bytes], file: BinaryIO, path: 
             await send.send(block)
 
 
-async def _counted(body: bytes | AsyncIterable[bytes], progress: Progress) -> AsyncIterator[bytes]:
+async def _counted(body: bytes | AsyncIterable[bytes], progress: Progress) -> AsyncGenerator[bytes, None]:
     if isinstance(body, bytes):
         for at in range(0, len(body), BLOCK_BYTES):
             yield body[at : at + BLOCK_BYTES]

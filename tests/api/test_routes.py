@@ -1,0 +1,136 @@
+"""The JSON calls, the documents about them, the metrics."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from inos.core.reports import CataloguePage, StatReport, StatusReport, VerifyReport, from_dict
+from inos.testing.memory_service import MemoryService
+
+
+def test_listing_goes_page_by_page(ask: Any) -> None:
+    names = sorted(f"/p/{number:03}" for number in range(25))
+    for name in names:
+        ask("PUT", f"/v1/objects?name={name}", b"x")
+    ask("PUT", "/v1/objects?name=/q", b"x")
+    found: list[str] = []
+    after = ""
+    while True:
+        page = from_dict(CataloguePage, ask("GET", f"/v1/objects?prefix=/p/&limit=10&after={after}").json)
+        found += [item.name for item in page.items]
+        if not page.next:
+            break
+        after = page.next
+    assert found == names
+    assert len(ask("GET", "/v1/objects").json["items"]) == 26
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "prefix=" + "a" * 9000, "prefix=a/../b"])
+def test_a_wrong_listing(ask: Any, query: str) -> None:
+    answer = ask("GET", f"/v1/objects?{query}")
+    assert (answer.status, answer.code) == (400, "bad_input")
+
+
+def test_folders_and_links(ask: Any) -> None:
+    folder = ask("POST", "/v1/folders", {"name": "t", "mode": 0o700, "modified_ms": 5}).json
+    assert (folder["name"], folder["kind"], folder["mode"]) == ("/t", "folder", 0o700)
+    link = ask("POST", "/v1/links", {"name": "t/l", "target": "../../etc/passwd", "modified_ms": 5}).json
+    assert (link["name"], link["kind"], link["target"]) == ("/t/l", "link", "../../etc/passwd")
+    assert ask("GET", "/v1/objects/content?target=/t").code == "bad_input"
+
+
+def test_stat_and_remove(ask: Any) -> None:
+    ask("PUT", "/v1/objects?name=/d/a", b"x")
+    ask("PUT", "/v1/objects?name=/d/b", b"y")
+    report = from_dict(StatReport, ask("GET", "/v1/objects/stat?target=/d/a").json)
+    assert (report.survives, report.wanted_survives, report.under_replicated) == (3, 4, True)
+    removed = ask("DELETE", "/v1/objects?target=/d").json
+    assert removed["names"] == ["/d/a", "/d/b"]
+    assert ask("DELETE", "/v1/objects?target=/d").status == 404
+    assert ask("GET", "/v1/objects/stat?target=/d/a").status == 404
+
+
+def test_status_and_peers(ask: Any) -> None:
+    status = from_dict(StatusReport, ask("GET", "/v1/status").json)
+    assert status.workers[1].last_success_age_s is None
+    peers = ask("GET", "/v1/peers").json
+    assert [peer["state"] for peer in peers] == ["alive"] * 4 + ["failed"]
+
+
+def test_joining_and_revoking(ask: Any) -> None:
+    ticket = ask("POST", "/v1/invite", {"single_use": True, "lifetime_s": 60}).json["ticket"]
+    assert ask("POST", "/v1/join", {"ticket": ticket + "\n"}).status == 200
+    assert ask("POST", "/v1/join", {"ticket": ticket}).code == "bad_ticket"
+    peer = ask("GET", "/v1/peers").json[4]["peer"]
+    assert ask("POST", "/v1/revoke", {"peer": peer}).json["peer"] == peer
+    assert ask("POST", "/v1/revoke", {"peer": peer}).status == 404
+
+
+@pytest.mark.parametrize(
+    "body", [{"lifetime_s": 0}, {"lifetime_s": 10**9}, {"lifetime_s": "soon"}, {"single_use": "?"}]
+)
+def test_a_wrong_invitation(ask: Any, body: dict[str, Any]) -> None:
+    answer = ask("POST", "/v1/invite", body)
+    assert (answer.status, answer.code) == (400, "bad_input")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000])
+def test_a_body_that_is_no_object(ask: Any, body: bytes) -> None:
+    answer = ask("POST", "/v1/join", body, content_type="application/json")
+    assert (answer.status, answer.code) == (400, "bad_input")
+
+
+def test_verify_reports_as_it_goes(ask: Any, service: MemoryService) -> None:
+    for number in range(3):
+        ask("PUT", f"/v1/objects?name={number}", bytes([number]))
+    service.corrupt.add(next(iter(service.contents)))
+    answer = ask("POST", "/v1/verify", {"target": None})
+    reports = [from_dict(VerifyReport, json.loads(line)) for line in answer.body.splitlines()]
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert [report.checked for report in reports] == [1, 2, 3, 3]
+    assert reports[-1].finished and (reports[-1].corrupt, reports[-1].healed) == (1, 1)
+    assert ask("POST", "/v1/verify", {"target": "/missing"}).status == 404
+
+
+def test_what_there_is_not(ask: Any) -> None:
+    assert ask("GET", "/v1/nothing").code == "not_found"
+    wrong_method = ask("PATCH", "/v1/status")
+    assert (wrong_method.status, wrong_method.code) == (405, "bad_input")
+
+
+def test_the_description_has_every_call(ask: Any) -> None:
+    schema = ask("GET", "/openapi.json", authorization="none").json
+    calls = {(method, path) for path, methods in schema["paths"].items() for method in methods}
+    assert {
+        ("put", "/v1/objects"),
+        ("get", "/v1/objects"),
+        ("delete", "/v1/objects"),
+        ("post", "/v1/objects:batch"),
+        ("get", "/v1/objects/content"),
+        ("head", "/v1/objects/content"),
+        ("get", "/v1/objects/stat"),
+        ("post", "/v1/verify"),
+        ("get", "/health"),
+    } <= calls
+    assert "StatReport" in schema["components"]["schemas"]
+
+
+def test_the_page_loads_nothing_from_elsewhere(ask: Any) -> None:
+    answer = ask("GET", "/docs", authorization="none")
+    page = answer.body.decode()
+    assert "<script" not in page and "//" not in page.replace('"/openapi.json"', "")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "PUT /v1/objects" in page
+
+
+def test_metrics(ask: Any) -> None:
+    ask("PUT", "/v1/objects?name=a", b"12345")
+    text = ask("GET", "/metrics").body.decode()
+    assert "inos_stored_bytes 5.0" in text
+    assert 'inos_worker_last_success_age_seconds{worker="repair"} 2.5' in text
+    assert 'inos_worker_last_success_age_seconds{worker="anti-entropy"} +Inf' in text
+    assert 'inos_worker_failures_total{worker="anti-entropy"} 2.0' in text
+    assert 'inos_refused{name="stranger"} 1.0' in text
