@@ -33,6 +33,8 @@ class Store(Protocol):
 
     def present(self, addresses: Sequence[Address]) -> frozenset[Address]: ...
 
+    def touch(self, addresses: Sequence[Address]) -> frozenset[Address]: ...
+
     def put_many(self, chunks: Sequence[Chunk]) -> None: ...
 
 
@@ -87,6 +89,9 @@ class WatchedChunks:
 
     def present(self, addresses: Sequence[Address]) -> frozenset[Address]:
         return self._inner.present(addresses)
+
+    def touch(self, addresses: Sequence[Address]) -> frozenset[Address]:
+        return self._inner.touch(addresses)
 
     def put_many(self, chunks: Sequence[Chunk]) -> None:
         self._inner.put_many(chunks)

@@ -7,8 +7,9 @@ came in and is synced. Only such answers count as redundancy, for `put` and for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, Protocol
 
 import trio
@@ -26,6 +27,10 @@ from inos.replication.placement import Placement
 _ROUND_PIECES: Final = 16
 _PARALLEL_FETCHES: Final = 4
 _PARALLEL_OBJECTS: Final = 4
+# Addresses looked up at a time: one query, and for touching one synced write.
+_COUNT_BATCH: Final = 4096
+
+Finder = Callable[[Sequence[Address]], frozenset[Address]]
 
 
 class Home(Protocol):
@@ -34,6 +39,9 @@ class Home(Protocol):
     def get(self, address: Address) -> bytes: ...
 
     def present(self, addresses: Sequence[Address]) -> frozenset[Address]: ...
+
+    def touch(self, addresses: Sequence[Address]) -> frozenset[Address]:
+        """Which of these are held, and from now on spared by a collection that is under way."""
 
     def put_many(self, chunks: Sequence[Chunk]) -> None: ...
 
@@ -72,27 +80,25 @@ class Holder:
         self._completing: dict[Cid, trio.Event] = {}
 
     async def take(self, placements: Sequence[Placement], chunks: Sequence[Chunk] = ()) -> list[HoldState]:
-        """Store `chunks` and remember the holdings whose manifests are here: two synced writes for all of them.
+        """Store `chunks` and remember these holdings: a few synced writes for all of them.
 
-        Answers in order; a state that is not complete needs `hold`.
+        Answers in order; a state that is not complete needs `hold`. The holding is written before the pieces are
+        counted, and counting touches them: a collection under way then spares what is counted, a later one finds the
+        holding.
         """
         if chunks:
             await self._env.in_thread(self._home.put_many, chunks)
-        states = await self._env.in_thread(self._count_all, placements)
-        readable = [
-            placement for placement, state in zip(placements, states, strict=True) if state.error != NotFound.code
-        ]
-        await self._env.in_thread(self._book.attach_all, readable)
-        return states
+        await self._attach(placements)
+        return await self._env.in_thread(self._count_all, placements)
+
+    async def _attach(self, placements: Sequence[Placement]) -> None:
+        mine = [placement for placement in placements if self._me in placement.members]
+        await self._env.in_thread(self._book.attach_all, mine)
 
     async def hold(self, placement: Placement) -> HoldState:
         """Take part in `placement`, whatever it takes: fetch what is missing, remember the holding, say what is here.
         """
-        try:
-            await self.layout(placement)
-        except InosError as error:
-            return HoldState(placement.cid, 0, 0, error.code)
-        await self._env.in_thread(self._book.attach_all, [placement])
+        await self._attach([placement])
         return await self.complete(placement)
 
     async def layout(self, placement: Placement) -> Layout:
@@ -121,7 +127,8 @@ class Holder:
         try:
             layout = await self.layout(placement)
             await self.pages_here(placement, layout)
-            held, assigned = await self._env.in_thread(self._count, layout, placement, verify)
+            found = self._sound if verify else self._home.present
+            held, assigned = await self._env.in_thread(self._count, layout, placement, found)
         except InosError as error:
             return HoldState(placement.cid, 0, 0, error.code)
         return HoldState(placement.cid, held, assigned)
@@ -150,7 +157,7 @@ class Holder:
             groups = (group for _, group in layout.page_groups(placement, page))
             while missing := await self._env.in_thread(self._next_missing, groups):
                 await self._fetch_missing(placement, missing)
-        held, assigned = await self._env.in_thread(self._count, layout, placement, False)
+        held, assigned = await self._env.in_thread(self._count, layout, placement, self._home.touch)
         return HoldState(placement.cid, held, assigned)
 
     def _next_missing(self, groups: Iterator[Group]) -> list[tuple[Group, int]]:
@@ -194,27 +201,44 @@ class Holder:
     async def _who_may_have(self, placement: Placement, address: Address) -> list[bytes]:
         return list((await self._fetcher.locate([address], placement.members)).get(address, ()))
 
-    def _count(self, layout: Layout, placement: Placement, verify: bool) -> tuple[int, int]:
-        """(held, assigned) pieces of this node, pages and manifest among them. Blocks."""
-        held = assigned = 0
+    def _assigned(self, layout: Layout, placement: Placement) -> Iterator[Address]:
+        """Every piece of this node, pages and manifest among them; an address as often as it is assigned. Blocks."""
         for group in layout.groups(placement, self._home.get):
-            mine = assigned_to(group, self._me)
-            assigned += len(mine)
-            held += sum(map(self._sound, mine)) if verify else len(self._home.present(mine))
+            yield from assigned_to(group, self._me)
+
+    def _count(self, layout: Layout, placement: Placement, found: Finder) -> tuple[int, int]:
+        """(held, assigned) pieces of this node, by what `found` says of a batch of addresses. Blocks."""
+        held = assigned = 0
+        pieces = self._assigned(layout, placement)
+        while batch := list(islice(pieces, _COUNT_BATCH)):
+            there = found(batch)
+            assigned += len(batch)
+            held += sum(address in there for address in batch)
         return held, assigned
 
     def _count_all(self, placements: Sequence[Placement]) -> list[HoldState]:
-        states = []
+        """The states of many small objects, with one touch for all of their pieces. Blocks."""
+        wanted: list[list[Address] | InosError] = []
         for placement in placements:
             try:
                 layout = read_layout(placement.cid, self._home.get)
-                states.append(HoldState(placement.cid, *self._count(layout, placement, False)))
+                wanted.append(list(self._assigned(layout, placement)))
             except InosError as error:
-                code = NotFound.code if isinstance(error, Corrupt) else error.code
-                states.append(HoldState(placement.cid, 0, 0, code))
+                wanted.append(error)
+        there = self._home.touch([address for pieces in wanted if isinstance(pieces, list) for address in pieces])
+        states = []
+        for placement, pieces in zip(placements, wanted, strict=True):
+            if isinstance(pieces, InosError):
+                states.append(HoldState(placement.cid, 0, 0, pieces.code))
+            else:
+                states.append(HoldState(placement.cid, sum(map(there.__contains__, pieces)), len(pieces)))
         return states
 
-    def _sound(self, address: Address) -> bool:
+    def _sound(self, addresses: Sequence[Address]) -> frozenset[Address]:
+        """Which of these are here and match their address when read."""
+        return frozenset(address for address in addresses if self._reads(address))
+
+    def _reads(self, address: Address) -> bool:
         try:
             self._home.get(address)
         except (NotFound, Corrupt):
