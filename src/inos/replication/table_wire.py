@@ -20,7 +20,8 @@ from inos.mesh.network import MAX_PAYLOAD_BYTES
 from inos.replication.table_view import Place
 from inos.state.fields import at_most
 from inos.state.records import MAX_KEY_BYTES, MAX_RECORD_BYTES, MAX_TABLE_CHARS
-from inos.store.replica import BUCKETS, Entry
+from inos.store.replica import BUCKETS as SECTOR_BUCKETS
+from inos.store.replica import Entry
 
 PUSH: Final = "table.push"
 DIGESTS: Final = "table.digests"
@@ -136,8 +137,8 @@ def encode_buckets(buckets: Sequence[bytes]) -> bytes:
 
 def decode_buckets(data: bytes) -> list[bytes]:
     with codec.reading(_BUCKET_ANSWER, data, max_bytes=MAX_PAYLOAD_BYTES) as answer:
-        if len(answer.buckets) != BUCKETS:
-            raise BadFrame(f"a place has {BUCKETS} buckets, not {len(answer.buckets)}")
+        if len(answer.buckets) != SECTOR_BUCKETS:
+            raise BadFrame(f"a place has {SECTOR_BUCKETS} buckets, not {len(answer.buckets)}")
         return [_bytes(one, DIGEST_BYTES, "a bucket") for one in answer.buckets]
 
 
@@ -147,9 +148,9 @@ def encode_entry_request(place: Place, buckets: Sequence[int]) -> bytes:
 
 def decode_entry_request(data: bytes) -> tuple[Place, list[int]]:
     with codec.reading(_ENTRIES, data, max_bytes=4096) as request:
-        at_most(request.buckets, BUCKETS, "buckets")
+        at_most(request.buckets, SECTOR_BUCKETS, "buckets")
         buckets = sorted({int(one) for one in request.buckets})
-        if buckets and buckets[-1] >= BUCKETS:
+        if buckets and buckets[-1] >= SECTOR_BUCKETS:
             raise BadFrame(f"there is no bucket {buckets[-1]}")
         return Place(_table(request.table), int(request.sector)), buckets
 

@@ -10,7 +10,16 @@ import trio
 from inos.crypto.hashing import blake3_digest
 from inos.state.merge import supersedes
 from inos.state.record import Record
-from inos.store.replica import BUCKETS, Entry, bucket_digest, bucket_of, check_limit, check_paired, root_digest
+from inos.store.replica import (
+    BUCKETS,
+    EMPTY_BUCKET,
+    Entry,
+    bucket_digest,
+    bucket_of,
+    check_limit,
+    check_paired,
+    root_digest,
+)
 
 
 class MemoryRecordStore:
@@ -66,7 +75,10 @@ class MemoryRecordStore:
         return {sector: self.root(table, sector) for sector in sorted(sectors)}
 
     def buckets(self, table: str, sector: int) -> list[bytes]:
-        return [bucket_digest(self.entries(table, sector, [bucket])) for bucket in range(BUCKETS)]
+        listed: list[list[Entry]] = [[] for _ in range(BUCKETS)]
+        for entry in self.entries(table, sector, range(BUCKETS)):
+            listed[bucket_of(entry.key)].append(entry)
+        return [bucket_digest(entries) if entries else EMPTY_BUCKET for entries in listed]
 
     def entries(self, table: str, sector: int, buckets: Sequence[int]) -> list[Entry]:
         with self._lock:
