@@ -10,6 +10,7 @@ from inos.core.crew import Crew
 from inos.core.env import Env
 from inos.core.worker import Backoff, WorkerSet
 from inos.mesh.network import Network
+from inos.node.announcing import ANNOUNCE_EVERY_S, Announcer
 from inos.node.disk import Disk
 from inos.node.holding_book import HoldingBook
 from inos.node.identity import Identity
@@ -96,7 +97,7 @@ def open_keeping(
     tables.on_applied(CATALOGUE, catalogue.arrived)
     secret = identity.keyring.convergence_secret()
     putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env)
-    getter = Getter(PieceSource(me, watched, fetcher, env), placements, holder, view, crew, env)
+    getter = Getter(PieceSource(me, watched, fetcher, env), placements, holder, view, network, crew, env)
     collector = Collector(
         me, disk.chunks, book, placements, network, view, env,
         delay_s=remove_delay_s, busy_since_s=putter.oldest_running_s,
@@ -109,6 +110,8 @@ def open_keeping(
     workers.add("scrub", upkeep.scrub, interval_s=SCRUB_EVERY_S)
     workers.add("heal", upkeep.heal, interval_s=HEAL_EVERY_S)
     workers.add("orphans", upkeep.orphans, interval_s=ORPHANS_EVERY_S)
+    announcer = Announcer(identity.genesis.mesh, network, book, placements, view, env)
+    workers.add("announce", announcer.step, interval_s=ANNOUNCE_EVERY_S)
     workers.add("checkpoint", upkeep.checkpoint, interval_s=CHECKPOINT_EVERY_S)
     vault = Vault(identity.owner, putter, getter, catalogue, placements, env, freed_after_s=remove_delay_s)
     return Keeping(

@@ -15,7 +15,7 @@ import trio
 from inos.core.crew import Crew
 from inos.core.env import Env
 from inos.core.errors import Corrupt, InosError, NotFound, Unavailable
-from inos.core.ids import Address, Cid, OwnerId
+from inos.core.ids import Address, Cid, OwnerId, PeerId
 from inos.objects.chunks import CHUNK_BYTES, open_chunk
 from inos.objects.layout import COPIES
 from inos.objects.manifest_codec import OuterPage
@@ -29,6 +29,8 @@ from inos.replication.placement import Placement
 _NOBODY: Final = OwnerId(bytes(32))
 # Chunks fetched ahead: 8 MiB keeps seven peers busy and memory small.
 WINDOW_CHUNKS: Final = 8
+# The directory answers from a small mesh in milliseconds; what takes longer is a walk that finds nothing.
+_FIND_S: Final = 2.0
 
 
 class Home(Protocol):
@@ -44,6 +46,10 @@ class Book(Protocol):
 
 class Liveness(Protocol):
     def alive_members(self) -> Sequence[bytes]: ...
+
+
+class Directory(Protocol):
+    async def find(self, key: bytes, *, timeout_s: float) -> Sequence[PeerId]: ...
 
 
 class Layouts(Protocol):
@@ -64,12 +70,20 @@ class Getter:
     """Reads objects on one node. Fetching ahead runs in `crew`, which outlives any one reader."""
 
     def __init__(
-        self, source: PieceSource, book: Book, layouts: Layouts, liveness: Liveness, crew: Crew, env: Env
+        self,
+        source: PieceSource,
+        book: Book,
+        layouts: Layouts,
+        liveness: Liveness,
+        directory: Directory,
+        crew: Crew,
+        env: Env,
     ) -> None:
         self._source = source
         self._book = book
         self._layouts = layouts
         self._liveness = liveness
+        self._directory = directory
         self._crew = crew
         self._env = env
 
@@ -78,7 +92,7 @@ class Getter:
         placement = await self._book.find(cid)
         known = placement is not None
         if placement is None:
-            placement = self._anywhere(cid)
+            placement = await self._anywhere(cid)
         try:
             return placement, await self._layouts.layout(placement)
         except Unavailable:
@@ -113,9 +127,12 @@ class Getter:
         finally:
             ahead.close()
 
-    def _anywhere(self, cid: Cid) -> Placement:
-        """A guess for an object without a placement record: any live node may have any piece."""
-        members = tuple(self._liveness.alive_members())
+    async def _anywhere(self, cid: Cid) -> Placement:
+        """A guess for an object without a placement record: any live node may have any piece, those first that the
+        directory names."""
+        alive = self._liveness.alive_members()
+        hints = [peer.public_key() for peer in await self._directory.find(bytes(cid), timeout_s=_FIND_S)]
+        members = tuple(dict.fromkeys([*(hint for hint in hints if hint in alive), *alive]))
         return Placement(cid, _NOBODY, COPIES, max(1, len(members)), members, 0, 0)
 
 
