@@ -19,7 +19,7 @@ from inos.mesh.libp2p_host import Libp2pNetwork, MeshConfig, open_libp2p
 from inos.mesh.network import Message
 from inos.mesh.streams import negotiated
 from inos.mesh.swarm import MeshSwarm, Swarm
-from inos.testing.network import Mesh, Roster, RosterAdmission, join, until
+from inos.testing.roster import Mesh, Roster, RosterAdmission, join, until
 from inos.testing.run import trio_test
 
 SOURCE = Path(lean_imports.__file__).parents[2]

@@ -19,7 +19,7 @@ from inos.mesh.gate import GateLimits
 from inos.mesh.libp2p_host import Libp2pNetwork, MeshConfig
 from inos.mesh.network import Message
 from inos.mesh.streams import Libp2pStream, negotiated
-from inos.testing.network import Mesh, echo, join, until
+from inos.testing.roster import Mesh, echo, join, until
 from inos.testing.run import trio_test
 
 MULTISTREAM = b"\x13/multistream/1.0.0\n"
@@ -45,7 +45,7 @@ async def _under_attack(gate: GateLimits = GATE) -> AsyncIterator[tuple[Libp2pNe
 
 
 async def _link(stranger: Libp2pNetwork, victim: Libp2pNetwork) -> Any:
-    from inos.mesh.libp2p_host import split_address
+    from inos.mesh.libp2p_network import split_address
     from inos.mesh.swarm import Multiaddr
 
     place, peer = split_address(victim.addresses()[0])

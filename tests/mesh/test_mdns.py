@@ -11,7 +11,7 @@ from zeroconf import ServiceInfo
 from inos.core.env import RealEnv
 from inos.core.ids import MeshId, PeerId
 from inos.mesh.mdns import SERVICE, announced, read_announcement
-from inos.testing.network import until
+from inos.testing.roster import until
 from inos.testing.run import trio_test
 
 MESH, OTHER = MeshId(b"\x01" * 32), MeshId(b"\x02" * 32)

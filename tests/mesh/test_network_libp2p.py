@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager
 
 from libp2p_machines import libp2p_machines
 
-from inos.testing.network import Machines, NetworkSuite
+from inos.testing.network import NetworkSuite
+from inos.testing.roster import Machines
 
 
 class TestLibp2pNetwork(NetworkSuite):

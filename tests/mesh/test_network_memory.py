@@ -14,7 +14,8 @@ from inos.core.errors import PeerUnavailable
 from inos.core.ids import PeerId
 from inos.mesh.network import Admission, Message, Network
 from inos.sim.network import MemoryFabric
-from inos.testing.network import Machines, Mesh, NetworkSuite, join
+from inos.testing.network import NetworkSuite
+from inos.testing.roster import Machines, Mesh, join
 from inos.testing.run import trio_test
 
 

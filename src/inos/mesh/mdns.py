@@ -73,13 +73,9 @@ def _start(label: str, me: PeerId, port: int, listener: ServiceListener, interfa
 
 
 def _own_addresses(zeroconf: Zeroconf) -> list[str]:
-    """The addresses of the interfaces that were opened."""
-    own: list[str] = []
-    for socket in zeroconf.engine.senders:
-        name = socket.sock_name[0] if socket.sock_name else ""
-        if name and not ip_address(name.partition("%")[0]).is_unspecified:
-            own.append(name.partition("%")[0])
-    return own
+    """The addresses of the interfaces that were opened and can be reached from others."""
+    names = [str(socket.sock_name[0]).partition("%")[0] for socket in zeroconf.engine.senders if socket.sock_name]
+    return [name for name in names if not (ip_address(name).is_unspecified or ip_address(name).is_loopback)]
 
 
 class _Listener(ServiceListener):

@@ -31,6 +31,7 @@ from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
 from libp2p.protocol_muxer.exceptions import MultiselectError
 from libp2p.protocol_muxer.multiselect import Multiselect
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
@@ -102,6 +103,12 @@ class MeshSwarm(Swarm):  # type: ignore[misc]  # libp2p is untyped
         """Usable links to `peer`, the one to prefer first."""
         found = [link for link in self.links.values() if link.peer == peer and link.proven and link.open]
         return sorted(found, key=lambda link: link.outbound != (str(self.self_id) < peer))
+
+    def peer_info(self, link: Link) -> PeerInfo:
+        """The peer of `link` as the DHT wants it, with the addresses known of it."""
+        peer_id = link.muxed.peer_id
+        known = peer_id in self.peerstore.peers_with_addrs()
+        return PeerInfo(peer_id, list(self.peerstore.addrs(peer_id)) if known else [])
 
     async def mark_proven(self, link: Link) -> None:
         """Both sides know the other is a member: tell the rest of libp2p."""
