@@ -1,7 +1,8 @@
 """Telling the directory what this node has: a hint for whoever cannot reach the replicas of an object's placement.
 
 Objects and the mesh itself are announced, never chunks: one announcement costs a walk through the DHT, some 35 ms of
-processor time in a small mesh. Each object is announced by its steward, a little at a time, and again before it expires.
+processor time in a small mesh. Each object is announced by its steward, a little at a time, and again before it
+expires.
 """
 
 from __future__ import annotations

@@ -178,7 +178,8 @@ class Putter:
         plan = choose_plan(size, [candidate.availability for candidate in candidates])
         keep = [candidate.key for candidate in candidates if candidate.key == self._me and candidate.weight > 0]
         seed = self._env.token_bytes(_SEED_BYTES)
-        return plan, choose_members(seed, plan.members, candidates, keep=keep)
+        # A node that offers no room and finds nobody still keeps what its owner gives it.
+        return plan, choose_members(seed, plan.members, candidates, keep=keep) or (self._me,)
 
     def _placement(self, built: BuiltObject, plan: Plan, members: tuple[bytes, ...]) -> Placement:
         return Placement(
