@@ -1,7 +1,7 @@
 """A mesh of real node processes on this machine, for the demonstration, the cluster command, benchmarks and tests.
 
-Each node is an ordinary `inos up` with a data root of its own below one folder; nothing is simulated. The processes are
-children of this one and are ended with it.
+Each node is an ordinary `inos up` with a data root of its own below one folder; nothing is simulated. A node writes its
+events and its errors to files beside its data, so that it needs nobody to read them and may outlive who started it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from inos.client.connect import connect_sync
-from inos.core.errors import Unavailable
+from inos.core.env import RealEnv
+from inos.core.errors import InosError, Unavailable
 
 # Importing the network stack takes two seconds of processor time a node, and a small machine starts them two at a time.
 READY_S: Final = 60.0
 STOP_S: Final = 10.0
+# Often enough that nobody notices the wait; a node needs seconds to start.
+POLL_S: Final = 0.05
+# More at once only fight over the processor cores of a small machine.
+INITS_AT_ONCE: Final = 4
+EVENTS: Final = "node.events"
+LOG: Final = "node.log"
 
 
 @dataclass(slots=True)
@@ -33,7 +38,7 @@ class LocalNode:
 
     home: Path
     options: tuple[str, ...] = ()
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
     ready: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -47,30 +52,30 @@ class LocalNode:
 
     def start(self) -> None:
         """Start the process; it says when it is ready (`wait_ready`)."""
-        with (self.home / "node.log").open("a") as errors:
+        self.ready = {}
+        with (self.home / EVENTS).open("wb") as events, (self.home / LOG).open("ab") as errors:
             self.process = subprocess.Popen(
-                inos_command("up", "--home", str(self.home), "--name", self.name, "--json", *self.options),
-                stdout=subprocess.PIPE,
+                up_command(self.home, *self.options),
+                stdin=subprocess.DEVNULL,
+                stdout=events,
                 stderr=errors,
-                text=True,
                 env=clean_environment(),
                 start_new_session=True,  # a Ctrl-C meant for the parent must not reach the nodes before it does
             )
 
     def wait_ready(self, timeout_s: float = READY_S) -> None:
-        """Raises Unavailable with the end of the node's log when it does not come up."""
-        assert self.process is not None and self.process.stdout is not None
-        timer = threading.Timer(timeout_s, self.process.kill)
-        timer.start()
-        try:
-            line = self.process.stdout.readline()
-        finally:
-            timer.cancel()
-        if not line:
-            raise Unavailable(f"node {self.name} did not start: {self._last_words()}")
-        self.ready = json.loads(line)
-        # Later events are for people watching; read away so that the pipe never fills.
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        """Raises Unavailable with the end of the node's log when it does not come up; it is ended then."""
+        deadline_s = _now_s() + timeout_s
+        while True:
+            running = self.running  # asked before the file is read: what a node said with its last breath counts
+            line, whole, _ = (self.home / EVENTS).read_bytes().partition(b"\n")
+            if whole:
+                self.ready = json.loads(line)
+                return
+            if not running or _now_s() > deadline_s:
+                self.kill()
+                raise Unavailable(f"node {self.name} did not start: {self._last_words()}")
+            pause(POLL_S)
 
     def kill(self) -> None:
         """kill -9: no goodbye, nothing flushed."""
@@ -95,12 +100,15 @@ class LocalNode:
             self.process.wait()
 
     def _last_words(self) -> str:
-        lines = (self.home / "node.log").read_text(errors="replace").strip().splitlines()
+        lines = (self.home / LOG).read_text(errors="replace").strip().splitlines()
         return " | ".join(lines[-3:])[-500:] or "it said nothing"
 
 
 class LocalMesh:
-    """Nodes `node-1` … `node-n` below `folder`, joined into one mesh. A context manager: leaving it stops them all."""
+    """Nodes `node-1` … `node-n` below `folder`, joined into one mesh. A context manager: leaving it stops them all.
+
+    Data roots that exist already are used again, so a mesh that was stopped can be started anew.
+    """
 
     def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
         self.folder = folder
@@ -116,33 +124,38 @@ class LocalMesh:
     def start(self, count: int, options: Sequence[str] = ()) -> None:
         """Add `count` nodes and wait until all are members of one mesh. `options` are theirs alone."""
         homes = [self.folder / f"node-{len(self.nodes) + number + 1}" for number in range(count)]
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(_init, homes))
+        make_homes([home for home in homes if not home.exists()])
         fresh = [LocalNode(home, (*self.options, *options)) for home in homes]
+        joining = list(fresh)
         if not self.nodes:
-            fresh[0].start()
-            fresh[0].wait_ready()
-        self.nodes += fresh
-        joining = [node for node in fresh if node.process is None]
+            first = joining.pop(0)
+            self.nodes.append(first)
+            first.start()
+            first.wait_ready()
+        self.nodes += joining
         if joining:
-            ticket = self.run(self.nodes[0], "invite")["ticket"]
-            for node in joining:
-                node.options = (*node.options, "--join", ticket)
-                node.start()
-            for node in joining:
-                node.wait_ready()
+            self._join(joining)
         self.wait_alive(len([node for node in self.nodes if node.running]))
+
+    def _join(self, joining: Sequence[LocalNode]) -> None:
+        ticket = self.run(next(node for node in self.nodes if node.running), "invite")["ticket"]
+        for node in joining:
+            options, node.options = node.options, (*node.options, "--join", ticket)
+            node.start()
+            node.options = options  # started again, it is a member and knows the others
+        for node in joining:
+            node.wait_ready()
 
     def wait_alive(self, count: int, timeout_s: float = READY_S) -> None:
         """Wait until every running node sees `count` members alive."""
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = _now_s() + timeout_s
         waiting = [node for node in self.nodes if node.running]
         while waiting:
             waiting = [node for node in waiting if _alive(node) != count]
-            if waiting and time.monotonic() > deadline_s:
+            if waiting and _now_s() > deadline_s:
                 raise Unavailable(f"{waiting[0].name} does not see {count} members alive after {timeout_s:g} s")
             if waiting:
-                time.sleep(0.2)
+                pause(0.2)
 
     def run(self, node: LocalNode, *arguments: str, timeout_s: float = 600.0) -> Any:
         """Run an `inos` command against `node` with --json; what it printed, decoded: a list where that is several
@@ -174,24 +187,52 @@ def inos_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "inos", *arguments]
 
 
+def up_command(home: Path, *options: str) -> list[str]:
+    """The command of a local node; its beginning, up to the data root, tells it from every other process."""
+    return inos_command("up", "--home", str(home), "--name", home.name, "--json", *options)
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without what would point the nodes elsewhere."""
     return {key: value for key, value in os.environ.items() if key not in ("INOS_HOME", "INOS_PASSPHRASE")}
 
 
-def _alive(node: LocalNode) -> int:
-    with connect_sync(node.home) as mesh:
-        alive: int = mesh.status().alive
-        return alive
+def make_homes(homes: Sequence[Path]) -> None:
+    """A data root without passphrase at each of `homes`, each an owner of its own. Raises Unavailable."""
+    for start in range(0, len(homes), INITS_AT_ONCE):
+        started = [(home, _start_init(home)) for home in homes[start : start + INITS_AT_ONCE]]
+        said = [process.communicate()[1].strip() for _, process in started]
+        for (home, process), error in zip(started, said, strict=True):
+            if process.returncode:
+                raise Unavailable(f"inos init of {home} failed: {error[-500:]}")
 
 
-def _init(home: Path) -> None:
-    done = subprocess.run(
+def _start_init(home: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         inos_command("init", "--no-passphrase", "--home", str(home), "--name", home.name, "--json"),
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # the phrase; these nodes are for trying things
+        stderr=subprocess.PIPE,
         text=True,
         env=clean_environment(),
-        check=False,
     )
-    if done.returncode:
-        raise Unavailable(f"inos init of {home} failed: {done.stderr.strip()[-500:]}")
+
+
+def pause(seconds: float) -> None:
+    """Wait in a program without an event loop."""
+    threading.Event().wait(seconds)
+
+
+def _now_s() -> float:
+    return RealEnv().monotonic_s()
+
+
+def _alive(node: LocalNode) -> int:
+    try:
+        with connect_sync(node.home) as mesh:
+            alive: int = mesh.status().alive
+            return alive
+    except InosError:
+        if node.running:
+            raise
+        return -1
