@@ -206,15 +206,19 @@ async def test_a_lane_that_fails_or_is_full_fails_what_waits_and_says_whose() ->
 @settings(max_examples=80)
 @given(
     st.lists(st.dictionaries(st.integers(0, 30), st.integers(1, 5)), min_size=1, max_size=3),
+    st.lists(st.integers(1, 8), min_size=3, max_size=3),
     st.integers(1, 8),
 )
-def test_paging_over_replicas_finds_the_newest_of_everything(replicas: list[dict[int, int]], limit: int) -> None:
+def test_paging_over_replicas_finds_the_newest_of_everything(
+    replicas: list[dict[int, int]], cuts: list[int], limit: int
+) -> None:
     held = [{bytes([key]): version(bytes([key]), lamport) for key, lamport in one.items()} for one in replicas]
     found: list[Record] = []
     after: bytes | None = b""
     while after is not None:
         rest = [[one[key] for key in sorted(one) if key > after] for one in held]
-        page = merge_pages([ReplicaPage(records[:limit], len(records) > limit) for records in rest], limit)
+        answers = [(records, min(limit, cut)) for records, cut in zip(rest, cuts, strict=False)]
+        page = merge_pages([ReplicaPage(records[:cut], len(records) > cut) for records, cut in answers], limit)
         assert len(page.records) <= limit
         found += page.records
         after = page.after

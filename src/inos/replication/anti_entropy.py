@@ -124,6 +124,10 @@ class AntiEntropy:
         assignment = self._assignment
         return assignment.holds(assignment.me, place) and not assignment.others(place, alive=False)
 
+    def lagging(self) -> list[Place]:
+        """The places this node should hold that are not in step."""
+        return [place for place in self._assignment.held() if not self.in_step(place)]
+
     async def step(self) -> None:
         """One round. Raises when this node's own store fails; a peer that fails is left for another time."""
         self._assignment.refresh()
@@ -142,16 +146,12 @@ class AntiEntropy:
         for node in [node for node in self._suspects if node in chosen or not self._assignment.is_member(node)]:
             del self._suspects[node]
         rest = alive.difference(chosen)
-        for wanted in (self._lagging(), self._assignment.places()):
+        for wanted in (self.lagging() + list(self._hand_overs), self._assignment.places()):
             candidates = self._candidates(wanted, rest)
             if candidates:
                 chosen.append(self._env.random.choice(candidates))
                 break
         return chosen
-
-    def _lagging(self) -> list[Place]:
-        """Places that cannot wait for chance: held but not compared lately, and those to hand over."""
-        return [place for place in self._assignment.held() if not self.in_step(place)] + list(self._hand_overs)
 
     def _candidates(self, places: Iterable[Place], among: set[bytes]) -> list[bytes]:
         """Those of `among` with whom one of these places, drawn at random, is to be compared."""

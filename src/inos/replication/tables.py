@@ -148,6 +148,12 @@ class Tables:
         return self._writer.pending
 
     @property
+    def behind(self) -> int:
+        """Places (sectors of tables) this node should hold and has not compared with another replica lately."""
+        self._assignment.refresh()
+        return len(self._equaliser.lagging())
+
+    @property
     def exchanged(self) -> int:
         """Records moved by anti-entropy since the start."""
         return self._equaliser.moved

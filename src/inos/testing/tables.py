@@ -19,7 +19,9 @@ import trio
 
 from inos.core import codec
 from inos.core.errors import BadInput, NotEnoughNodes, Refused, Unavailable
+from inos.replication import anti_entropy
 from inos.replication import table_wire as wire
+from inos.replication.anti_entropy import IN_STEP_S
 from inos.replication.table_view import Place
 from inos.replication.table_writes import Level
 from inos.state.lamport import LAMPORT_LIMIT, derived
@@ -233,12 +235,40 @@ class TablesSuite(ABC):
             mesh.fabric.heal()
             assert await late.tables.read(NOTES, record.key) == record
             assert late.has(record)
+            mesh.part([late])
+            another = writer.note("another")
+            await writer.tables.write([another])
+            mesh.fabric.heal()
+            reader = mesh.nodes[2]
+            mesh.part(mesh.nodes[:2])  # without them the late one is needed for a majority
+            assert await reader.tables.read(NOTES, another.key, quorum=True) == another
+            await trio.sleep(1)
+            assert late.has(another)
+
+    @virtual
+    async def test_the_nearest_is_not_believed_when_it_may_be_behind(self, tmp_path: Path) -> None:
+        async with self.mesh(tmp_path, 9) as mesh:
+            writer = mesh.nodes[0]
+            old = writer.note("note", b"old")
+            await writer.tables.write([old])
+            await mesh.settle()
+            late = next(node for node in mesh.replicas(old) if node is not writer)
+            reader = next(node for node in mesh.nodes if node is not writer and node not in mesh.replicas(old))
+            for node in mesh.replicas(old):
+                mesh.fabric.set_latency(reader.peer, node.peer, 0.001 if node is late else 0.2)
+            mesh.part([late])
+            new = writer.note("note", b"new")
+            assert (await writer.tables.write([new])).level is Level.QUORUM
+            await trio.sleep(IN_STEP_S + 1)
+            mesh.fabric.heal()
+            for _ in range(8):  # until the reader knows who is near
+                assert await reader.tables.read(NOTES, new.key) == new
 
     @virtual
     async def test_pages_of_several_replicas_merge(self, tmp_path: Path) -> None:
         async with self.mesh(tmp_path, 9) as mesh:
             writer = mesh.nodes[0]
-            records = [writer.note(f"same{n:04}", b"x" * 3000) for n in range(500)]
+            records = [writer.note(f"same{n:04}", b"x" * 8000) for n in range(400)]  # 130 of them fill an answer
             holders = mesh.replicas(records[0])
             for at, record in enumerate(records):  # each replica misses another fifth
                 for number, node in enumerate(holders):
@@ -406,6 +436,76 @@ class TablesSuite(ABC):
                 await writer.tables.step()
             assert writer.tables.exchanged == moved
             assert set(writer.network.calls) == {wire.DIGESTS}
+
+    @virtual
+    async def test_what_others_wrote_in_a_place_handed_over_is_not_fetched(self, tmp_path: Path) -> None:
+        async with self.mesh(tmp_path, 9) as mesh:
+            mine = next(n for n in mesh.nodes if n not in mesh.replicas(n.note("same")))
+            other = next(n for n in mesh.nodes if n is not mine)
+            record, alien = mine.note("same1"), other.note("same2")
+            await mine.tables.write([record])
+            await other.tables.write([alien])
+            for _ in range(10):
+                await mine.tables.step()
+            assert mine.has(record)
+            assert not mine.has(alien)
+            mine.network.calls.clear()
+            for _ in range(10):
+                await mine.tables.step()
+            assert set(mine.network.calls) == {wire.DIGESTS}
+
+    @virtual
+    async def test_a_newer_version_travels_one_way(self, tmp_path: Path) -> None:
+        async with self.mesh(tmp_path, 2) as mesh:
+            writer, late = mesh.nodes
+            await writer.tables.write([writer.note(f"{n:04}", b"old") for n in range(50)])
+            mesh.part([late])
+            await writer.tables.write([writer.note(f"{n:04}", b"new") for n in range(50)])
+            mesh.fabric.heal()
+            await late.tables.step()
+            assert mesh.is_settled()
+            assert late.network.calls[wire.PUSH] == 0
+
+    @virtual
+    async def test_one_round_catches_up_with_more_than_a_message(self, tmp_path: Path) -> None:
+        async with self.mesh(tmp_path, 2) as mesh:
+            writer, late = mesh.nodes
+            mesh.part([late])
+            await writer.tables.write([writer.note(f"same{n:04}", b"x" * 12_000) for n in range(2000)], deadline_s=1)
+            mesh.fabric.heal()
+            await late.tables.step()
+            assert mesh.is_settled()
+
+    @virtual
+    async def test_a_round_is_bounded_and_says_when_it_is_not_done(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(anti_entropy, "MAX_ROUND_RECORDS", 40)
+        async with self.mesh(tmp_path, 2) as mesh:
+            writer, late = mesh.nodes
+            mesh.part([late])
+            await writer.tables.write([writer.note(f"same{n:04}") for n in range(400)], deadline_s=1)
+            mesh.fabric.heal()
+            woken: list[None] = []
+            late.tables.on_wake(lambda: woken.append(None))
+            await late.tables.step()
+            assert woken
+            assert late.tables.exchanged < 200
+            assert late.tables.behind > 0
+            while woken:
+                woken.clear()
+                await late.tables.step()
+            assert mesh.is_settled()
+
+    @virtual
+    async def test_a_newcomer_compares_what_it_should_hold_first(self, tmp_path: Path) -> None:
+        async with self.mesh(tmp_path, 30) as mesh:
+            newcomer = await mesh.add()
+            behind = [newcomer.tables.behind]
+            while behind[-1]:
+                await newcomer.tables.step()
+                behind.append(newcomer.tables.behind)
+                assert behind[-1] < behind[-2]
 
     @virtual
     async def test_an_observer_keeps_what_it_asked_for(self, tmp_path: Path) -> None:
