@@ -35,13 +35,15 @@ fuzz: setup ## feed every decoder garbage, FUZZ_S=60 seconds each (TARGET=record
 soak: setup ## kill nodes at random moments, at least 100 times; takes long
 	@$(PY) -m pytest -m soak --timeout 7200 tests/soak $(PYTEST_ARGS)
 
-cluster: setup ## leave N=5 nodes running here and print how to reach them
+cluster: setup ## leave N=5 nodes running below .cluster and print how to reach and stop them
 	@.venv/bin/inos cluster "$(N)"
 
 lock: setup ## write requirements/*.lock anew from requirements/*.in (needs uv)
 	@sh scripts/lock.sh
 
-clean: ## remove everything that was made here, .venv too
+clean: ## remove everything that was made here, .venv too; stops the cluster first
+	@[ ! -d .cluster ] || [ ! -x .venv/bin/inos ] || .venv/bin/inos cluster --stop
+	rm -rf .cluster
 	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf fuzz/corpus fuzz/crashes bench/results
 	find src tests fuzz bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

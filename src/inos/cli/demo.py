@@ -6,17 +6,13 @@ Rules: what it says it measured itself; whatever happens, Ctrl-C included, no pr
 from __future__ import annotations
 
 import filecmp
-import signal
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
-from inos.cli.local_mesh import LocalMesh, LocalNode, pause
+from inos.cli.local_mesh import LocalMesh, LocalNode, pause, terminated_like_interrupted
 from inos.cli.meter import Meter
 from inos.cli.output import count_text, note, say, say_json, size_text
 from inos.cli.real_file import write_library_tar
@@ -48,7 +44,7 @@ class DemoReport:
 def run_demo(nodes: int, kill: int, file: Path | None, json: bool) -> None:
     """Run it and print the report. Raises BadInput, Unavailable, and Corrupt when the file came back changed."""
     _check(nodes, kill, file)
-    with _terminated_like_interrupted(), tempfile.TemporaryDirectory(prefix="inos-demo-") as folder:
+    with terminated_like_interrupted(), tempfile.TemporaryDirectory(prefix="inos-demo-") as folder:
         report = _Demo(Path(folder), nodes, kill, RealEnv()).run(file)
     if json:
         say_json(asdict(report))
@@ -86,20 +82,6 @@ def _report_text(report: DemoReport) -> str:
             f"identical: {'yes' if report.identical else 'no'}",
         ]
     )
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends the process without another word otherwise, and would leave the nodes behind."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        sys.exit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class _Demo:
@@ -176,7 +158,7 @@ class _Demo:
         while (stat := _stat(mesh, ref)) is None or stat.survives < min(stat.wanted_survives, left - 1):
             self._wait(deadline_s, "redundancy was not restored")
         repaired_s = self._env.monotonic_s() - started_s
-        note(f"restored: survives the loss of {count_text(stat.survives, 'node')} again")
+        note(f"restored, on the nodes there are: survives the loss of {count_text(stat.survives, 'node')}")
         return repaired_s
 
     def _get(self, reader: LocalNode, mesh: SyncMesh, ref: str, out: Path) -> float:

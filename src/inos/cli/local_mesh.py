@@ -12,9 +12,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from inos.client.connect import connect_sync
@@ -30,6 +32,7 @@ POLL_S: Final = 0.05
 INITS_AT_ONCE: Final = 4
 EVENTS: Final = "node.events"
 LOG: Final = "node.log"
+PID: Final = "node.pid"
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class LocalNode:
                 env=clean_environment(),
                 start_new_session=True,  # a Ctrl-C meant for the parent must not reach the nodes before it does
             )
+        (self.home / PID).write_text(str(self.process.pid))
 
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Raises Unavailable with the end of the node's log when it does not come up; it is ended then."""
@@ -216,6 +220,20 @@ def _start_init(home: Path) -> subprocess.Popen[str]:
         text=True,
         env=clean_environment(),
     )
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends a process without another word otherwise, and would leave the nodes it started behind."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def pause(seconds: float) -> None:

@@ -193,7 +193,22 @@ def demo(
 @command
 def cluster(
     nodes: Annotated[int, typer.Argument(min=1, max=60, help="Nodes to start.", metavar="N")] = 5,
+    folder: Annotated[Path, typer.Option(help="Where the nodes keep their data and their logs.", metavar="DIR")] = Path(
+        ".cluster"
+    ),
+    stop: Annotated[bool, typer.Option("--stop", help="Stop the nodes that were started there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start a mesh of N nodes on this machine and leave it running until Ctrl-C."""
-    cluster_door().run_cluster(nodes, as_json)
+    """Start a mesh of N nodes on this machine, leave it running, and say how to reach it.
+
+    Their data stays when they are stopped: started again, they go on with it.
+
+    inos cluster 5
+
+    inos cluster --stop
+    """
+    door = cluster_door()
+    if stop:
+        door.stop_cluster(folder, as_json)
+    else:
+        door.run_cluster(nodes, folder, as_json)

@@ -40,8 +40,11 @@ class Demo(Protocol):
 class Cluster(Protocol):
     """What `inos.cli.cluster` offers."""
 
-    def run_cluster(self, nodes: int, json: bool) -> None:
-        """A mesh on this machine that stays until interrupted."""
+    def run_cluster(self, nodes: int, folder: Path, json: bool) -> None:
+        """Start a mesh below `folder` that stays when this process ends; prints how to reach it."""
+
+    def stop_cluster(self, folder: Path, json: bool) -> None:
+        """End the nodes that were started below `folder`; their data stays."""
 
 
 def root_commands() -> RootCommands:
