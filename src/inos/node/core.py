@@ -28,6 +28,7 @@ from inos.node.keeping import Keeping, open_keeping
 from inos.node.links import Meeting, open_meeting
 from inos.node.presence import Presence
 from inos.replication.placements import placement_table
+from inos.replication.scheme import DEFAULT_RULES, PlanRules
 from inos.replication.tables import Tables
 from inos.state.capability import Capability
 from inos.state.certificates import issuer_for
@@ -54,6 +55,7 @@ class NodeSettings:
     region: str
     repair_after_s: float
     remove_delay_s: float
+    rules: PlanRules = DEFAULT_RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +156,9 @@ def _assemble(
     tables.on_wake(workers.add("tables", tables.step, interval_s=TABLES_EVERY_S).poke)
     meeting.carry(tables)
     keeping = open_keeping(
-        identity, disk, network, meeting, tables, crew, workers, env, remove_delay_s=settings.remove_delay_s
-    )
+        identity, disk, network, meeting, tables, crew, workers, env,
+        remove_delay_s=settings.remove_delay_s, rules=settings.rules,
+    )  # fmt: skip
     meeting.on_change(keeping.mesh_changed)
     issuer = issuer_for(identity.genesis, identity.owner_key, identity.node_key, identity.certificate)
     JoinDesk(membership, identity.node, issuer, disk.settings, env).serve(network)

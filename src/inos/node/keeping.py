@@ -31,6 +31,7 @@ from inos.replication.hold_calls import HoldServer
 from inos.replication.holder import Holder
 from inos.replication.placements import Placements
 from inos.replication.repair import Repair
+from inos.replication.scheme import PlanRules
 from inos.replication.scores import Scores
 from inos.replication.tables import Tables
 from inos.vault.catalogue import TABLE as CATALOGUE
@@ -76,6 +77,7 @@ def open_keeping(
     env: Env,
     *,
     remove_delay_s: float,
+    rules: PlanRules,
 ) -> Keeping:
     """Wire it all and register the workers; nothing runs yet."""
     me, view, scores = identity.node, meeting.view, Scores()
@@ -96,7 +98,7 @@ def open_keeping(
     )
     tables.on_applied(CATALOGUE, catalogue.arrived)
     secret = identity.keyring.convergence_secret()
-    putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env)
+    putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env, rules)
     getter = Getter(PieceSource(me, watched, fetcher, env), placements, holder, view, network, crew, env)
     collector = Collector(
         me, disk.chunks, book, placements, network, view, env,

@@ -34,6 +34,17 @@ _MEMBERS_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
+class PlanRules:
+    """What a mesh may want otherwise: from which size stripes replace copies, and how many lost nodes are tolerated."""
+
+    erasure_from_bytes: int = ERASURE_FROM_BYTES
+    tolerated_losses: int = TOLERATED_LOSSES
+
+
+DEFAULT_RULES: Final = PlanRules()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What an object of some size should get on the mesh as it is.
 
@@ -54,13 +65,13 @@ def base_members(size_bytes: int) -> int:
     return _MEMBERS_MAX
 
 
-def choose_plan(size_bytes: int, availabilities: Sequence[float], tolerated: int = TOLERATED_LOSSES) -> Plan:
+def choose_plan(size_bytes: int, availabilities: Sequence[float], rules: PlanRules = DEFAULT_RULES) -> Plan:
     """The plan for `size_bytes` over nodes with these measured availabilities (0..1], one each, self included."""
     nodes = max(1, len(availabilities))
     mean = sum(availabilities) / nodes if availabilities else 1.0
     copies = _copies_for(mean)
-    if size_bytes >= ERASURE_FROM_BYTES:
-        scheme = _stripe_for(min(nodes, base_members(size_bytes)), mean, tolerated)
+    if size_bytes >= rules.erasure_from_bytes:
+        scheme = _stripe_for(min(nodes, base_members(size_bytes)), mean, rules.tolerated_losses)
         if scheme is not None:
             return Plan(scheme, copies, min(nodes, base_members(size_bytes)))
     return Plan(Scheme(1, 0), copies, min(nodes, max(copies, base_members(size_bytes))))

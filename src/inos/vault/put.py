@@ -28,7 +28,7 @@ from inos.replication.hold_caller import HoldCaller, States
 from inos.replication.layout import read_layout
 from inos.replication.placement import Candidate, Placement, choose_members
 from inos.replication.placements import Written
-from inos.replication.scheme import ERASURE_FROM_BYTES, Plan, choose_plan
+from inos.replication.scheme import DEFAULT_RULES, Plan, PlanRules, choose_plan
 from inos.vault.blocks import Blocks
 from inos.vault.push import Pusher
 from inos.vault.sealing import Piece, SealedStripe, Sealer, batch_chunks
@@ -121,6 +121,7 @@ class Putter:
         view: MeshView,
         calls: Calls,
         env: Env,
+        rules: PlanRules = DEFAULT_RULES,
     ) -> None:
         self._me = me
         self._owner = owner
@@ -131,6 +132,7 @@ class Putter:
         self._view = view
         self._calls = calls
         self._env = env
+        self._rules = rules
         self._running: dict[int, float] = {}
 
     def oldest_running_s(self) -> float | None:
@@ -175,7 +177,7 @@ class Putter:
     def _plan(self, size: int) -> tuple[Plan, tuple[bytes, ...]]:
         """The plan for `size`, and members chosen for it: this node first, its copy being here already."""
         candidates = self._view.candidates()
-        plan = choose_plan(size, [candidate.availability for candidate in candidates])
+        plan = choose_plan(size, [candidate.availability for candidate in candidates], self._rules)
         keep = [candidate.key for candidate in candidates if candidate.key == self._me and candidate.weight > 0]
         seed = self._env.token_bytes(_SEED_BYTES)
         # A node that offers no room and finds nobody still keeps what its owner gives it.
@@ -190,7 +192,7 @@ class Putter:
         spooled: list[SealedChunk] = []
         if size is None:
             sealer, spooled, ended = await self._spool(blocks)
-            size = blocks.total_bytes if ended else ERASURE_FROM_BYTES
+            size = blocks.total_bytes if ended else self._rules.erasure_from_bytes
         else:
             sealer = Sealer(self._secret, COPIES, self._env)
         plan, members = self._plan(size)
@@ -206,7 +208,7 @@ class Putter:
         """
         sealer = Sealer(self._secret, COPIES, self._env)
         spooled: list[SealedChunk] = []
-        while blocks.total_bytes < ERASURE_FROM_BYTES:
+        while blocks.total_bytes < self._rules.erasure_from_bytes:
             plain = await blocks.read(batch_chunks(COPIES) * CHUNK_BYTES)
             if not plain:
                 return sealer, spooled, True

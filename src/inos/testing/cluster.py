@@ -1,0 +1,348 @@
+"""A mesh of complete nodes in one process: real disks, real records, memory for a network, and a clock that jumps.
+
+    @sim_test
+    async def test_something(tmp_path):
+        async with open_cluster(tmp_path, 5) as cluster:
+            reference = await cluster.nodes[0].put(b"content")
+            await cluster.nodes[1].crash()
+            await cluster.passes(120)
+
+Each node is what `inos up` runs, opened by `open_core` on a data root of its own; only the wires (`MemoryFabric`), the
+clock and chance (`SimEnv`) are simulated, so that minutes of repair pass in milliseconds and a seed repeats a run. A
+node keeps its disk over `crash` and `start`. `crash` ends everything the node does at the nearest point where
+it waits; what the disk does when power is lost is the store's own business and tested there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from inos.core.errors import InosError, NotFound
+from inos.core.ids import Address, Cid, OwnerId, PeerId
+from inos.core.reports import PutOptions, PutReport
+from inos.crypto.derive import NODE_NONCE_BYTES, Keyring, MasterSecret
+from inos.crypto.hashing import blake3_digest
+from inos.mesh.network import Admission, Network
+from inos.node.core import Core, NodeSettings, Parts, open_core
+from inos.node.disk import Disk, open_disk
+from inos.node.identity import Identity, load_identity, remember_mesh
+from inos.replication.durability import UNREADABLE, Group, survivable_losses
+from inos.replication.holder import HoldState
+from inos.replication.layout import assigned_to, read_layout
+from inos.replication.placement import Placement
+from inos.replication.scheme import DEFAULT_RULES, PlanRules
+from inos.sim.network import MemoryFabric
+from inos.state.capability import Capability
+from inos.state.certificates import SERIAL_BYTES, Certificate, Genesis, Grant, found_mesh, issue_certificate
+from inos.state.record import Record
+from inos.state.records import sign_record
+from inos.state.revocation import MEMBERS
+from inos.state.tables import EVERYWHERE_SECTOR
+from inos.testing.env import EPOCH_S, SimEnv
+
+if TYPE_CHECKING:
+    from trio_typing import TaskStatus
+
+LATENCY_S: Final = 0.001
+QUOTA_BYTES: Final = 10**9
+REPAIR_AFTER_S: Final = 30.0
+REMOVE_DELAY_S: Final = 600.0
+# Longer than failing, the repair delay, a few rounds of repair and their backoff, and anti-entropy.
+SETTLED_WITHIN_S: Final = 600.0
+_LOOK_EVERY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """What all nodes of a cluster have in common. Delays in seconds."""
+
+    seed: int = 0
+    repair_after_s: float = REPAIR_AFTER_S
+    remove_delay_s: float = REMOVE_DELAY_S
+    quota_bytes: int = QUOTA_BYTES
+    rules: PlanRules = DEFAULT_RULES
+
+
+def fixed_bytes(size: int, *labels: object) -> bytes:
+    """`size` bytes that do not compress, the same for the same labels in every run."""
+    blocks = (blake3_digest(f"{labels!r}/{index}".encode()) for index in range(-(-size // 32)))
+    return b"".join(blocks)[:size]
+
+
+async def stream(data: bytes, step: int = 1 << 20) -> AsyncIterator[bytes]:
+    """`data` as a source for a put."""
+    for start in range(0, len(data), step):
+        await trio.lowlevel.checkpoint()
+        yield data[start : start + step]
+
+
+class ClusterNode:
+    """One machine: its disk, and the node on it while it runs. `env.skew_s` sets its wall clock wrong."""
+
+    def __init__(self, cluster: Cluster, number: int, owner: int, quota_bytes: int) -> None:
+        self.cluster = cluster
+        self.number = number
+        self.quota_bytes = quota_bytes
+        self.root = cluster.root / f"node{number}"
+        self.env = SimEnv(cluster.settings.seed * 1000 + number)
+        self.keyring = Keyring(MasterSecret(blake3_digest(b"owner %d" % owner)))
+        self.node_key = self.keyring.node_key(blake3_digest(b"node %d" % number)[:NODE_NONCE_BYTES])
+        self.peer = PeerId.from_public_key(self.node_key.public_key)
+        self._core: Core | None = None
+        self._scope: trio.CancelScope | None = None
+        self._ended = trio.Event()
+
+    # Its life
+
+    @property
+    def running(self) -> bool:
+        return self._core is not None
+
+    @property
+    def core(self) -> Core:
+        """The running node."""
+        assert self._core is not None, f"node {self.number} does not run"
+        return self._core
+
+    @property
+    def key(self) -> bytes:
+        """The node's public key."""
+        return self.node_key.public_key
+
+    async def start(self) -> None:
+        """Open the node on its disk; it finds the others by itself."""
+        await self.cluster.run_node(self._run)
+
+    async def crash(self) -> None:
+        """End it at once, whatever it is doing; the others see their connections break."""
+        assert self._scope is not None
+        if self.cluster.fabric.node(self.peer) is not None:
+            self.cluster.fabric.stop(self.peer)
+        self._scope.cancel()
+        await self._ended.wait()
+
+    async def restart(self) -> None:
+        """Crash and start again on the same disk."""
+        await self.crash()
+        await self.start()
+
+    def lose_disk(self) -> None:
+        """Forget everything but who the node is, as after a restore from its phrase. Only while it does not run."""
+        assert not self.running
+        self.root = self.root.with_name(self.root.name + "-new")
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Make the data root of a node that has just joined: it knows the members so far, and nothing else."""
+        self.root.mkdir(parents=True)
+        with self._opened_disk() as disk:
+            remember_mesh(disk.settings, self.cluster.genesis, self.cluster.certify(self))
+            known = self.cluster.member_records()
+            disk.records.apply(known, [EVERYWHERE_SECTOR] * len(known))
+
+    def _opened_disk(self) -> AbstractContextManager[Disk]:
+        return open_disk(self.root, self.keyring.database_key(), self.quota_bytes, self.env)
+
+    async def _run(self, task_status: TaskStatus[None]) -> None:
+        self._ended = trio.Event()
+        try:
+            with self._opened_disk() as disk, trio.CancelScope() as self._scope:
+                identity = load_identity(self.keyring, self.node_key, disk.settings, self.env)
+                async with open_core(self._parts(identity, disk), self.env) as self._core:
+                    task_status.started()
+                    await trio.sleep_forever()
+        finally:
+            self._core = self._scope = None
+            self._ended.set()
+
+    def _parts(self, identity: Identity, disk: Disk) -> Parts:
+        common = self.cluster.settings
+        settings = NodeSettings(
+            name=f"node{self.number}",
+            profile="heavy",
+            region="",
+            repair_after_s=common.repair_after_s,
+            remove_delay_s=common.remove_delay_s,
+            rules=common.rules,
+        )
+        return Parts(identity, settings, disk, self._network)
+
+    @asynccontextmanager
+    async def _network(self, admission: Admission) -> AsyncGenerator[Network, None]:
+        fabric = self.cluster.fabric
+        network = fabric.join(self.peer, admission)
+        try:
+            yield network
+        finally:
+            if fabric.node(self.peer) is network:
+                fabric.stop(self.peer)
+
+    # What its user does
+
+    async def put(self, data: bytes, name: str | None = None, *, require: str = "", sized: bool = True) -> PutReport:
+        """Put `data`; with `sized` its size is said beforehand."""
+        options = PutOptions(name=name, size=len(data) if sized else None, require=require)
+        return await self.core.keeping.vault.put(stream(data), options)
+
+    async def get(self, target: str, start: int = 0, end: int | None = None) -> bytes:
+        """The content of a reference or name."""
+        reading = await self.core.keeping.vault.open(target, start, end)
+        return b"".join([chunk async for chunk in reading.chunks])
+
+    async def remove(self, target: str) -> None:
+        await self.core.keeping.vault.remove(target)
+
+    # What is so
+
+    def placement(self, cid: Cid) -> Placement | None:
+        """The object's placement as this node knows it."""
+        return self.core.keeping.placements.known(cid)
+
+    def verified(self, placement: Placement) -> HoldState:
+        """What of the node's pieces really is on its disk, by reading all of them."""
+        found = 0
+        wanted = self.cluster.assigned(placement, self.key)
+        for address in wanted:
+            with suppress(InosError):
+                self.core.disk.chunks.get(address)
+                found += 1
+        return HoldState(placement.cid, found, len(wanted))
+
+    def chunks(self) -> int:
+        """Chunks on its disk."""
+        return self.core.disk.chunks.usage().chunks
+
+
+class Cluster:
+    """The nodes, the wires between them, and the mesh they are in."""
+
+    def __init__(self, root: Path, settings: ClusterSettings, nursery: trio.Nursery) -> None:
+        self.root = root
+        self.settings = settings
+        self.fabric = MemoryFabric(SimEnv(settings.seed), latency_s=LATENCY_S)
+        self.nodes: list[ClusterNode] = []
+        self._nursery = nursery
+        founder = Keyring(MasterSecret(blake3_digest(b"owner 0"))).owner_key()
+        self._founder = founder
+        self.genesis: Genesis = found_mesh(OwnerId(founder.public_key), blake3_digest(b"mesh")[:16])
+
+    # Nodes
+
+    async def add(self, *, owner: int = 0, quota_bytes: int | None = None) -> ClusterNode:
+        """One more node, started. Owner 0 founded the mesh."""
+        node = ClusterNode(self, len(self.nodes), owner, quota_bytes or self.settings.quota_bytes)
+        node.prepare()
+        self.nodes.append(node)
+        await node.start()
+        return node
+
+    async def run_node(self, run: Callable[..., Awaitable[object]]) -> None:
+        """Run a node in the background until it ends."""
+        await self._nursery.start(run)
+
+    def certify(self, node: ClusterNode) -> Certificate:
+        """The founder's certificate for a node of any owner."""
+        owner = OwnerId(node.keyring.owner_key().public_key)
+        grant = Grant(self.genesis.mesh, node.key, owner, True, int(EPOCH_S * 1000), node.key[:SERIAL_BYTES])
+        return issue_certificate(self._founder, grant)
+
+    def member_records(self) -> list[Record]:
+        """What a joining node is told of the members."""
+        return [self._member_record(node) for node in self.nodes]
+
+    def _member_record(self, node: ClusterNode) -> Record:
+        address = f"/memory/{node.peer}/p2p/{node.peer}"
+        said = Capability(certificate=self.certify(node).encode(), addresses=(address,), name=f"node{node.number}")
+        return sign_record(node.node_key, MEMBERS, node.key, said.encode(), 1)
+
+    def running(self) -> list[ClusterNode]:
+        return [node for node in self.nodes if node.running]
+
+    def holders(self, placement: Placement) -> list[ClusterNode]:
+        """The running nodes among the members of an object."""
+        return [node for node in self.running() if node.key in placement.members]
+
+    def cut_off(self, node: ClusterNode) -> None:
+        """Pull the cables of a node."""
+        for other in self.nodes:
+            if other is not node:
+                self.fabric.cut(node.peer, other.peer)
+
+    # Time
+
+    async def passes(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    async def until(self, holds: Callable[[], bool], within_s: float = SETTLED_WITHIN_S) -> float:
+        """Wait until `holds()`; how many seconds that took. Raises AssertionError when it does not come true."""
+        start_s = trio.current_time()
+        while not holds():
+            if trio.current_time() - start_s > within_s:
+                raise AssertionError(f"not so within {within_s:g} s")
+            await trio.sleep(_LOOK_EVERY_S)
+        return trio.current_time() - start_s
+
+    async def connected(self) -> None:
+        """Wait until every running node knows and sees every other."""
+        await self.until(lambda: all(self._sees_all(node) for node in self.running()))
+
+    def _sees_all(self, node: ClusterNode) -> bool:
+        seen = set(node.core.meeting.view.alive_members())
+        known = {candidate.key for candidate in node.core.meeting.view.candidates()}
+        return {other.key for other in self.running()} <= seen & known
+
+    # The truth about objects, which no node knows: read from all disks
+
+    def placement(self, cid: Cid) -> Placement | None:
+        """The latest placement that any running node knows."""
+        known = [found for node in self.running() if (found := node.placement(cid)) is not None]
+        return max(known, key=lambda placement: placement.epoch, default=None)
+
+    def assigned(self, placement: Placement, member: bytes) -> list[Address]:
+        """Every piece that `placement` assigns to `member`."""
+        return [address for group in self.groups(placement) for address in assigned_to(group, member)]
+
+    def groups(self, placement: Placement) -> list[Group]:
+        """All groups of an object, its manifest and pages read from whichever running node has them."""
+        return list(read_layout(placement.cid, self._read).groups(placement, self._read))
+
+    def _read(self, address: Address) -> bytes:
+        for node in self.running():
+            with suppress(InosError):
+                return node.core.disk.chunks.get(address)
+        raise NotFound(f"no running node has {address!r}")
+
+    def survives(self, cid: Cid) -> int:
+        """How many more nodes the object can lose, judged by what is really on the disks of running nodes; -1 when it
+        cannot be read."""
+        placement = self.placement(cid)
+        if placement is None:
+            return UNREADABLE
+        try:
+            groups = self.groups(placement)
+        except InosError:
+            return UNREADABLE
+        good = [node.key for node in self.holders(placement) if node.verified(placement).complete]
+        return survivable_losses(groups, good)
+
+
+@asynccontextmanager
+async def open_cluster(
+    root: Path, nodes: int, settings: ClusterSettings | None = None
+) -> AsyncGenerator[Cluster, None]:
+    """A cluster of `nodes` started nodes of one owner that see each other; all end with the block."""
+    async with trio.open_nursery() as nursery:
+        cluster = Cluster(root, settings or ClusterSettings(), nursery)
+        for _ in range(nodes):
+            await cluster.add()
+        await cluster.connected()
+        try:
+            yield cluster
+        finally:
+            nursery.cancel_scope.cancel()
