@@ -1,1 +1,1 @@
-"""TODO."""
+"""The `inos` command: parses, calls the client library or the node, and renders; it decides nothing."""

@@ -7,6 +7,7 @@ when the download is broken off, and the next one goes on with it. The node has 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from inos.client.content import Content, Contents
-from inos.client.http import first_error
 from inos.client.local import file_error, finish_part, in_thread, open_part
 from inos.client.progress import Progress
+from inos.client.tasks import first_error
 from inos.core.errors import BadInput, Conflict, InosError
 
 # A disk write in a thread costs a hop; pieces are gathered up to this. 512 MiB on two cores: 470 MB/s with 1 MiB, 610
@@ -92,23 +93,23 @@ def part_path(out: Path, content: Content) -> Path:
 
 def _usable_size(part: Path, size: int) -> int:
     try:
-        have = part.lstat().st_size
+        status = part.lstat()
     except OSError:
         return 0
-    if have > size:
+    if not stat.S_ISREG(status.st_mode) or status.st_size > size:
         part.unlink()
         return 0
-    return have
+    return status.st_size
 
 
 async def _write(part: Path, chunks: AsyncGenerator[bytes, None], progress: Progress) -> None:
     """Append what comes to `part`; the disk writes one piece while the next comes over. What came before a failure is
     written too; a cancellation loses the last few pieces, never one between two others."""
     failure: InosError | None = None
-    send, receive = anyio.create_memory_object_stream[list[bytes]](1)
     with await in_thread(open_part, part) as file:
+        send, receive = anyio.create_memory_object_stream[list[bytes]](1)
         try:
-            async with anyio.create_task_group() as tasks, send:
+            async with receive, anyio.create_task_group() as tasks, send:
                 tasks.start_soon(_write_pieces, file, part, receive)
                 try:
                     async with aclosing(_pieces(chunks, progress)) as pieces:
@@ -140,9 +141,8 @@ async def _pieces(chunks: AsyncGenerator[bytes, None], progress: Progress) -> As
 
 
 async def _write_pieces(file: BinaryIO, part: Path, pieces: MemoryObjectReceiveStream[list[bytes]]) -> None:
-    async with pieces:
-        async for piece in pieces:
-            await in_thread(_write_all, file, part, piece)
+    async for piece in pieces:
+        await in_thread(_write_all, file, part, piece)
 
 
 def _write_all(file: BinaryIO, part: Path, blocks: list[bytes]) -> None:

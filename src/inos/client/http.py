@@ -20,6 +20,7 @@ import anyio
 import h11
 from anyio.abc import SocketStream
 
+from inos.client.tasks import first_error
 from inos.core.endpoint import Endpoint
 from inos.core.errors import BadFrame, BadInput, InosError, Unavailable, from_wire
 
@@ -266,12 +267,6 @@ def _request_event(request: Request, common: list[tuple[str, str]]) -> h11.Reque
         length = request.length
         headers.append(("transfer-encoding", "chunked") if length is None else ("content-length", str(length)))
     return h11.Request(method=request.method, target=request.target(), headers=headers)
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first thing that went wrong in a task group: what a caller who never saw the tasks should get."""
-    found = group.exceptions[0]
-    return first_error(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 def lost(error: ConnectionLost) -> Unavailable:

@@ -110,11 +110,10 @@ class Mesh:
             return await self._downloads.get_file(text, path, watched)
         try:
             return await self._downloads.get_file(text, path, watched)
-        except (NotFound, BadInput) as error:
+        except (NotFound, BadInput):
             found = await self._below(name_of(text))
-            if not found or [item.kind for item in found] == [FILE]:
+            if not found or (found[0].name == name_of(text) and found[0].kind == FILE):
                 raise
-            del error
         return await self._get_items(name_of(text), found, path, watched)
 
     async def _below(self, name: str) -> list[CatalogueItem]:

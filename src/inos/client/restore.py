@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from inos.client.download import Attributes, Downloads, GetReport
-from inos.client.http import first_error
 from inos.client.local import PERMISSIONS, current_umask, file_error, in_thread, make_folder, make_link
 from inos.client.progress import Part, Progress
+from inos.client.tasks import for_each
 from inos.client.walk import FILE, FOLDER, LINK
 from inos.core.errors import Corrupt
 from inos.core.reports import CatalogueItem
@@ -74,25 +73,13 @@ class Restores:
     async def _get_files(self, files: list[Placed], out: Path, progress: Progress) -> int:
         resumed: list[int] = []
 
-        async def work(queue: MemoryObjectReceiveStream[Placed]) -> None:
-            async with queue:
-                async for each in queue:
-                    item, path = each.item, out.joinpath(*each.parts)
-                    attributes = Attributes(item.mode, item.modified_ms)
-                    report = await self._downloads.get_file(item.ref, path, Part(progress), attributes)
-                    resumed.append(report.resumed_bytes)
+        async def get_one(each: Placed) -> None:
+            item, path = each.item, out.joinpath(*each.parts)
+            attributes = Attributes(item.mode, item.modified_ms)
+            report = await self._downloads.get_file(item.ref, path, Part(progress), attributes)
+            resumed.append(report.resumed_bytes)
 
-        send, receive = anyio.create_memory_object_stream[Placed](0)
-        try:
-            async with anyio.create_task_group() as tasks:
-                for _ in range(PARALLEL):
-                    tasks.start_soon(work, receive.clone())
-                receive.close()
-                async with send:
-                    for file in files:
-                        await send.send(file)
-        except BaseExceptionGroup as errors:
-            raise first_error(errors) from None
+        await for_each(files, get_one, PARALLEL)
         return sum(resumed)
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectSendStream
 
 from inos.client.calls import Calls
-from inos.client.http import Request, first_error
+from inos.client.http import Request
 from inos.client.local import BLOCK_BYTES, file_error, in_thread, open_source, read_small
 from inos.client.progress import Part, Progress
+from inos.client.tasks import first_error, for_each
 from inos.client.walk import FOLDER, LINK, SPECIAL, Entry, Unit, group, walk
 from inos.core.batch import BATCH_ITEM_MAX, encode_batch
 from inos.core.errors import BadFrame, Conflict
@@ -47,7 +48,7 @@ class Uploads:
             query = {"mode": str(status.st_mode & 0o7777), "modified_ms": str(status.st_mtime_ns // 10**6), **query}
             send, blocks = anyio.create_memory_object_stream[bytes](1)
             try:
-                async with anyio.create_task_group() as tasks, blocks:
+                async with blocks, anyio.create_task_group() as tasks, send:
                     # The disk reads one block while the last one goes out.
                     tasks.start_soon(_read_into, send, file, path, status.st_size)
                     report = await self.put_stream(blocks, query=query, size=status.st_size, progress=progress)
@@ -61,28 +62,15 @@ class Uploads:
         started_s = anyio.current_time()
         progress.total(await in_thread(_total_size, root, name))
         totals = _Totals()
-        send, receive = anyio.create_memory_object_stream[Unit](0)
-        try:
-            async with anyio.create_task_group() as tasks:
-                for _ in range(PARALLEL):
-                    tasks.start_soon(self._put_units, receive.clone(), require, progress, totals)
-                receive.close()
-                async with send:
-                    for unit in group(walk(root, name)):
-                        await send.send(unit)
-        except BaseExceptionGroup as errors:
-            raise first_error(errors) from None
-        return totals.report(name, anyio.current_time() - started_s)
 
-    async def _put_units(
-        self, units: MemoryObjectReceiveStream[Unit], require: str, progress: Progress, totals: _Totals
-    ) -> None:
-        async with units:
-            async for unit in units:
-                if unit.is_batch:
-                    await self._put_batch(unit, require, progress, totals)
-                else:
-                    await self._put_entry(unit.entries[0], require, progress, totals)
+        async def put_unit(unit: Unit) -> None:
+            if unit.is_batch:
+                await self._put_batch(unit, require, progress, totals)
+            else:
+                await self._put_entry(unit.entries[0], require, progress, totals)
+
+        await for_each(group(walk(root, name)), put_unit, PARALLEL)
+        return totals.report(name, anyio.current_time() - started_s)
 
     async def _put_batch(self, unit: Unit, require: str, progress: Progress, totals: _Totals) -> None:
         items, grown = await in_thread(_read_batch, unit.entries)
@@ -169,18 +157,16 @@ def _read_batch(entries: Iterable[Entry]) -> tuple[list[BatchItem], list[Entry]]
 
 
 async def _read_into(send: MemoryObjectSendStream[bytes], file: BinaryIO, path: Path, size: int) -> None:
-    async with send:
-        while size:
-            try:
-                block = await in_thread(file.read, min(BLOCK_BYTES, size))
-            except OSError as error:
-                raise file_error(path, error) from None
-            if not block:
-                raise Conflict(
-                    f"{path} became shorter while it was read", hint="put it again when nothing writes to it"
-                )
-            size -= len(block)
-            await send.send(block)
+    while size:
+        try:
+            block = await in_thread(file.read, min(BLOCK_BYTES, size))
+        except OSError as error:
+            raise file_error(path, error) from None
+        if not block:
+            raise Conflict(f"{path} became shorter while it was read", hint="put it again when nothing writes to it")
+        size -= len(block)
+        await send.send(block)
+    await send.aclose()
 
 
 async def _counted(body: bytes | AsyncIterable[bytes], progress: Progress) -> AsyncGenerator[bytes, None]:
@@ -189,6 +175,10 @@ async def _counted(body: bytes | AsyncIterable[bytes], progress: Progress) -> As
             yield body[at : at + BLOCK_BYTES]
             progress.advance(min(BLOCK_BYTES, len(body) - at))
         return
-    async for block in body:
-        yield block
-        progress.advance(len(block))
+    try:
+        async for block in body:
+            yield block
+            progress.advance(len(block))
+    finally:
+        if isinstance(body, AsyncGenerator):  # made for this call alone, most likely: nobody else would close it
+            await body.aclose()

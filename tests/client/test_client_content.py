@@ -1,0 +1,377 @@
+"""Bytes through the client: put, get, streams; resumed and retried; errors as their classes."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import inos
+from inos.client.mesh import Mesh
+from inos.core.errors import (
+    BadInput,
+    BadReference,
+    BadTicket,
+    Conflict,
+    NoNode,
+    NotEnoughNodes,
+    NotFound,
+    StorageFull,
+    Unauthorised,
+    Unavailable,
+)
+from inos.core.reports import PutOptions, PutReport, TreeReport
+from inos.testing.memory_service import MemoryService
+
+MIB = 1024 * 1024
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.size: int | None = None
+        self.done = 0
+
+    def total(self, size: int | None) -> None:
+        self.size = size
+
+    def advance(self, size: int) -> None:
+        self.done += size
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def read(mesh: Mesh, target: Any, start: int = 0, end: int | None = None) -> bytes:
+    return b"".join([chunk async for chunk in mesh.stream(target, start, end)])
+
+
+def test_what_is_put_comes_back(run: Any, tmp_path: Path) -> None:
+    content = os.urandom(5 * MIB + 7)
+    source = tmp_path / "a file.bin"
+    source.write_bytes(content)
+    source.chmod(0o640)
+    os.utime(source, ns=(1_700_000_000_123_000_000,) * 2)
+
+    async def work(mesh: Mesh) -> None:
+        up, down = Watcher(), Watcher()
+        put = await mesh.put(source, progress=up)
+        assert isinstance(put, PutReport) and put.name == "/a file.bin" and put.size == len(content)
+        assert (up.size, up.done) == (len(content), len(content))
+        assert await read(mesh, put) == await read(mesh, put.name) == content
+        assert await read(mesh, put, 100, 200) == content[100:200]
+        assert await read(mesh, put, len(content) - 3) == content[-3:]
+        got = await mesh.get(put.name, tmp_path / "out", progress=down)
+        assert (got.size, got.files, got.resumed_bytes) == (len(content), 1, 0)
+        assert (down.size, down.done) == (len(content), len(content))
+
+    run(work)
+    out = tmp_path / "out"
+    assert out.read_bytes() == content
+    assert (out.stat().st_mode & 0o777, out.stat().st_mtime_ns) == (0o640, 1_700_000_000_123_000_000)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a file.bin", "home", "out"]
+
+
+def test_every_kind_of_source(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"file")
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"pipe")
+    os.close(write_end)
+
+    async def work(mesh: Mesh) -> None:
+        for source, expected in [
+            (b"bytes", b"bytes"),
+            (b"", b""),
+            (pieces(b"str", b"", b"eam"), b"stream"),
+            (io.BytesIO(b"memory"), b"memory"),
+            (file, b"file"),
+            (pipe, b"pipe"),
+            (null, b""),
+        ]:
+            put = await mesh.put(source)
+            assert put.name == "" and await read(mesh, put) == expected
+
+    with (
+        (tmp_path / "file").open("rb") as file,
+        os.fdopen(read_end, "rb") as pipe,
+        Path("/dev/null").open("rb") as null,
+    ):
+        run(work)
+
+
+def test_an_error_of_the_source_is_the_callers(run: Any, service: MemoryService) -> None:
+    async def failing() -> AsyncGenerator[bytes, None]:
+        yield b"some"
+        raise KeyError("mine")
+
+    async def work(mesh: Mesh) -> None:
+        with pytest.raises(KeyError, match="mine"):
+            await mesh.put(failing(), name="a")
+        assert (await mesh.status()).objects == 0
+
+    run(work)
+
+
+def test_a_refusal_ends_an_endless_upload(run: Any, service: MemoryService) -> None:
+    service._quota_bytes = 3 * MIB
+
+    async def endless() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield bytes(MIB)
+
+    async def work(mesh: Mesh) -> None:
+        with pytest.raises(StorageFull) as full:
+            await mesh.put(endless(), name="a")
+        assert full.value.retryable and full.value.hint
+        assert (await mesh.put(b"small", name="b")).size == 5
+
+    run(work)
+
+
+def test_errors_are_of_their_class(run: Any, tmp_path: Path) -> None:
+    async def work(mesh: Mesh) -> None:
+        for call, kind in [
+            (mesh.stat("/missing"), NotFound),
+            (mesh.stat("inos:nonsense"), BadReference),
+            (mesh.join("garbled"), BadTicket),
+            (mesh.put(b"x", require="replicated"), NotEnoughNodes),
+            (mesh.put(b"x", name="a/../b"), BadInput),
+            (mesh.put(tmp_path / "missing"), NotFound),
+            (mesh.put("/dev/null"), BadInput),
+            (mesh.get("/missing", tmp_path / "x"), NotFound),
+            (mesh.get("inos:nonsense", tmp_path / "x"), BadReference),
+            (mesh.revoke("nobody"), NotFound),
+            (read(mesh, "/missing"), NotFound),
+        ]:
+            with pytest.raises(kind):
+                await call
+        await mesh.put(b"0123456789", name="ten")
+        for start, end in [(10, None), (5, 5), (7, 3), (-1, None)]:
+            with pytest.raises(BadInput):
+                await read(mesh, "ten", start, end)
+
+    run(work)
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_a_directory_is_no_place_for_a_file(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+
+    async def work(mesh: Mesh) -> None:
+        await mesh.put(b"x", name="a")
+        with pytest.raises(BadInput, match="is a directory"):
+            await mesh.get("a", tmp_path / "folder")
+        with pytest.raises(NotFound):
+            await mesh.get("a", tmp_path / "no" / "such" / "folder")
+
+    run(work)
+
+
+def test_no_node(tmp_path: Path, backend: str) -> None:
+    async def nobody() -> None:
+        with pytest.raises(NoNode, match="no node is running"):
+            async with inos.connect(tmp_path):
+                pass
+        async with inos.connect(url="http://127.0.0.1:1", token="t") as mesh:
+            with pytest.raises(Unavailable, match="nothing answers"):
+                await mesh.status()
+        for url in ("ftp://x", "nonsense"):
+            with pytest.raises(BadInput):
+                async with inos.connect(url=url, token="t"):
+                    pass
+        with pytest.raises(BadInput, match="token"):
+            async with inos.connect(url="http://127.0.0.1:1"):
+                pass
+
+    anyio.run(nobody, backend=backend)
+
+
+def test_a_wrong_token(node: Any, backend: str) -> None:
+    async def main() -> None:
+        async with inos.connect(url=node.url, token="wrong") as mesh:
+            with pytest.raises(Unauthorised):
+                await mesh.status()
+            with pytest.raises(Unauthorised):
+                await mesh.put(pieces(*[bytes(MIB)] * 20), name="a")
+
+    anyio.run(main, backend=backend)
+
+
+def test_a_stream_survives_cuts(cutting: Any, run: Any) -> None:
+    content = os.urandom(4 * MIB)
+    run(lambda mesh: mesh.put(content, name="a"))
+    with cutting(0, 100, 5000, MIB, 2 * MIB) as (cut_run, wire):
+        assert cut_run(lambda mesh: read(mesh, "a")) == content
+    assert wire.connections == 6
+
+
+def test_a_range_survives_cuts(cutting: Any, run: Any) -> None:
+    content = os.urandom(3 * MIB)
+    run(lambda mesh: mesh.put(content, name="a"))
+    with cutting(MIB, MIB) as (cut_run, wire):
+        assert cut_run(lambda mesh: read(mesh, "a", 1000, 3 * MIB - 1000)) == content[1000:-1000]
+    assert wire.connections >= 2
+
+
+def test_cuts_without_end_are_unavailable(cutting: Any, run: Any) -> None:
+    run(lambda mesh: mesh.put(bytes(MIB), name="a"))
+    with cutting(*[10] * 20) as (cut_run, _), pytest.raises(Unavailable, match="lost"):
+        cut_run(lambda mesh: read(mesh, "a"))
+
+
+def test_an_upload_is_not_repeated(cutting: Any, service: MemoryService) -> None:
+    with cutting(10) as (cut_run, wire), pytest.raises(Unavailable, match="lost"):
+        cut_run(lambda mesh: mesh.put(b"x" * MIB, name="a"))
+    assert wire.connections == 1
+
+
+def test_a_json_get_is_repeated(cutting: Any) -> None:
+    with cutting(0, 50) as (cut_run, wire):
+        assert cut_run(lambda mesh: mesh.status()).members == 5
+    assert wire.connections == 3
+
+
+def test_a_download_goes_on_where_it_stopped(cutting: Any, run: Any, tmp_path: Path) -> None:
+    content = os.urandom(9 * MIB)
+    put = run(lambda mesh: mesh.put(content, name="a"))
+    out = tmp_path / "out"
+    with cutting(5 * MIB, *[0] * 9) as (cut_run, _), pytest.raises(Unavailable):
+        cut_run(lambda mesh: mesh.get(put, out))
+    [part] = tmp_path.glob("out.*.part")
+    assert 4 * MIB < part.stat().st_size <= 5 * MIB and content.startswith(part.read_bytes()) and not out.exists()
+    with cutting() as (again, _):
+        got = again(lambda mesh: mesh.get(put, out))
+    assert got.resumed_bytes > 4 * MIB and out.read_bytes() == content and not part.exists()
+
+
+def test_a_whole_part_is_only_renamed(run: Any, tmp_path: Path) -> None:
+    content = os.urandom(MIB)
+
+    async def work(mesh: Mesh) -> None:
+        put = await mesh.put(content, name="a")
+        async with mesh.open(put) as opened:
+            part = tmp_path / f"out.{opened.tag[:12]}.part"
+        part.write_bytes(content)
+        assert (await mesh.get("a", tmp_path / "out")).resumed_bytes == MIB
+
+    run(work)
+    assert (tmp_path / "out").read_bytes() == content
+
+
+def test_parts_of_another_version_are_not_mixed_in(run: Any, tmp_path: Path) -> None:
+    async def work(mesh: Mesh) -> None:
+        old = await mesh.put(b"old " * 1000, name="a")
+        async with mesh.open(old) as opened:
+            (tmp_path / f"out.{opened.tag[:12]}.part").write_bytes(b"old ")
+        await mesh.put(b"new " * 1000, name="a")
+        assert (await mesh.get("a", tmp_path / "out")).resumed_bytes == 0
+
+    run(work)
+    assert (tmp_path / "out").read_bytes() == b"new " * 1000
+
+
+def test_a_part_that_is_a_link_is_not_written_through(run: Any, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"")
+
+    async def work(mesh: Mesh) -> None:
+        put = await mesh.put(b"content", name="a")
+        async with mesh.open(put) as opened:
+            (tmp_path / f"out.{opened.tag[:12]}.part").symlink_to(victim)
+        await mesh.get("a", tmp_path / "out")
+
+    run(work)
+    assert victim.read_bytes() == b"" and (tmp_path / "out").read_bytes() == b"content"
+
+
+def test_a_cancelled_download_leaves_a_part(cutting: Any, run: Any, tmp_path: Path) -> None:
+    content = os.urandom(16 * MIB)
+    run(lambda mesh: mesh.put(content, name="a"))
+
+    class Stop(Watcher):
+        def advance(self, size: int) -> None:
+            super().advance(size)
+            if self.done > 10 * MIB:
+                scope.cancel()
+
+    async def work(mesh: Mesh) -> None:
+        nonlocal scope
+        with anyio.CancelScope() as scope:
+            await mesh.get("a", tmp_path / "out", progress=Stop())
+
+    scope: Any = None
+    run(work)
+    [part] = tmp_path.glob("out.*.part")
+    assert part.stat().st_size >= MIB and content.startswith(part.read_bytes())
+    assert run(lambda mesh: mesh.get("a", tmp_path / "out")).resumed_bytes > 0
+    assert (tmp_path / "out").read_bytes() == content
+
+
+def test_a_file_that_shrinks_while_it_is_read(run: Any, tmp_path: Path, service: MemoryService) -> None:
+    source = tmp_path / "log"
+    source.write_bytes(bytes(20 * MIB))
+
+    class Shrink(Watcher):
+        def advance(self, size: int) -> None:
+            os.truncate(source, 2 * MIB)
+
+    async def work(mesh: Mesh) -> None:
+        with pytest.raises(Conflict, match="shorter"):
+            await mesh.put(source, progress=Shrink())
+
+    run(work)
+    assert not service.contents
+
+
+def test_many_at_once(run: Any) -> None:
+    async def work(mesh: Mesh) -> None:
+        async def one(number: int) -> None:
+            put = await mesh.put(pieces(*[bytes([number])] * 50), name=f"/n/{number}")
+            assert await read(mesh, put) == bytes([number]) * 50
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(40):
+                tasks.start_soon(one, number)
+        assert len([item async for item in mesh.list("/n/")]) == 40
+
+    run(work)
+
+
+def test_reports(run: Any, service: MemoryService) -> None:
+    async def work(mesh: Mesh) -> None:
+        put = await mesh.put(b"x" * 10, name="/a/b", size=10)
+        assert not isinstance(put, TreeReport)
+        assert (await mesh.stat(put)).cid == put.cid
+        assert [peer.state for peer in await mesh.peers()] == ["alive"] * 4 + ["failed"]
+        ticket = await mesh.invite(single_use=True, lifetime_s=60)
+        assert ticket.single_use and (await mesh.join(ticket.ticket)).peers == 5
+        service.corrupt.update(service.contents)
+        found = [report async for report in mesh.verify()]
+        assert found[-1].finished and found[-1].healed == 1 and "corrupt" in found[0].problem
+        with pytest.raises(NotFound):
+            [report async for report in mesh.verify("/missing")]
+        assert (await mesh.remove("/a")).names == ("/a/b",)
+        assert [item async for item in mesh.list()] == []
+
+    run(work)
+
+
+def test_an_option_is_passed_on(run: Any, service: MemoryService) -> None:
+    seen: list[PutOptions] = []
+    store = service.put
+
+    async def put(source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
+        seen.append(options)
+        return await store(source, options)
+
+    service.put = put  # type: ignore[method-assign]
+    run(lambda mesh: mesh.put(b"x", name="n", require=2))
+    run(lambda mesh: mesh.put(pieces(b"x")))
+    assert (seen[0].name, seen[0].size, seen[0].require) == ("/n", 1, "2")
+    assert (seen[1].name, seen[1].size, seen[1].require) == (None, None, "")
