@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ def listen_addresses(chosen: Sequence[str], remembered: str) -> tuple[str, ...]:
     """The multiaddrs to listen on: those chosen ("/ip4/0.0.0.0/tcp/4001" or "0.0.0.0:4001"), else where the node
     listened last, so that others find it again, else any free port of the loopback interface."""
     if chosen:
-        return tuple(map(as_place, chosen))
+        return tuple(_with_port(as_place(text)) for text in chosen)
     return tuple(remembered.split()) or LOOPBACK
 
 
@@ -62,6 +63,26 @@ def _spread(place: str) -> list[str]:
     # Loopback last: useful to nodes on this machine, useless to others.
     usable.sort(key=lambda text: ipaddress.ip_address(text).is_loopback)
     return [place.replace(f"/{match[2]}/", f"/{text}/") for text in usable]
+
+
+def _with_port(place: str) -> str:
+    """A wildcard address with port 0 gets a port now, because it is announced once for each interface."""
+    match = _PLACE.match(place)
+    assert match is not None
+    if int(match[3]) or not _is_wildcard(place):
+        return place
+    with socket.socket(socket.AF_INET if match[1] == "ip4" else socket.AF_INET6) as probe:
+        probe.bind((match[2], 0))
+        return place.replace("/tcp/0", f"/tcp/{probe.getsockname()[1]}")
+
+
+def beyond_loopback(addresses: Sequence[str]) -> int | None:
+    """The TCP port of the first address that other machines can reach; None when there is none."""
+    for address in addresses:
+        match = _PLACE.match(address.partition("/p2p/")[0])
+        if match is not None and not ipaddress.ip_address(match[2]).is_loopback:
+            return int(match[3])
+    return None
 
 
 def _is_wildcard(place: str) -> bool:

@@ -23,7 +23,7 @@ from inos.core.ids import PeerId
 from inos.core.memory import keep_large_buffers
 from inos.core.options import UpOptions
 from inos.core.reports import JoinReport
-from inos.daemon.addresses import announced, listen_addresses, places_of
+from inos.daemon.addresses import announced, beyond_loopback, listen_addresses, places_of
 from inos.daemon.joining import ask_to_join, keep_joined, refuse_if_in_company
 from inos.daemon.roots import NAME_SETTING, host_name, opened_root
 from inos.daemon.service import CoreService
@@ -162,7 +162,8 @@ class _Daemon:
             reporting = Reporting(core, self._env, api_url, self._started_s)
             self._switch.current = CoreService(core, reporting, self._rejoin, self._env)
             self._up.set()
-            yield core
+            async with _found_nearby(core, self._env):
+                yield core
 
     def _network(self, identity: Identity) -> Callable[[Admission], AbstractAsyncContextManager[Network]]:
         seed = identity.node_key.reveal_seed()
@@ -220,6 +221,24 @@ class _Daemon:
 
     def _keep(self, values: dict[str, str]) -> None:
         self._disk.settings.put({key: value.encode() for key, value in values.items()})
+
+
+@asynccontextmanager
+async def _found_nearby(core: Core, env: Env) -> AsyncGenerator[None, None]:
+    """Find members on the same network, and be found, where this node listens to more than its own machine."""
+    port = beyond_loopback(core.network.addresses())
+    async with AsyncExitStack() as stack:
+        if port is not None:
+            from inos.mesh.mdns import announced as announced_nearby  # costs memory that most nodes need not spend
+
+            identity = core.identity
+            try:
+                await stack.enter_async_context(
+                    announced_nearby(identity.genesis.mesh, identity.peer, port, core.meeting.hint, env)
+                )
+            except OSError as error:
+                log.warning("no multicast on this network, members are not found by it: %s", error)
+        yield
 
 
 class _Events:

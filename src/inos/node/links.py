@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from inos.core.env import Env
@@ -13,7 +13,7 @@ from inos.mesh.addressbook import AddressBook
 from inos.mesh.admission import MemberAdmission
 from inos.mesh.heartbeats import Beat, Heartbeats
 from inos.mesh.links import Links
-from inos.mesh.liveness import Change, Liveness
+from inos.mesh.liveness import Liveness
 from inos.mesh.network import Network
 from inos.node.identity import Identity
 from inos.node.mesh_view import MeshView
@@ -58,6 +58,11 @@ class Meeting:
         self.heartbeats.on_beat(lambda peer, beat: tables.heard(peer.public_key(), beat.roots))
         self.network.on_connected(lambda peer: tables.suspect(peer.public_key()))
 
+    def hint(self, peer: PeerId, addresses: Sequence[str]) -> None:
+        """Somebody says where `peer` is; it is dialled at once if that is news."""
+        if self.links.hint(peer, addresses):
+            self._worker.poke()
+
     def on_change(self, handler: Callable[[], None]) -> None:
         """`handler` is called when a member comes, fails, or hangs up."""
         self.heartbeats.on_change(lambda _change: handler())
@@ -96,15 +101,7 @@ def open_meeting(
     view = MeshView(identity.node, membership, liveness, network, env, repair_after_s=repair_after_s)
     worker = workers.add("links", links.step, interval_s=LINKS_EVERY_S)
 
-    def hint(peer: PeerId, addresses: object) -> None:
-        if isinstance(addresses, tuple | list) and links.hint(peer, addresses):
-            worker.poke()
-
-    def lost(change: Change | None = None) -> None:
-        del change
-        worker.poke()
-
-    admission.on_welcome(hint)
-    network.on_disconnected(lambda _peer: lost())
-    heartbeats.on_change(lost)
-    return Meeting(network, links, heartbeats, liveness, view, own_beat, worker)
+    meeting = Meeting(network, links, heartbeats, liveness, view, own_beat, worker)
+    admission.on_welcome(meeting.hint)
+    meeting.on_change(worker.poke)
+    return meeting
