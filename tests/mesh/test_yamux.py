@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from inos.mesh import yamux
-from inos.mesh.yamux import DEFAULT_WINDOW_SIZE, MAX_INBOUND_STREAMS, MeshYamux
+from inos.mesh.yamux import DEFAULT_WINDOW_SIZE, MAX_FRAME_BYTES, MAX_INBOUND_STREAMS, MeshYamux
 from inos.testing.run import trio_test
 
 HEADER = struct.Struct("!BBHII")
@@ -98,21 +98,45 @@ async def test_a_cancelled_write_leaves_a_whole_frame_behind() -> None:
     async with _pair() as (a, b, wire):
         stream = await a.open_stream()
         there = await b.accept_stream()
-        wire.pause = trio.Event()
-        async with trio.open_nursery() as nursery:
-
-            async def let_go() -> None:
-                await trio.sleep(0.05)
-                wire.pause.set()
-
-            nursery.start_soon(let_go)
-            with trio.move_on_after(0.01) as scope:
-                await stream.write(b"x" * 1000)
+        wire.pause = trio.Event()  # half of the first frame is on the wire
+        with trio.move_on_after(0.05) as scope:
+            await stream.write(b"x" * 2 * DEFAULT_WINDOW_SIZE)
         assert scope.cancelled_caught
-        assert len(await there.read(5000)) == 1000
+        wire.pause.set()
+        got = b""
+        whole = DEFAULT_WINDOW_SIZE // MAX_FRAME_BYTES * MAX_FRAME_BYTES
+        while len(got) < whole:
+            got += await there.read(100_000)
+        assert got == b"x" * whole
         other = await a.open_stream()
         await other.write(b"still in step")
         assert await (await b.accept_stream()).read(100) == b"still in step"
+
+
+@trio_test
+async def test_a_caller_out_of_time_is_not_held_by_a_peer_that_does_not_read() -> None:
+    async with _pair() as (a, _b, wire):
+        stream = await a.open_stream()
+        wire.pause = trio.Event()
+        before = trio.current_time()
+        with trio.move_on_after(0.1) as scope:
+            await stream.write(bytes(DEFAULT_WINDOW_SIZE))
+            await stream.write(bytes(DEFAULT_WINDOW_SIZE))
+        assert scope.cancelled_caught
+        await a.close()
+        assert trio.current_time() - before < 1
+
+
+@trio_test
+async def test_a_peer_that_asks_and_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yamux, "OUTBOX_LIMIT_BYTES", 1200)
+    async with _raw() as (conn, wire):
+        conn.secured_conn.pause = trio.Event()
+        with suppress(yamux.RawConnError), trio.fail_after(5):
+            for _ in range(300):
+                await wire.write(HEADER.pack(0, 2, SYN, 0, 7))
+        with trio.fail_after(5):
+            await conn.event_closed.wait()
 
 
 @trio_test
@@ -121,9 +145,11 @@ async def test_a_frame_that_cannot_be_written_ends_the_connection(monkeypatch: p
     async with _pair() as (a, _b, wire):
         stream = await a.open_stream()
         wire.pause = trio.Event()
-        with pytest.raises(yamux.RawConnError):
+        with trio.fail_after(2):
             await stream.write(b"x")
-        assert a.is_closed
+            await a.event_closed.wait()
+        with pytest.raises(yamux.MuxedStreamError):
+            await stream.write(b"x")
 
 
 @trio_test
@@ -157,6 +183,7 @@ async def test_small_reads_do_not_cost_a_frame_each() -> None:
     async with _pair() as (a, b, _):
         stream = await a.open_stream()
         there = await b.accept_stream()
+        await trio.testing.wait_all_tasks_blocked()
         before = len(b.secured_conn.written)
         for _ in range(200):
             await stream.write(b"x" * 100)
@@ -219,7 +246,8 @@ async def test_streams_beyond_the_share_of_a_peer_are_reset() -> None:
             await trio.testing.wait_all_tasks_blocked()
             nursery.cancel_scope.cancel()
         assert len(conn.streams) == MAX_INBOUND_STREAMS
-        resets = [data for data in conn.secured_conn.written if HEADER.unpack(data[:12])[2] & RST]
+        written = b"".join(conn.secured_conn.written)
+        resets = [at for at in range(0, len(written), 12) if HEADER.unpack(written[at : at + 12])[2] & RST]
         assert len(resets) == 20
 
 

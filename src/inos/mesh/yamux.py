@@ -3,7 +3,8 @@
 Same protocol, same bookkeeping; what is overridden here, and why, is measured in
 docs/decisions/0001-libp2p-hardening.md:
 
-* a frame is written whole or the connection ends (upstream: a cancelled write kills every stream of the connection);
+* frames are written by a task of the connection, whole, or the connection ends: who is cancelled or out of time goes at
+  once (upstream: a cancelled write kills every stream of the connection; shielding it would hold the caller instead);
 * a writer waits for window by event, for a minute, and not for crumbs of it (upstream: polls every 10 ms, gives up
   after 5 s, and answers each small read of the peer with a small frame);
 * the reader gives window back in halves, not at each read;
@@ -16,8 +17,9 @@ docs/decisions/0001-libp2p-hardening.md:
 from __future__ import annotations
 
 import struct
+from collections import deque
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from inos.mesh.lean_imports import prepare
 
@@ -45,8 +47,12 @@ from libp2p.stream_muxer.yamux.yamux import (  # noqa: E402
     YamuxStream,
 )
 
-# A single frame that the kernel does not take for this long: the peer is gone, the connection ends.
-FRAME_WRITE_DEADLINE_S: Final = 30.0
+# What the kernel does not take for this long (6 KB/s) will not arrive: the peer is gone, the connection ends.
+FRAME_WRITE_DEADLINE_S: Final = 10.0
+# Frames that wait to be written: enough to keep the socket busy; writers wait beyond.
+OUTBOX_BYTES: Final = 256 * 1024
+# Answers to a peer's pings and streams do not wait; one that asks and does not read is cut off here.
+OUTBOX_LIMIT_BYTES: Final = 1024 * 1024
 # How long a writer waits for a reader that has stopped reading.
 WINDOW_DEADLINE_S: Final = 60.0
 # How long the body of an announced frame may take.
@@ -144,15 +150,58 @@ class MeshYamuxStream(YamuxStream):  # type: ignore[misc]  # libp2p is untyped
 class MeshYamux(Yamux):  # type: ignore[misc]
     """One connection."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._outbox: deque[bytes] = deque()
+        self._outbox_bytes = 0
+        self._work = trio.Event()
+        self._space = trio.lowlevel.ParkingLot()
+        self._written = trio.Event()  # of the moment: nothing waits to be written
+
     async def _write_frame(self, data: bytes) -> None:
-        async with self._write_lock:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + FRAME_WRITE_DEADLINE_S) as scope:
-                await self.secured_conn.write(data)
-        if scope.cancelled_caught:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
-                await self._cleanup_on_error()
-            raise RawConnError("a frame could not be written in time")
+        while self._outbox_bytes >= OUTBOX_BYTES and not self.event_shutting_down.is_set():
+            await self._space.park()
+        self._post(data)
         await trio.lowlevel.checkpoint()
+
+    def _post(self, data: bytes) -> None:
+        """Have a frame written without waiting for room: the reader must never wait for the writer, or two nodes that
+        are both busy sending would wait for each other."""
+        if self.event_shutting_down.is_set() or self._outbox_bytes > OUTBOX_LIMIT_BYTES:
+            raise RawConnError("the connection has ended, or its peer does not read")
+        self._outbox.append(data)
+        self._outbox_bytes += len(data)
+        self._work.set()
+
+    async def _write_out(self) -> None:
+        """Write what is in the outbox until the connection ends, small frames together."""
+        with suppress(*_LOST):
+            while not self.event_shutting_down.is_set():
+                if not self._outbox:
+                    self._written.set()
+                    self._work = trio.Event()
+                    await self._work.wait()
+                    self._written = trio.Event()
+                with trio.move_on_after(FRAME_WRITE_DEADLINE_S) as scope:
+                    await self.secured_conn.write(self._next_batch())
+                if scope.cancelled_caught:
+                    break
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_S):
+            await self._cleanup_on_error()
+
+    def _next_batch(self) -> bytes:
+        batch = [self._outbox.popleft()]
+        size = len(batch[0])
+        while self._outbox and size + len(self._outbox[0]) <= MAX_PLAINTEXT_LENGTH:
+            batch.append(self._outbox.popleft())
+            size += len(batch[-1])
+        self._outbox_bytes -= size
+        self._space.unpark_all()
+        return b"".join(batch)
+
+    async def _handle_incoming_with_ready_signal(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        self._nursery.start_soon(self._write_out)
+        await super()._handle_incoming_with_ready_signal(task_status)
 
     async def open_stream(self) -> MeshYamuxStream:
         await self.stream_backlog_semaphore.acquire()
@@ -209,7 +258,7 @@ class MeshYamux(Yamux):  # type: ignore[misc]
             return True
         if kind == TYPE_PING:
             if flags & FLAG_SYN:
-                await self._write_frame(_HEADER.pack(0, TYPE_PING, FLAG_ACK, 0, length))
+                self._post(_HEADER.pack(0, TYPE_PING, FLAG_ACK, 0, length))
             else:
                 self._rtt = trio.current_time() - self._ping_sent_time
                 self._ping_event.set()
@@ -220,10 +269,10 @@ class MeshYamux(Yamux):  # type: ignore[misc]
         inbound = sum(not stream.is_initiator for stream in self.streams.values())
         ours = stream_id % 2 == self.next_stream_id % 2
         if stream_id in self.streams or ours or inbound >= MAX_INBOUND_STREAMS:
-            await self._write_frame(_HEADER.pack(0, TYPE_WINDOW_UPDATE, FLAG_RST, stream_id, 0))
+            self._post(_HEADER.pack(0, TYPE_WINDOW_UPDATE, FLAG_RST, stream_id, 0))
             return None
         stream = self._add(stream_id, is_initiator=False)
-        await self._write_frame(_HEADER.pack(0, TYPE_WINDOW_UPDATE, FLAG_ACK, stream_id, 0))
+        self._post(_HEADER.pack(0, TYPE_WINDOW_UPDATE, FLAG_ACK, stream_id, 0))
         await self.new_stream_send_channel.send(stream)
         return stream
 
@@ -255,14 +304,15 @@ class MeshYamux(Yamux):  # type: ignore[misc]
     async def _cleanup_on_error(self) -> None:
         if not self.event_closed.is_set():
             self.event_shutting_down.set()
+            self._space.unpark_all()
             for stream in self.streams.values():
                 stream.window_opened.set()
             await super()._cleanup_on_error()
 
     async def close(self, error_code: int = 0) -> None:
         if not self.event_shutting_down.is_set():
-            with trio.move_on_after(GO_AWAY_S):  # a courtesy: a peer that does not read must not keep us
-                async with self._write_lock:
-                    with suppress(*_LOST):
-                        await self.secured_conn.write(_HEADER.pack(0, TYPE_GO_AWAY, 0, 0, error_code))
+            with suppress(RawConnError), trio.move_on_after(GO_AWAY_S):  # a peer that does not read must not keep us
+                self._post(_HEADER.pack(0, TYPE_GO_AWAY, 0, 0, error_code))
+                self._written = trio.Event()
+                await self._written.wait()
         await self._cleanup_on_error()
