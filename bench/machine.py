@@ -1,0 +1,65 @@
+"""The machine a run was made on, and how restless it was: numbers mean little without both."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import psutil
+
+_WORK: Final = bytes(8 << 20)
+_REPEATS: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How much others disturbed, before a part began: the same small work timed several times, and the processors'
+    busy share while we did nothing. `spread` is (slowest - fastest) / median."""
+
+    work_ms: float
+    spread: float
+    busy: float
+    load: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.work_ms:.2f} ms of fixed work, spread {self.spread:.0%}; others keep the processors "
+            f"{self.busy:.0%} busy; load {self.load:.1f}"
+        )
+
+    def as_json(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def noise() -> Noise:
+    """Measure for about half a second. To be called while nothing of ours runs, or only idle nodes."""
+    busy = psutil.cpu_percent(interval=0.4) / 100
+    times = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        hashlib.sha256(_WORK).digest()
+        times.append((time.perf_counter() - start) * 1000)
+    middle = median(times)
+    return Noise(middle, (max(times) - min(times)) / middle, busy, os.getloadavg()[0])
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What kind of machine this is."""
+    place = max(
+        (part for part in psutil.disk_partitions(all=True) if folder.is_relative_to(part.mountpoint)),
+        key=lambda part: len(part.mountpoint),
+    )
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "file_system": place.fstype,
+        "disk_free_bytes": psutil.disk_usage(str(folder)).free,
+    }
