@@ -1,18 +1,22 @@
-"""Tasks that outlive the call that started them, under one visible owner.
+"""Tasks beside each other: those that outlive the call that started them, and those that are part of one call.
 
 A node opens one Crew; what has to go on after its caller has left (reading ahead, pushing to stragglers) is started in
 it. A task that ends with an error is logged and counted, and hurts no other: like a worker's step, it must never take
 the node down.
+
+`open_tasks` is for the other kind: a call that does several things at once and fails as if it had done one.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TypeVarTuple
 
 import trio
+
+from inos.core.errors import InosError
 
 log = logging.getLogger(__name__)
 
@@ -51,3 +55,26 @@ async def open_crew() -> AsyncGenerator[Crew, None]:
             yield Crew(nursery)
         finally:
             nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_tasks() -> AsyncGenerator[trio.Nursery, None]:
+    """A nursery for the parts of one call: what fails in it is raised as it is, not inside an ExceptionGroup.
+
+    Of several failures the first InosError is raised, being what a caller understands.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    except ExceptionGroup as group:
+        errors = list(_leaves(group))
+        error = next((error for error in errors if isinstance(error, InosError)), errors[0])
+        raise error from error.__cause__
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -119,6 +119,7 @@ class Reporting:
 
     async def stat(self, target: str) -> StatReport:
         placement, layout, entry, reference = await self._core.keeping.vault.locate(target)
+        await self._core.keeping.holder.pages_here(placement, layout)
         groups = await self._env.in_thread(self._groups, placement, layout)
         states = await self._states(placement)
         return self._stat_report(placement, layout, entry, reference, groups, states)

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 import trio
 
+from inos.core.crew import open_tasks
 from inos.core.errors import InosError
 from inos.core.ids import PeerId
 from inos.mesh.network import MAX_BODY_BYTES, Calls
@@ -64,7 +65,7 @@ class HoldCaller:
                 if enough is not None and enough(states):
                     satisfied.set()
 
-        async with trio.open_nursery() as nursery:
+        async with open_tasks() as nursery:
             async with trio.open_nursery() as asking:
                 nursery.start_soon(_cancel_late, satisfied, asking.cancel_scope)
                 for member in written.placement.members:
@@ -92,7 +93,7 @@ class HoldCaller:
                 for number, state in zip(run, await self.batch_at(member, requests), strict=False):
                     states[number][member] = state
 
-        async with trio.open_nursery() as nursery:
+        async with open_tasks() as nursery:
             for member, numbers in wanted.items():
                 if member == self._me or self._liveness.alive(member):
                     nursery.start_soon(at, member, numbers)

@@ -20,7 +20,7 @@ from inos.core.ids import Address, Cid
 from inos.replication.bulk import Chunk
 from inos.replication.durability import Group
 from inos.replication.fetch import Fetcher
-from inos.replication.layout import Layout, assigned_to, read_layout
+from inos.replication.layout import Layout, assigned_to, layout_of, read_layout
 from inos.replication.placement import Placement
 
 # Missing pieces looked for, fetched and stored at a time: bounds memory to about 16 MiB an object being completed.
@@ -102,15 +102,25 @@ class Holder:
         return await self.complete(placement)
 
     async def layout(self, placement: Placement) -> Layout:
-        """The object's layout, its manifest and pages fetched from other members where this disk lacks them."""
-        cid = placement.cid
+        """The object's layout, its manifest fetched from other nodes where this disk lacks it. Stores nothing, so that
+        an object can be read on a node whose disk is full.
+        """
+        return layout_of(placement.cid, await self._manifest(placement))
+
+    async def _manifest(self, placement: Placement) -> bytes:
+        address = placement.cid.address
         try:
-            return await self._env.in_thread(read_layout, cid, self._home.get)
+            return await self._env.in_thread(self._home.get, address)
         except (NotFound, Corrupt):
-            pass
-        data = await self._fetcher.piece(cid.address, await self._who_may_have(placement, cid.address), local=False)
-        await self._env.in_thread(self._home.put_many, [(cid.address, data)])
-        return await self._env.in_thread(read_layout, cid, self._home.get)
+            return await self._fetcher.piece(address, await self._who_may_have(placement, address), local=False)
+
+    async def _kept_layout(self, placement: Placement) -> Layout:
+        """The layout, its manifest and pages on this disk when this returns."""
+        data = await self._manifest(placement)
+        await self._env.in_thread(self._home.put_many, [(placement.cid.address, data)])
+        layout = layout_of(placement.cid, data)
+        await self.pages_here(placement, layout)
+        return layout
 
     async def pages_here(self, placement: Placement, layout: Layout) -> None:
         """Make sure that every page can be read from this disk."""
@@ -150,8 +160,7 @@ class Holder:
             self._completing.pop(placement.cid).set()
 
     async def _complete(self, placement: Placement) -> HoldState:
-        layout = await self.layout(placement)
-        await self.pages_here(placement, layout)
+        layout = await self._kept_layout(placement)
         pages = layout.pages(self._home.get)
         while page := await self._env.in_thread(next, pages, None):
             groups = (group for _, group in layout.page_groups(placement, page))

@@ -64,8 +64,12 @@ class Layout:
 
 def read_layout(cid: Cid, read: ReadChunk) -> Layout:
     """The layout of an object whose manifest `read` can give."""
-    data = read(cid.address)
-    return Layout(cid, OuterManifest.decode(data), len(data))
+    return layout_of(cid, read(cid.address))
+
+
+def layout_of(cid: Cid, manifest: bytes) -> Layout:
+    """The layout in these bytes. Raises BadFrame or Corrupt when they are no manifest."""
+    return Layout(cid, OuterManifest.decode(manifest), len(manifest))
 
 
 def _copies(placement: Placement, address: Address, size: int) -> Group:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from inos.core.crew import open_tasks
 from inos.core.errors import InosError, NotFound
 from inos.core.ids import Address, Cid, OwnerId, PeerId
 from inos.core.reports import PutOptions, PutReport
@@ -71,8 +72,8 @@ class ClusterSettings:
 
 def fixed_bytes(size: int, *labels: object) -> bytes:
     """`size` bytes that do not compress, the same for the same labels in every run."""
-    blocks = (blake3_digest(f"{labels!r}/{index}".encode()) for index in range(-(-size // 32)))
-    return b"".join(blocks)[:size]
+    seed = int.from_bytes(blake3_digest(repr(labels).encode())[:8])
+    return SimEnv(seed).token_bytes(size)
 
 
 async def stream(data: bytes, step: int = 1 << 20) -> AsyncIterator[bytes]:
@@ -337,7 +338,7 @@ async def open_cluster(
     root: Path, nodes: int, settings: ClusterSettings | None = None
 ) -> AsyncGenerator[Cluster, None]:
     """A cluster of `nodes` started nodes of one owner that see each other; all end with the block."""
-    async with trio.open_nursery() as nursery:
+    async with open_tasks() as nursery:
         cluster = Cluster(root, settings or ClusterSettings(), nursery)
         for _ in range(nodes):
             await cluster.add()

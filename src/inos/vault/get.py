@@ -7,6 +7,7 @@ opened, so a wrong byte is never given out. A piece that this node should hold a
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,7 +15,7 @@ import trio
 
 from inos.core.crew import Crew
 from inos.core.env import Env
-from inos.core.errors import Corrupt, InosError, NotFound, Unavailable
+from inos.core.errors import Corrupt, InosError, NotFound, StorageFull, Unavailable
 from inos.core.ids import Address, Cid, OwnerId, PeerId
 from inos.objects.chunks import CHUNK_BYTES, open_chunk
 from inos.objects.layout import COPIES
@@ -163,7 +164,9 @@ class PieceSource:
         except (NotFound, Corrupt):
             stored = await self._fetcher.of_stripe(stripe, index, local=False)
             if any(pair == (address, self._me) for pair in zip(group.addresses, group.holders, strict=True)):
-                await self._env.in_thread(self._home.put_many, [(address, stored)])
+                # A full disk is no reason not to read; healing and `status` will say that pieces are missing.
+                with suppress(StorageFull):
+                    await self._env.in_thread(self._home.put_many, [(address, stored)])
         return await self._env.in_thread(open_chunk, stored, key, plain_size)
 
 
@@ -178,6 +181,7 @@ class _Ahead:
         self._send, self._receive = trio.open_memory_channel[_Slot](WINDOW_CHUNKS)
         self._unfilled: set[_Slot] = set()
         self._failed: InosError | None = None
+        self._all_sent = False
 
     async def run(self) -> None:
         with self._scope:
@@ -187,7 +191,7 @@ class _Ahead:
             except* InosError as group:
                 self._failed = next(error for error in _flat(group))
             finally:
-                # Whatever ended this, no reader may wait for ever.
+                # Whatever ended this, no reader may wait for ever, nor take what came so far for everything.
                 self._failed = self._failed or Unavailable("reading stopped", hint="try again")
                 self._send.close()
                 for slot in self._unfilled:
@@ -205,6 +209,7 @@ class _Ahead:
                     self._unfilled.add(slot)
                     await self._send.send(slot)
                     nursery.start_soon(self._fill, slot, stripe, index, keys, at + index - page.first_chunk)
+        self._all_sent = True
         self._send.close()
 
     async def _fill(self, slot: _Slot, stripe: Stripe, index: int, keys: PageKeys, local: int) -> None:
@@ -218,7 +223,7 @@ class _Ahead:
         try:
             slot = await self._receive.receive()
         except trio.EndOfChannel:
-            if self._unfilled and self._failed is not None:
+            if not self._all_sent and self._failed is not None:
                 raise self._failed from None
             raise StopAsyncIteration from None
         return slot.index, await slot.wait()

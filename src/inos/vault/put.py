@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import trio
 
+from inos.core.crew import open_tasks
 from inos.core.env import Env
 from inos.core.errors import BadInput, NotEnoughNodes
 from inos.core.ids import Address, Cid, OwnerId
@@ -282,7 +283,7 @@ class _Upload:
         self._pusher = Pusher(putter._me, unnamed, putter._calls, putter._view)
 
     async def run(self, spooled: Sequence[SealedChunk]) -> None:
-        async with trio.open_nursery() as nursery:
+        async with open_tasks() as nursery:
             send_plain, plain = trio.open_memory_channel[bytes](0)
             send_sealed, sealed = trio.open_memory_channel[list[SealedStripe]](0)
             nursery.start_soon(self._read, send_plain)
@@ -334,7 +335,7 @@ class _Upload:
             async for stripes in batches:
                 pieces = [piece for stripe in stripes for piece in stripe.pieces]
                 there = await self._env.in_thread(self._home.present, [address for address, _ in pieces])
-                async with trio.open_nursery() as nursery:
+                async with open_tasks() as nursery:
                     nursery.start_soon(self._env.in_thread, self._home.put_many, pieces)
                     nursery.start_soon(self._push, stripes, bool(there))
                 for stripe in stripes:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import trio
-
+from inos.core.crew import open_tasks
 from inos.core.env import Env
 from inos.core.ids import Address
 from inos.crypto.hashing import ContentHasher, address_of
@@ -62,7 +61,7 @@ class Sealer:
         async def part(number: int, some: Sequence[bytes]) -> None:
             sealed[number] = await self._env.in_thread(seal_many, some, self._secret)
 
-        async with trio.open_nursery() as nursery:
+        async with open_tasks() as nursery:
             nursery.start_soon(part, 0, blocks[:half])
             nursery.start_soon(part, 1, blocks[half:])
             await self._env.in_thread(self.content.update, plain)

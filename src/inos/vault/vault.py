@@ -193,11 +193,15 @@ async def primed(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, N
         head = await anext(chunks)
     except StopAsyncIteration:
         head = b""
-    return _resumed(head, chunks)
+    resumed = _resumed(head, chunks)
+    # Up to its first yield: closing a generator that was never started would not close the one behind it.
+    await anext(resumed)
+    return resumed
 
 
 async def _resumed(head: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     try:
+        yield b""
         if head:
             yield head
         async for chunk in rest:

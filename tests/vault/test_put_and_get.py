@@ -1,0 +1,196 @@
+"""Putting and getting on a whole mesh: every size class, what is acknowledged, and every way a stream can end early."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from inos.core.errors import NotEnoughNodes, NotFound, StorageFull, Unavailable
+from inos.core.ids import Cid
+from inos.core.reports import BatchItem, PutOptions
+from inos.replication.scheme import PlanRules
+from inos.testing.cluster import ClusterNode, ClusterSettings, fixed_bytes, open_cluster, stream
+from inos.testing.run import sim_test
+
+MIB = 1 << 20
+STRIPES = ClusterSettings(rules=PlanRules(erasure_from_bytes=3 * MIB))
+
+
+def background_tasks(node: ClusterNode) -> int:
+    return node.core.crew.running
+
+
+@sim_test
+async def test_every_size_class_comes_back_from_every_member(tmp_path: Path) -> None:
+    sizes = [0, 1, 65_536, 65_537, MIB, MIB + 1, 3 * MIB - 1, 3 * MIB, 7 * MIB + 5]
+    async with open_cluster(tmp_path, 7, STRIPES) as cluster:
+        for number, size in enumerate(sizes):
+            data = fixed_bytes(size, number)
+            for sized in (True, False):
+                report = await cluster.nodes[number % 7].put(data, f"/f{size}{sized}", sized=sized)
+                assert (report.size, report.level) == (size, "replicated")
+                assert cluster.survives(Cid.parse(report.cid)) == report.survives == report.wanted_survives
+                reader = cluster.nodes[(number + 3) % 7]
+                assert await reader.get(report.ref) == data
+                assert await reader.get(f"/f{size}{sized}") == data
+        assert not any(map(background_tasks, cluster.nodes))
+
+
+@sim_test
+async def test_ranges_of_a_striped_object(tmp_path: Path) -> None:
+    data = fixed_bytes(7 * MIB + 5, "range")
+    async with open_cluster(tmp_path, 7, STRIPES) as cluster:
+        report = await cluster.nodes[0].put(data)
+        for start, end in ((0, 1), (MIB - 1, MIB + 1), (3 * MIB, 4 * MIB), (7 * MIB, None), (9, 9), (8 * MIB, None)):
+            assert await cluster.nodes[4].get(report.ref, start, end) == data[start:end]
+
+
+@sim_test
+async def test_a_lone_node_stores_locally_and_completes_when_others_come(tmp_path: Path) -> None:
+    data = fixed_bytes(2 * MIB, "alone")
+    async with open_cluster(tmp_path, 1) as cluster:
+        alone = cluster.nodes[0]
+        report = await alone.put(data, "/alone")
+        assert (report.level, report.survives, report.wanted_survives) == ("local", 0, 4)
+        for level in ("quorum", "replicated", "2"):
+            with pytest.raises(NotEnoughNodes):
+                await alone.put(data, require=level)
+        cid = Cid.parse(report.cid)
+        for expected in (1, 2, 3, 4):
+            await cluster.add()
+            await cluster.until(lambda expected=expected: cluster.survives(cid) == expected)
+        assert await cluster.nodes[4].get("/alone") == data
+        await cluster.add()
+        await cluster.passes(60)
+        placement = cluster.placement(cid)
+        assert placement is not None and len(placement.members) == 5
+
+
+@sim_test
+async def test_a_requirement_is_met_or_the_put_fails(tmp_path: Path) -> None:
+    data = fixed_bytes(2 * MIB, "required")
+    async with open_cluster(tmp_path, 3) as cluster:
+        node = cluster.nodes[0]
+        assert (await node.put(data, require="3")).level == "quorum"
+        assert (await node.put(b"small", require="quorum")).level == "quorum"
+        for wanted in ("replicated", "4"):
+            for content in (fixed_bytes(2 * MIB, wanted), wanted.encode()):
+                with pytest.raises(NotEnoughNodes):
+                    await node.put(content, f"/refused/{wanted}", require=wanted)
+                with pytest.raises(NotFound):
+                    await node.get(f"/refused/{wanted}")
+
+
+@sim_test
+async def test_many_small_files_in_one_batch(tmp_path: Path) -> None:
+    items = [BatchItem(f"/many/{index:03}", 0o644, 0, b"%d" % (index // 2)) for index in range(300)]
+    async with open_cluster(tmp_path, 3) as cluster:
+        reports = await cluster.nodes[0].core.keeping.vault.put_batch(items, "")
+        assert {report.level for report in reports} == {"quorum"}
+        for item in items[::37]:
+            assert await cluster.nodes[2].get(item.name) == item.data
+
+
+@sim_test
+async def test_a_failing_source_is_what_the_put_raises(tmp_path: Path) -> None:
+    class Gone(Exception):
+        """The client hung up."""
+
+    async def cut_short(size: int) -> AsyncIterator[bytes]:
+        async for block in stream(fixed_bytes(size, "cut")):
+            yield block
+        raise Gone
+
+    async with open_cluster(tmp_path, 3, STRIPES) as cluster:
+        node = cluster.nodes[0]
+        for size in (10, 2 * MIB, 8 * MIB):
+            for said in (None, 16 * MIB):
+                with pytest.raises(Gone):
+                    await node.core.keeping.vault.put(cut_short(size), PutOptions(name="/cut", size=said))
+        with pytest.raises(NotFound):
+            await node.get("/cut")
+        assert not background_tasks(node)
+        assert node.core.keeping.collector._busy_since_s() is None
+
+
+@sim_test
+async def test_a_full_disk_is_said_as_such_and_leaves_no_object(tmp_path: Path) -> None:
+    async with open_cluster(tmp_path, 2, ClusterSettings(rules=STRIPES.rules)) as cluster:
+        full = await cluster.add(quota_bytes=3 * MIB)
+        await cluster.connected()
+        for sized in (True, False):
+            with pytest.raises(StorageFull):
+                await full.put(fixed_bytes(9 * MIB, "too much"), "/full", sized=sized)
+        with pytest.raises(NotFound):
+            await full.get("/full")
+        assert (await full.put(b"still room for this", "/small")).level == "quorum"
+
+
+@sim_test
+async def test_a_full_member_is_not_counted(tmp_path: Path) -> None:
+    data = fixed_bytes(6 * MIB, "member is full")
+    async with open_cluster(tmp_path, 3) as cluster:
+        full = await cluster.add(quota_bytes=3 * MIB)
+        await cluster.connected()
+        report = await cluster.nodes[0].put(data, "/a")
+        assert (report.survives, report.level) == (2, "quorum")
+        assert await full.get("/a") == data
+
+
+@sim_test
+async def test_a_put_cancelled_midway_leaves_nothing_running(tmp_path: Path) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        number = 0
+        while True:
+            await trio.sleep(0.01)
+            number += 1
+            yield fixed_bytes(MIB // 2, number)
+
+    async with open_cluster(tmp_path, 3) as cluster:
+        node = cluster.nodes[0]
+        with trio.move_on_after(0.3):
+            await node.core.keeping.vault.put(endless(), PutOptions(name="/endless", size=64 * MIB))
+        assert not background_tasks(node)
+        assert node.core.keeping.collector._busy_since_s() is None
+        with pytest.raises(NotFound):
+            await node.get("/endless")
+
+
+@sim_test
+async def test_a_reader_may_stop_at_any_moment(tmp_path: Path) -> None:
+    data = fixed_bytes(20 * MIB, "stop")
+    async with open_cluster(tmp_path, 3) as cluster:
+        report = await cluster.nodes[0].put(data)
+        node = cluster.nodes[0]
+        for taken in (0, 1, 3):
+            reading = await node.core.keeping.vault.open(report.ref, 0, None)
+            for _ in range(taken):
+                await anext(reading.chunks)
+            await reading.chunks.aclose()
+            await cluster.passes(1)
+            assert not background_tasks(node), f"after {taken} chunks"
+
+
+@sim_test
+async def test_content_that_cannot_be_read_to_its_end_is_an_error(tmp_path: Path) -> None:
+    data = fixed_bytes(20 * MIB, "lost in the middle")
+    async with open_cluster(tmp_path, 3) as cluster:
+        report = await cluster.nodes[0].put(data)
+        cid = Cid.parse(report.cid)
+        placement = cluster.placement(cid)
+        assert placement is not None
+        lost = cluster.groups(placement)[12].addresses[0]
+        for node in cluster.nodes:
+            node.core.disk.chunks.remove_many([lost])
+        for target in cluster.nodes:
+            got = b""
+            with pytest.raises(Unavailable):
+                async for chunk in (await target.core.keeping.vault.open(report.ref, 0, None)).chunks:
+                    got += chunk
+            assert data.startswith(got)
+            assert len(got) >= 10 * MIB
+            await cluster.passes(1)
+            assert not background_tasks(target)
