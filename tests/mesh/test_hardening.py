@@ -141,23 +141,21 @@ async def test_a_port_in_use_is_a_conflict() -> None:
 
 @trio_test
 async def test_dialling_somebody_who_accepts_and_never_answers_ends_in_time() -> None:
-    async with libp2p_machines(MeshConfig(dial_timeout_s=0.5)) as machines:
+    async with libp2p_machines(MeshConfig(dial_timeout_s=2.0)) as machines:
         a, b = await _pair(machines)
         (silent,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         async with silent:
             port = silent.socket.getsockname()[1]
-            before = trio.current_time()
-            with pytest.raises(PeerUnavailable):
-                await a.connect([f"/ip4/127.0.0.1/tcp/{port}/p2p/{b.me[:-4]}WXYZ"], timeout_s=5)
             await b.disconnect(a.me)
             await until(lambda: not a.connected(), "disconnected")
+            before = trio.current_time()
             with pytest.raises(PeerUnavailable):
-                await a.connect([f"/ip4/127.0.0.1/tcp/{port}/p2p/{b.me}"], timeout_s=5)
-            assert trio.current_time() - before < 3
+                await a.connect([f"/ip4/127.0.0.1/tcp/{port}/p2p/{b.me}"], timeout_s=20)
+            assert trio.current_time() - before < 5
             # and the one that answers is found behind it, without waiting for the silent one
             before = trio.current_time()
             await a.connect([f"/ip4/127.0.0.1/tcp/{port}/p2p/{b.me}", *b.addresses()], timeout_s=5)
-            assert trio.current_time() - before < 0.45
+            assert trio.current_time() - before < 1.5
 
 
 @trio_test
