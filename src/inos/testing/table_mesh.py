@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Final, Protocol
 
 import trio
@@ -230,3 +233,29 @@ def virtual(test: MeshTest) -> Callable[..., None]:
         trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
     return run
+
+
+def sector_of(record: Record) -> int:
+    """The sector of a note."""
+    return SPECS[0].sector_of(record.key)
+
+
+class MeshSuite(ABC):
+    """Tests on a mesh; what its nodes keep their records in is up to the implementation."""
+
+    @abstractmethod
+    def stores(self, tmp_path: Path) -> AbstractContextManager[StoreFactory]:
+        """Makes empty stores, closed on leaving."""
+
+    def mesh(self, tmp_path: Path, size: int, seed: int = 0) -> AbstractAsyncContextManager[TableMesh]:
+        """A mesh of `size` members."""
+
+        @asynccontextmanager
+        async def running() -> AsyncIterator[TableMesh]:
+            with self.stores(tmp_path) as stores:
+                async with TableMesh(stores, seed).running() as mesh:
+                    for _ in range(size):
+                        await mesh.add()
+                    yield mesh
+
+        return running()
