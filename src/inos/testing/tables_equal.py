@@ -163,7 +163,7 @@ class EqualSuite(MeshSuite):
         async with self.mesh(tmp_path, 2) as mesh:
             writer, late = mesh.nodes
             mesh.part([late])
-            await writer.tables.write([writer.note(f"same{n:04}", b"x" * 12_000) for n in range(2000)], deadline_s=1)
+            await writer.tables.write([writer.note(f"same{n:04}", b"x" * 16_000) for n in range(1200)], deadline_s=1)
             mesh.fabric.heal()
             await late.tables.step()
             assert mesh.is_settled()
