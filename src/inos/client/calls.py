@@ -37,11 +37,11 @@ class Calls:
         try:
             async with self._http.request(request) as response:
                 yield response
-        except Unreachable as error:
-            raise self._unreachable(error) from None
+        except Unreachable:
+            raise self._unreachable() from None
 
-    def _unreachable(self, error: Unreachable) -> InosError:
-        if self._home is not None and error.refused:
+    def _unreachable(self) -> InosError:
+        if self._home is not None:
             return no_node(self._home)
         return Unavailable(f"nothing answers at {self._url}", hint="check the address, and that the node runs: inos up")
 

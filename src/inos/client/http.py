@@ -39,11 +39,7 @@ class ConnectionLost(Exception):
 
 
 class Unreachable(Exception):
-    """Nobody took the connection; `refused`: nothing listens there at all."""
-
-    def __init__(self, refused: bool) -> None:
-        super().__init__("nobody takes the connection")
-        self.refused = refused
+    """Nobody took the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,10 @@ class Request:
 
     def target(self) -> str:
         """Path and query as they are sent."""
-        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+        try:
+            return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+        except UnicodeEncodeError as error:
+            raise not_text(error.object) from None
 
 
 class Response:
@@ -165,7 +164,7 @@ class HttpClient:
             with anyio.fail_after(CONNECT_TIMEOUT_S):
                 return await anyio.connect_tcp(self._host, self._port)
         except OSError as error:
-            raise Unreachable(isinstance(error, ConnectionRefusedError)) from None
+            raise Unreachable(str(error)) from None
 
     async def _give_back(self, connection: _Connection, whole: bool) -> None:
         if whole and connection.recycle() and len(self._idle) < IDLE_MAX:
@@ -267,6 +266,12 @@ def _request_event(request: Request, common: list[tuple[str, str]]) -> h11.Reque
         length = request.length
         headers.append(("transfer-encoding", "chunked") if length is None else ("content-length", str(length)))
     return h11.Request(method=request.method, target=request.target(), headers=headers)
+
+
+def not_text(name: str) -> BadInput:
+    """The error for a file name that is bytes but no text."""
+    hint = "names are kept as UTF-8: rename it, or store it under another with --name"
+    return BadInput(f"the name {name!r} is not UTF-8", hint=hint)
 
 
 def lost(error: ConnectionLost) -> Unavailable:

@@ -61,14 +61,13 @@ def _scan(folder: str) -> list[os.DirEntry[str]]:
 
 def _entry_of(found: os.DirEntry[str], prefix: str) -> Entry:
     try:
-        found.name.encode()
-    except UnicodeEncodeError:
-        hint = "rename it; names are kept as UTF-8"
-        raise BadInput(f"the name of {found.path!r} is not UTF-8", hint=hint) from None
-    try:
-        return _entry(found.path, f"{prefix}/{found.name}", found.stat(follow_symlinks=False))
+        entry = _entry(found.path, f"{prefix}/{found.name}", found.stat(follow_symlinks=False))
+        (found.name + entry.target).encode()
     except OSError as error:
         raise file_error(found.path, error) from None
+    except UnicodeEncodeError:
+        raise BadInput(f"the name or target of {found.path!r} is not UTF-8", hint="rename it") from None
+    return entry
 
 
 def _entry(path: str | Path, name: str, status: os.stat_result) -> Entry:
