@@ -16,8 +16,11 @@ from inos.mesh.network import Calls, Message
 from inos.replication import table_wire as wire
 from inos.replication.table_view import Place
 
-# A full batch is checked in a quarter of a second on a quiet machine; a failed peer is known after 5 s.
+# Listing and comparing are milliseconds' work; a failed peer is known after 5 s.
 CALL_TIMEOUT_S: Final = 5.0
+# A full batch is checked in a quarter of a second on a quiet machine and took over 5 s on one with eight times too much
+# to do. Giving up early only has the same records sent again; writers have a deadline of their own.
+PUSH_TIMEOUT_S: Final = 15.0
 # A look-up is a millisecond's work; a peer that takes this long is as good as gone, and others can answer.
 READ_TIMEOUT_S: Final = 1.5
 _SMOOTHING: Final = 0.2
@@ -40,7 +43,7 @@ class TableClient:
     async def push(self, node: bytes, encoded: Sequence[bytes]) -> dict[int, str]:
         """Hand over records that fit in one call; the refused ones by index."""
         request = wire.encode_batch(wire.Batch(list(encoded)))
-        return await self._ask(node, wire.PUSH, request, wire.decode_push_answer)
+        return await self._ask(node, wire.PUSH, request, wire.decode_push_answer, PUSH_TIMEOUT_S)
 
     async def digests(self, node: bytes, roots: Mapping[Place, bytes]) -> dict[Place, bytes]:
         """The places in which the peer differs from `roots`, with its own."""
