@@ -19,13 +19,8 @@ from inos.core.reports import BatchItem
 BATCH_ITEM_MAX: Final = 64 * 1024  # the size up to which content is kept inside the manifest
 BATCH_MAX: Final = 1024 * 1024  # data bytes in one batch: one chunk's worth of memory
 BATCH_ITEMS_MAX: Final = 1024  # empty files have no bytes to count; 1,024 catalogue writes are one group commit
-_HEADER_MAX: Final = 16 * 1024  # a 4,096-byte name, escaped, and the rest
-BATCH_BODY_MAX: Final = BATCH_MAX + BATCH_ITEMS_MAX * 1024 + _HEADER_MAX  # with names of 1 KiB on average
-
-
-def batch_cost(item: BatchItem) -> int:
-    """Bytes an item takes in a body, at most; what a client sums up to stay within BATCH_MAX."""
-    return len(item.data) + len(_header(item)) + 4
+_HEADER_MAX: Final = 2304  # the longest name (1,024 bytes) with every character escaped, and the numbers
+BATCH_BODY_MAX: Final = BATCH_MAX + BATCH_ITEMS_MAX * (_HEADER_MAX + 4)
 
 
 def encode_batch(items: Iterable[BatchItem]) -> bytes:
