@@ -13,6 +13,7 @@ A removal is a record too and is returned as one: whoever writes the key again m
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
@@ -20,7 +21,7 @@ from typing import Final, TypeVar
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, InosError, NotEnoughNodes, Unavailable
+from inos.core.errors import BadInput, InosError, NotEnoughNodes, StorageFull, Unavailable
 from inos.replication import table_wire as wire
 from inos.replication.table_client import TableClient
 from inos.replication.table_gate import Gate
@@ -157,7 +158,8 @@ class TableReader:
             if record != held:
                 self._repair(node, held)
         if held != mine and self._assignment.holds(self._assignment.me, place):
-            await self._intake.take([held.encoded])
+            with suppress(StorageFull):  # a full disk is no reason not to answer
+                await self._intake.take([held.encoded])
         return held
 
     async def _gather(
