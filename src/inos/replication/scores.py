@@ -23,6 +23,7 @@ class _Seen:
     penalty_s: float = 0.0
     in_flight: int = 0
     wrong: int = 0
+    answers: int = 0
 
 
 class Scores:
@@ -39,7 +40,8 @@ class Scores:
 
     def succeeded(self, peer: bytes, latency_s: float) -> None:
         seen = self._of(peer)
-        seen.latency_s += _SMOOTHING * (latency_s - seen.latency_s)
+        seen.latency_s += (_SMOOTHING if seen.answers else 1.0) * (latency_s - seen.latency_s)
+        seen.answers += 1
         seen.penalty_s /= 2
 
     def failed(self, peer: bytes, *, wrong: bool = False) -> None:
@@ -57,8 +59,9 @@ class Scores:
         return min(_HEDGE_MAX_S, max(_HEDGE_MIN_S, _HEDGE_FACTOR * self._of(peer).latency_s))
 
     def latency_s(self, peer: bytes) -> float | None:
+        """Seconds it lately took to answer; None when it never did."""
         seen = self._seen.get(peer)
-        return None if seen is None else seen.latency_s
+        return None if seen is None or not seen.answers else seen.latency_s
 
     def wrong_answers(self, peer: bytes) -> int:
         return self._of(peer).wrong
