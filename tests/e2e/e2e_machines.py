@@ -14,7 +14,7 @@ from typing import Any, Final
 from inos.cli.local_mesh import LocalNode, clean_environment, inos_command
 from inos.client.connect import SyncMesh, connect_sync
 
-COMMAND_S: Final = 60.0
+COMMAND_S: Final = 110.0
 POLL_S: Final = 0.2
 # Failed after 5 s of silence, 2 s until repair begins, a pass of every worker, on a machine that does other things too.
 SETTLE_S: Final = 60.0

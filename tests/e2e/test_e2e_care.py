@@ -88,7 +88,7 @@ def test_flipped_bits_are_survived_found_and_healed(mesh: list[Machine]) -> None
 
 
 def test_lost_and_cut_files_are_found_by_a_check_of_the_object(mesh: list[Machine]) -> None:
-    desk, friend, cousin = mesh
+    desk, _, cousin = mesh
     data = pattern(3_000_000, 5)
     _, at_friend, at_cousin = (sorted(chunks) for chunks in fresh_chunks(mesh, data, "/checked"))
     sound = {path: path.read_bytes() for path in (at_friend[0], at_cousin[1])}

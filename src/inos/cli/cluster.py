@@ -164,7 +164,7 @@ def _handle(home: Path) -> int | None:
         return None
     try:
         handle = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):  # nobody has that id; nobody could have it
         return None
     if _runs_our_command(pid, home):
         return handle
