@@ -108,6 +108,7 @@ def test_more_than_fits_is_refused_on_the_way_and_leaves_room_for_the_node(tmp_p
 def test_a_member_whose_disk_is_full_costs_one_copy(tmp_path: Path) -> None:
     data = os.urandom(8 * MB)
     with small_disk(tmp_path / "disk", DISK_MB) as disk, SoakMesh(tmp_path, ("--repair-after", "2s")) as mesh:
+        (disk.folder / "root").mkdir(mode=0o700)
         (tmp_path / "node-2").symlink_to(disk.folder / "root")
         mesh.start(4)
         node, full = mesh.nodes[0], mesh.nodes[1]
