@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
-import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,11 +17,11 @@ from inos.api.service import NodeService
 from inos.core.endpoint import Endpoint
 from inos.core.env import Env, RealEnv
 from inos.core.errors import BadInput, Busy, Conflict, InosError
-from inos.core.ids import PeerId
 from inos.core.memory import keep_large_buffers
 from inos.core.options import UpOptions
 from inos.core.reports import JoinReport
 from inos.daemon.addresses import announced, beyond_loopback, listen_addresses, places_of
+from inos.daemon.events import Events
 from inos.daemon.joining import ask_to_join, keep_joined, refuse_if_in_company
 from inos.daemon.roots import NAME_SETTING, host_name, opened_root
 from inos.daemon.service import CoreService
@@ -111,13 +109,14 @@ class _Daemon:
         self._restart = trio.Event()
         self._up = trio.Event()
         self._members = 0
-        self._events = _Events(options.json)
+        self._events = Events(options.json)
         self._started_s = env.monotonic_s()
 
     async def run(self, identity: Identity) -> None:
         """Serve until a signal comes."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._stop_on_signal, nursery.cancel_scope)
+            nursery.start_soon(self._events.run, self._env)
             token = self._env.token_bytes(_TOKEN_BYTES).hex()
             host, port = _host_and_port(self._options.api)
             serve = lambda task_status: serve_api(  # noqa: E731 - nursery.start takes no keywords
@@ -213,6 +212,7 @@ class _Daemon:
             task_status.started()
             async for _ in signals:
                 self._events.say("stopping")
+                await self._events.drained()
                 scope.cancel()
                 return
 
@@ -239,26 +239,6 @@ async def _found_nearby(core: Core, env: Env) -> AsyncGenerator[None, None]:
             except OSError as error:
                 log.warning("no multicast on this network, members are not found by it: %s", error)
         yield
-
-
-class _Events:
-    """What `inos up` prints: one JSON object a line, or a line for people."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-
-    def say(self, event: str, **fields: object) -> None:
-        if self._as_json:
-            line = json.dumps({"event": event, **fields})
-        elif event == "ready":
-            line = f"node {fields['node_name']} is up\n  peer    {fields['peer_id']}\n  api     {fields['api']}"
-            line += "".join(f"\n  listen  {address}" for address in cast(list[str], fields["listen"]))
-        elif event == "peer":
-            line = f"peer {PeerId(str(fields['peer_id'])).short()} is {fields['state']}"
-        else:
-            line = event
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

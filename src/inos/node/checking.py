@@ -53,12 +53,12 @@ class Checking:
             if placement is None:
                 continue
             (before,) = await keeping.holder.take([placement])
-            if before.complete:
+            if before.completes(placement):
                 continue
             after = await keeping.holder.complete(placement)
             healed += max(0, after.held - before.held)
             missing += after.assigned - after.held
-            if not after.complete:
+            if not after.completes(placement):
                 problem = f"object {cid} lacks {after.assigned - after.held} pieces here ({after.error or 'not found'})"
         return healed, missing, problem
 
@@ -70,14 +70,16 @@ class Checking:
         total = 0
         for member in members:
             before = await self._state(member, placement)
-            after = before if before.complete else await self._completed(member, placement)
+            after = before if before.completes(placement) else await self._completed(member, placement)
             total += before.assigned
             checked += before.assigned
             corrupt += before.assigned - before.held
             healed += max(0, after.held - before.held)
             missing += max(0, after.assigned - after.held)
             name = PeerId.from_public_key(member).short()
-            problem = "" if before.complete else f"node {name} had {before.held} of {before.assigned} pieces"
+            problem = (
+                "" if before.completes(placement) else f"node {name} had {before.held} of {before.assigned} pieces"
+            )
             yield VerifyReport(checked, total, corrupt, healed, missing, problem=problem)
         yield VerifyReport(checked, total, corrupt, healed, missing, finished=True)
 

@@ -21,6 +21,11 @@ class HoldingBook:
     def __init__(self, holdings: Holdings, env: Env) -> None:
         self._holdings = holdings
         self._env = env
+        self.version = 0
+
+    def changed(self) -> None:
+        """A placement of some object has changed, or what is held."""
+        self.version += 1
 
     def attach_all(self, placements: Sequence[Placement]) -> None:
         """Remember that this node holds these objects (or still does, at this epoch)."""
@@ -28,9 +33,15 @@ class HoldingBook:
         rows = [
             Holding(placement.cid, placement.epoch, HoldingState.HELD, placement.size, now_s)
             for placement in placements
+            if not self._is_held(placement)
         ]
         if rows:
             self._holdings.save(rows)
+            self.changed()
+
+    def _is_held(self, placement: Placement) -> bool:
+        holding = self._holdings.get(placement.cid)
+        return holding is not None and holding.state is HoldingState.HELD and holding.epoch == placement.epoch
 
     def cids(self) -> Iterator[Cid]:
         """Every object held."""

@@ -29,6 +29,7 @@ from inos.replication.fetch import Fetcher
 from inos.replication.hold_caller import HoldCaller
 from inos.replication.hold_calls import HoldServer
 from inos.replication.holder import Holder
+from inos.replication.placement import TABLE as PLACEMENT
 from inos.replication.placements import Placements
 from inos.replication.repair import Repair
 from inos.replication.scheme import PlanRules
@@ -97,14 +98,15 @@ def open_keeping(
         env,
     )
     tables.on_applied(CATALOGUE, catalogue.arrived)
+    tables.on_applied(PLACEMENT, lambda _record: book.changed())
     secret = identity.keyring.convergence_secret()
     putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env, rules)
     getter = Getter(PieceSource(me, watched, fetcher, env), placements, holder, view, network, crew, env)
     collector = Collector(
         me, disk.chunks, book, placements, network, view, env,
-        delay_s=remove_delay_s, busy_since_s=putter.oldest_running_s,
+        delay_s=remove_delay_s, busy_for_s=putter.running_for_s,
     )  # fmt: skip
-    upkeep = Upkeep(watched, disk.chunks, disk.database, book, placements, holder, env)
+    upkeep = Upkeep(me, watched, disk.chunks, disk.database, book, placements, holder, env)
     serve_chunks(network, watched, env)
     HoldServer(holder, placements, crew).register(network)
     repair_worker = workers.add("repair", repair.step, interval_s=REPAIR_EVERY_S, backoff=_REPAIR_BACKOFF)

@@ -70,6 +70,9 @@ class MeshView:
         failed_s = self._liveness.failed_for_s(PeerId.from_public_key(member), self._env.monotonic_s())
         return failed_s is not None and failed_s >= self._repair_after_s
 
+    def gone_members(self) -> frozenset[bytes]:
+        return frozenset(filter(self.gone, self._membership.members()))
+
     def candidates(self) -> Sequence[Candidate]:
         members = self._membership.members()
         found = []

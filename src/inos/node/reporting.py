@@ -157,7 +157,7 @@ class Reporting:
         groups: Sequence[Group],
         states: dict[bytes, HoldState],
     ) -> StatReport:
-        good = {member for member, state in states.items() if state.complete}
+        good = {member for member, state in states.items() if state.completes(placement)}
         survives = max(0, survivable_losses(groups, good))
         wanted = placement.copies - 1 if placement.scheme.is_copies else placement.scheme.parity_shards
         shares = [self._share(member, groups, states.get(member)) for member in placement.members]

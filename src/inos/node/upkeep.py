@@ -26,6 +26,7 @@ CHECKPOINT_EVERY_S: Final = 60.0
 HEAL_EVERY_S: Final = 5.0
 # Without any sign of damage the holdings are gone through this often, for what was lost without being read.
 FULL_HEAL_EVERY_S: Final = 3600.0
+_HEAL_BATCH: Final = 256  # objects looked at with one synced write
 
 
 class Store(Protocol):
@@ -72,6 +73,9 @@ class Completing(Protocol):
 class KnownPlacements(Protocol):
     def known(self, cid: Cid) -> Placement | None: ...
 
+    def naming(self, member: bytes) -> Iterator[Placement]:
+        """The placements in this node's replica that name `member`."""
+
 
 class WatchedChunks:
     """A chunk store that remembers that something in it was found damaged."""
@@ -111,6 +115,7 @@ class Upkeep:
 
     def __init__(
         self,
+        me: bytes,
         watched: WatchedChunks,
         store: ScrubbedStore,
         database: Checkpointed,
@@ -119,6 +124,7 @@ class Upkeep:
         holder: Completing,
         env: Env,
     ) -> None:
+        self._me = me
         self._watched = watched
         self._store = store
         self._database = database
@@ -149,19 +155,28 @@ class Upkeep:
             return
         self._watched.damaged = False
         failed = 0
-        for cid in await self._env.in_thread(lambda: list(self._held.cids())):
-            placement = self._placements.known(cid)
-            if placement is None:
-                continue
-            (state,) = await self._holder.take([placement])
-            if not state.complete:
-                state = await self._holder.complete(placement)
-                self.counts.healed += state.complete
-            failed += not state.complete
+        mine = await self._env.in_thread(lambda: [p.cid for p in self._placements.naming(self._me)])
+        held = await self._env.in_thread(lambda: list(self._held.cids()))
+        # Placements that name this node count as well: a crash may have come between a placement and its holding.
+        cids = list(dict.fromkeys([*mine, *held]))
+        for start in range(0, len(cids), _HEAL_BATCH):
+            failed += await self._heal_some(cids[start : start + _HEAL_BATCH])
         if failed:
             self._watched.damaged = True
             raise Unavailable(f"{failed} objects held here lack pieces that cannot be fetched now")
         self._healed_s = now_s
+
+    async def _heal_some(self, cids: Sequence[Cid]) -> int:
+        """How many of these objects still lack pieces."""
+        known = await self._env.in_thread(lambda: [self._placements.known(cid) for cid in cids])
+        placements = [placement for placement in known if placement is not None and self._me in placement.members]
+        failed = 0
+        for placement, state in zip(placements, await self._holder.take(placements), strict=True):
+            if not state.completes(placement):
+                healed = (await self._holder.complete(placement)).completes(placement)
+                self.counts.healed += healed
+                failed += not healed
+        return failed
 
     async def orphans(self) -> None:
         """Bring one folder of chunk files and the index into line."""

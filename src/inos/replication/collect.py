@@ -4,7 +4,10 @@ A holding ends when its object was removed by the owner and the removal delay ha
 longer among the members and all of them say that they hold their pieces. A chunk is freed when no holding needs it:
 what is assigned to this node is needed, and so is every other piece of an object here until all members are known to
 hold theirs. Chunks stored or touched within the grace, or since the oldest running put began, are left alone, because
-their holding may be on its way.
+their holding may be on its way. While an object's manifest cannot be read nobody knows its pieces: nothing is freed.
+
+Ages on disk are wall-clock ages. When the wall clock was set, none is believed until a whole delay has passed since by
+the clock that only goes forward.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from typing import Final, Protocol
 
 import trio
 
-from inos.core.env import Env
-from inos.core.errors import InosError
+from inos.core.env import FOREVER_S, Env
+from inos.core.errors import InosError, Unavailable
 from inos.core.ids import Address, Cid, PeerId
 from inos.mesh.network import Calls
 from inos.replication.hold_calls import call_states
@@ -26,6 +29,8 @@ from inos.replication.placement import Placement
 # Between full collections when nothing was dropped: frees what crashed or abandoned puts left.
 FULL_EVERY_S: Final = 3600.0
 _ASK_AT_ONCE: Final = 64
+# Clocks that are only slewed part by 30 ms in the minute between two looks.
+_CLOCK_TOLERANCE_S: Final = 2.0
 
 
 class Usage(Protocol):
@@ -88,8 +93,27 @@ class CollectCounts:
     freed_bytes: int = 0
 
 
+class ClockWatch:
+    """Notices when the wall clock was set, or stood still beside the other clock, by looking at both now and then."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._offset_s = env.now_s() - env.monotonic_s()
+        self._set_s: float | None = None
+
+    def steady_s(self) -> float:
+        """For how long both clocks have gone alike; infinite when they always did."""
+        now_s = self._env.monotonic_s()
+        offset_s = self._env.now_s() - now_s
+        if abs(offset_s - self._offset_s) > _CLOCK_TOLERANCE_S:
+            self._set_s = now_s
+        self._offset_s = offset_s
+        return FOREVER_S if self._set_s is None else now_s - self._set_s
+
+
 class Collector:
-    """The collection worker of one node. `me` is its public key; `busy_since_s` tells when the oldest put began."""
+    """The collection worker of one node. `me` is its public key; `busy_for_s` tells how long the oldest running put has
+    been at it, 0 without any."""
 
     def __init__(
         self,
@@ -102,7 +126,7 @@ class Collector:
         env: Env,
         *,
         delay_s: float,
-        busy_since_s: Callable[[], float | None],
+        busy_for_s: Callable[[], float],
     ) -> None:
         self._me = me
         self._home = home
@@ -112,18 +136,27 @@ class Collector:
         self._liveness = liveness
         self._env = env
         self._delay_s = delay_s
-        self._busy_since_s = busy_since_s
+        self._busy_for_s = busy_for_s
+        self._clock: ClockWatch | None = None
         self._last_full_s: float | None = None
         self.counts = CollectCounts()
 
     async def step(self) -> None:
-        """One round: end holdings that are due, then free what no holding needs."""
+        """One round: end holdings that are due, then free what no holding needs. Raises Unavailable when it cannot be
+        known what is needed."""
+        if not self._ages_hold():
+            return
         ended = await self._end_holdings()
         now_s = self._env.monotonic_s()
         if not ended and self._last_full_s is not None and now_s - self._last_full_s < self._pause_s():
             return
         await self._collect()
         self._last_full_s = now_s
+
+    def _ages_hold(self) -> bool:
+        """Whether ages of up to the delay, or of any running put, can be told by the wall clock."""
+        self._clock = self._clock or ClockWatch(self._env)
+        return self._clock.steady_s() >= max(self._delay_s, self._busy_for_s())
 
     def _pause_s(self) -> float:
         """Freed chunks must be older than the delay, so what was dropped lately needs another look that much later."""
@@ -138,9 +171,9 @@ class Collector:
             if not ending:
                 if row.dropped_at_s is not None:
                     await self._env.in_thread(self._holdings.keep, row.cid)
-            elif row.dropped_at_s is None:
+            elif row.dropped_at_s is None or now_s < row.dropped_at_s:
                 await self._env.in_thread(self._holdings.drop, row.cid, now_s)
-            elif now_s - row.dropped_at_s >= self._delay_s or now_s < row.dropped_at_s:
+            elif now_s - row.dropped_at_s >= self._delay_s:
                 due.append(row.cid)
         if due:
             await self._env.in_thread(self._holdings.remove, due)
@@ -161,27 +194,29 @@ class Collector:
             except (InosError, ValueError):
                 answers.append(False)
             else:
-                answers.append(state.complete)
+                answers.append(state.completes(placement))
 
         others = [member for member in placement.members if member != self._me]
         if not others or not all(map(self._liveness.alive, others)):
             return False
-        async with trio.open_nursery() as nursery:
-            for member in others[:_ASK_AT_ONCE]:
-                nursery.start_soon(ask, member)
-        return all(answers)
+        for start in range(0, len(others), _ASK_AT_ONCE):
+            async with trio.open_nursery() as nursery:
+                for member in others[start : start + _ASK_AT_ONCE]:
+                    nursery.start_soon(ask, member)
+            if not all(answers):
+                return False
+        return True
 
     async def _collect(self) -> None:
-        started_s = self._env.now_s()
+        # What a put brings once the marking has begun is spared by the mark itself.
+        before_s = self._env.now_s() - max(self._delay_s, self._busy_for_s())
         mark = await self._env.in_thread(self._home.begin_mark)
         for row in await self._env.in_thread(list, self._holdings.rows()):
             placement = self._placements.known(row.cid)
             surplus = placement is not None and await self._env.in_thread(self._has_surplus, placement)
             only_mine = surplus and placement is not None and await self._whole(placement)
             await self._env.in_thread(self._mark, mark, row.cid, placement if only_mine else None)
-        busy_s = self._busy_since_s()
-        before_s = min(started_s - self._delay_s, started_s if busy_s is None else busy_s)
-        while True:
+        while self._ages_hold():
             freed = await self._env.in_thread(mark.sweep, before_s)
             if not freed.chunks:
                 break
@@ -197,10 +232,15 @@ class Collector:
 
     def _mark(self, mark: Mark, cid: Cid, placement: Placement | None) -> None:
         """Mark what this node needs of an object: what `placement` assigns to it, or every piece. Blocks."""
-        layout = self._layout(cid)
         mark.add([cid.address])
+        layout = self._layout(cid)
         if layout is None:
-            return
+            if self._placements.removed(cid):
+                return
+            raise Unavailable(
+                f"nothing can be freed: the manifest of object {cid} cannot be read on this node",
+                hint="it is fetched from other members when they can be reached; or remove the object: inos rm",
+            )
         mark.add(layout.manifest.pages)
         for page in layout.pages(self._home.get):
             if placement is None:

@@ -22,6 +22,7 @@ from inos.replication.bulk import get_chunk, have_chunks
 from inos.replication.durability import Group
 from inos.replication.scores import Scores
 
+_KEPT_WIDTH: Final = 16
 MAX_HEDGES: Final = 3  # peers asked for one piece at the same time
 # Nodes asked where displaced pieces lie; in a mesh of hundreds a sample finds them, and parity rebuilds the rest.
 MAX_ASKED: Final = 16
@@ -45,6 +46,12 @@ class Stripe:
     known: dict[int, bytes] = field(default_factory=dict)
     rebuilding: trio.Lock = field(default_factory=trio.Lock)
 
+    def learn(self, index: int, data: bytes) -> None:
+        """Keep a piece for rebuilding others, where that is cheap: a wide stripe would fill the memory of a reader that
+        may need none of it again."""
+        if self.group.need <= _KEPT_WIDTH:
+            self.known[index] = data
+
 
 class Fetcher:
     """Fetches pieces for one node. `me` is its public key."""
@@ -67,6 +74,13 @@ class Fetcher:
             except (NotFound, Corrupt):
                 pass
         return await self._race(address, [holder for holder in holders if holder != self._me])
+
+    async def anywhere(self, address: Address, holders: Sequence[bytes]) -> bytes:
+        """As `piece`; when no holder gives it, from whichever live node says that it has it."""
+        try:
+            return await self.piece(address, holders)
+        except Unavailable:
+            return await self._race(address, (await self.locate([address], holders)).get(address, ()))
 
     async def of_group(
         self,
@@ -97,7 +111,7 @@ class Fetcher:
             data = await self.piece(address, holders, local=local)
         except Unavailable:
             data = await self._of_last_resort(stripe, index, elsewhere)
-        stripe.known[index] = data
+        stripe.learn(index, data)
         return data
 
     async def _of_last_resort(

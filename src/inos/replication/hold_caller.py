@@ -9,10 +9,10 @@ import trio
 
 from inos.core.crew import open_tasks
 from inos.core.errors import InosError
-from inos.core.ids import PeerId
+from inos.core.ids import Cid, PeerId
 from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.replication.bulk import Chunk
-from inos.replication.hold_calls import MAX_HOLDS, UNFINISHED, HoldRequest, call_hold
+from inos.replication.hold_calls import MAX_HOLDS, UNFINISHED, HoldRequest, call_hold, call_states
 from inos.replication.holder import HoldState
 from inos.replication.placement import Placement
 from inos.replication.placements import Written
@@ -99,6 +99,32 @@ class HoldCaller:
                     nursery.start_soon(at, member, numbers)
         return states
 
+    async def states(self, placements: Sequence[Placement]) -> dict[tuple[bytes, Cid], HoldState]:
+        """What each live member has of these objects, by (member, cid), in one question a member and MAX_HOLDS."""
+        asked: dict[bytes, list[Cid]] = {}
+        for placement in placements:
+            for member in placement.members:
+                asked.setdefault(member, []).append(placement.cid)
+        found: dict[tuple[bytes, Cid], HoldState] = {}
+
+        async def ask(member: bytes, cids: Sequence[Cid]) -> None:
+            for start in range(0, len(cids), MAX_HOLDS):
+                part = cids[start : start + MAX_HOLDS]
+                try:
+                    states = await call_states(self._calls, PeerId.from_public_key(member), part)
+                except InosError:
+                    return
+                found.update({(member, state.cid): state for state in states})
+
+        async with trio.open_nursery() as nursery:
+            for member, cids in asked.items():
+                if member == self._me:
+                    mine = await self._own.take([one for one in placements if member in one.members])
+                    found.update({(member, state.cid): state for state in mine})
+                elif self._liveness.alive(member):
+                    nursery.start_soon(ask, member, cids)
+        return found
+
     async def at(self, member: bytes, written: Written) -> HoldState | None:
         """Have one member hold the object; None when it cannot be asked."""
         return await self._at(member, written, ())
@@ -114,7 +140,7 @@ class HoldCaller:
         """Ask one member until it holds all of its pieces, stops making progress, or goes away."""
         if member == self._me:
             (state,) = await self._own.take([written.placement], chunks)
-            return state if state.complete else await self._own.hold(written.placement)
+            return state if state.completes(written.placement) else await self._own.hold(written.placement)
         best, stalls = -1, 0
         latest: HoldState | None = None
         while stalls < _STALLS_ALLOWED:
@@ -122,7 +148,7 @@ class HoldCaller:
             if not answers:
                 return latest
             latest = answers[0]
-            if latest.complete or (latest.error and latest.error != UNFINISHED):
+            if latest.completes(written.placement) or (latest.error and latest.error != UNFINISHED):
                 return latest
             stalls = 0 if latest.held > best else stalls + 1
             best = max(best, latest.held)

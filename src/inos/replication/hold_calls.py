@@ -8,7 +8,7 @@ on, and the caller asks again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import trio
@@ -59,7 +59,7 @@ class PlacementInbox(Protocol):
     async def accept(self, records: Sequence[bytes]) -> list[Placement | InosError]:
         """Check, store and return the current placement of each record's object, in order."""
 
-    def known(self, cid: Cid) -> Placement | None: ...
+    async def known_all(self, cids: Sequence[Cid]) -> list[Placement | None]: ...
 
 
 async def call_hold(calls: Calls, peer: PeerId, requests: Sequence[HoldRequest]) -> list[HoldState]:
@@ -82,7 +82,13 @@ async def call_states(calls: Calls, peer: PeerId, cids: Sequence[Cid], *, verify
 
 def encode_states(states: Sequence[HoldState]) -> bytes:
     fields = [
-        {"cid": bytes(state.cid), "held": state.held, "assigned": state.assigned, "error": state.error}
+        {
+            "cid": bytes(state.cid),
+            "held": state.held,
+            "assigned": state.assigned,
+            "error": state.error,
+            "epoch": state.epoch,
+        }
         for state in states
     ]
     return encode(_ANSWER, states=fields)
@@ -90,7 +96,7 @@ def encode_states(states: Sequence[HoldState]) -> bytes:
 
 def decode_states(payload: bytes) -> list[HoldState]:
     with reading(_ANSWER, payload, max_bytes=MAX_PAYLOAD_BYTES) as r:
-        return [HoldState(Cid(state.cid), state.held, state.assigned, state.error) for state in r.states]
+        return [HoldState(Cid(state.cid), state.held, state.assigned, state.error, state.epoch) for state in r.states]
 
 
 def decode_holds(payload: bytes, body: bytes) -> list[HoldRequest]:
@@ -116,6 +122,7 @@ class HoldServer:
         self._holding = holding
         self._inbox = inbox
         self._crew = crew
+        self._working: dict[Cid, _Work] = {}
 
     def register(self, calls: Calls) -> None:
         calls.serve(HOLD, self._hold)
@@ -126,48 +133,63 @@ class HoldServer:
         inbox = await self._inbox.accept([hold.record for hold in requests])
         placements = [placement for placement in inbox if isinstance(placement, Placement)]
         chunks = [chunk for hold in requests for chunk in hold.chunks]
-        taken = {state.cid: state for state in await self._holding.take(placements, chunks)}
-        fetching = {
-            placement.cid: placement
+        states = {state.cid: state for state in await self._holding.take(placements, chunks)}
+        fetching = [
+            placement
             for hold, placement in zip(requests, inbox, strict=True)
-            if hold.fetch and isinstance(placement, Placement) and not taken[placement.cid].complete
-        }
-        taken.update(await self._finish(list(fetching.values())))
-        return Message(encode_states([_state_for(placement, taken) for placement in inbox]))
+            if hold.fetch and isinstance(placement, Placement) and not states[placement.cid].completes(placement)
+        ]
+        await self._finish(fetching, states)
+        return Message(encode_states([_state_for(placement, states) for placement in inbox]))
 
-    async def _finish(self, placements: Sequence[Placement]) -> dict[Cid, HoldState]:
-        """Hold these the long way, for as long as a call may take; the rest goes on in the background."""
-        if not placements:
-            return {}
-        states = {placement.cid: HoldState(placement.cid, 0, 0, UNFINISHED) for placement in placements}
-        left = len(placements)
-        finished = trio.Event()
-
-        async def work(placement: Placement) -> None:
-            nonlocal left
-            states[placement.cid] = await self._holding.hold(placement)
-            left -= 1
-            if not left:
-                finished.set()
-
-        for placement in placements:
-            self._crew.start(work, placement)
+    async def _finish(self, placements: Sequence[Placement], states: dict[Cid, HoldState]) -> None:
+        """Hold these the long way, for as long as a call may take, into `states`; the rest goes on in the background,
+        and its state stays what was counted before, so that whoever asks again sees how it comes along.
+        """
+        works = [self._work_on(placement) for placement in placements]
         with trio.move_on_after(HOLD_WAIT_S):
-            await finished.wait()
-        return dict(states)
+            for work in works:
+                await work.done.wait()
+        for placement, work in zip(placements, works, strict=True):
+            counted = states[placement.cid]
+            states[placement.cid] = work.state or replace(counted, error=UNFINISHED)
+
+    def _work_on(self, placement: Placement) -> _Work:
+        """The work on this object, begun unless it is under way."""
+        work = self._working.get(placement.cid)
+        if work is None:
+            work = self._working[placement.cid] = _Work()
+            self._crew.start(self._work, placement, work)
+        return work
+
+    async def _work(self, placement: Placement, work: _Work) -> None:
+        try:
+            work.state = await self._holding.hold(placement)
+        finally:
+            del self._working[placement.cid]
+            work.done.set()
 
     async def _state(self, _peer: PeerId, request: Message) -> Message:
         with reading(_STATES, request.payload, max_bytes=MAX_PAYLOAD_BYTES) as r:
             cids, verify = [Cid(cid) for cid in r.cids], r.verify
         if len(cids) > MAX_HOLDS:
             raise BadFrame(f"{len(cids)} objects in one call, over the limit of {MAX_HOLDS}")
-        return Message(encode_states([await self._state_of(cid, verify) for cid in cids]))
+        placements = await self._inbox.known_all(cids)
+        states = [
+            HoldState(cid, 0, 0, NotFound.code)
+            if placement is None
+            else await self._holding.state(placement, verify=verify)
+            for cid, placement in zip(cids, placements, strict=True)
+        ]
+        return Message(encode_states(states))
 
-    async def _state_of(self, cid: Cid, verify: bool) -> HoldState:
-        placement = self._inbox.known(cid)
-        if placement is None:
-            return HoldState(cid, 0, 0, NotFound.code)
-        return await self._holding.state(placement, verify=verify)
+
+@dataclass(slots=True)
+class _Work:
+    """One object being held the long way; `state` once it is."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    state: HoldState | None = None
 
 
 def _state_for(placement: Placement | InosError, states: Mapping[Cid, HoldState]) -> HoldState:

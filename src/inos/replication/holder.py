@@ -8,7 +8,7 @@ came in and is synced. Only such answers count as redundancy, for `put` and for 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, Protocol
 
@@ -55,16 +55,17 @@ class HoldingBook(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HoldState:
-    """How much of what is assigned to a node it has. Complete when equal; `error` is a code when it could not."""
+    """How much of what `epoch` of a placement assigns to a node it has; `error` is a code when it could not tell."""
 
     cid: Cid
     held: int
     assigned: int
     error: str = ""
+    epoch: int = 0
 
-    @property
-    def complete(self) -> bool:
-        return not self.error and self.held == self.assigned
+    def completes(self, placement: Placement) -> bool:
+        """Whether the node has all that this very placement assigns to it: an answer for another one says nothing."""
+        return not self.error and self.held == self.assigned and self.epoch == placement.epoch
 
 
 class Holder:
@@ -140,8 +141,8 @@ class Holder:
             found = self._sound if verify else self._home.present
             held, assigned = await self._env.in_thread(self._count, layout, placement, found)
         except InosError as error:
-            return HoldState(placement.cid, 0, 0, error.code)
-        return HoldState(placement.cid, held, assigned)
+            return HoldState(placement.cid, 0, 0, error.code, placement.epoch)
+        return HoldState(placement.cid, held, assigned, epoch=placement.epoch)
 
     async def complete(self, placement: Placement) -> HoldState:
         """Fetch or rebuild every assigned piece that is missing. At most one such effort an object at a time."""
@@ -155,7 +156,7 @@ class Holder:
                 return await self._complete(placement)
         except InosError as error:
             state = await self.state(placement)
-            return HoldState(state.cid, state.held, state.assigned, error.code)
+            return replace(state, error=error.code)
         finally:
             self._completing.pop(placement.cid).set()
 
@@ -167,7 +168,7 @@ class Holder:
             while missing := await self._env.in_thread(self._next_missing, groups):
                 await self._fetch_missing(placement, missing)
         held, assigned = await self._env.in_thread(self._count, layout, placement, self._home.touch)
-        return HoldState(placement.cid, held, assigned)
+        return HoldState(placement.cid, held, assigned, epoch=placement.epoch)
 
     def _next_missing(self, groups: Iterator[Group]) -> list[tuple[Group, int]]:
         """The next few assigned pieces that are not here, as (group, index); empty at the end. Blocks."""
@@ -238,9 +239,10 @@ class Holder:
         states = []
         for placement, pieces in zip(placements, wanted, strict=True):
             if isinstance(pieces, InosError):
-                states.append(HoldState(placement.cid, 0, 0, pieces.code))
+                states.append(HoldState(placement.cid, 0, 0, pieces.code, placement.epoch))
             else:
-                states.append(HoldState(placement.cid, sum(map(there.__contains__, pieces)), len(pieces)))
+                held = sum(map(there.__contains__, pieces))
+                states.append(HoldState(placement.cid, held, len(pieces), epoch=placement.epoch))
         return states
 
     def _sound(self, addresses: Sequence[Address]) -> frozenset[Address]:

@@ -13,6 +13,7 @@ from typing import Final
 from inos.core.codec import encode, reading
 from inos.core.errors import BadFrame
 from inos.core.ids import Address, Cid, OwnerId
+from inos.crypto.signing import SIGNATURE_BYTES
 from inos.objects.layout import Scheme
 from inos.state.rendezvous import ranked
 
@@ -26,8 +27,9 @@ _STRUCT: Final = "objects/object.capnp:Placement"
 class Placement:
     """Who keeps an object. `members` are node public keys; `size` is the stored bytes of one set of data chunks.
 
-    `epoch` is the logical time of the record it was read from: it grows with every change, and tells a holder which
-    of two requests is the later one. It is 0 before the placement is written.
+    `epoch` is the logical time of the record it was read from: it grows with every change, and tells a holder which of
+    two requests is the later one. It is 0 before the placement is written. `grant` is the owner's signature over what
+    a repair must leave as it is, so that any node can tell a repair of this object from an attempt to take it over.
     """
 
     cid: Cid
@@ -36,7 +38,13 @@ class Placement:
     copies: int
     members: tuple[bytes, ...]
     size: int
-    epoch: int
+    epoch: int = 0
+    grant: bytes = b""
+
+    def granted_text(self, generation: int) -> bytes:
+        """What the owner signs: everything but the members, for one generation of the object."""
+        shards = (self.scheme.data_shards, self.scheme.parity_shards, self.copies)
+        return bytes(self.cid) + generation.to_bytes(8, "big") + b"".join(n.to_bytes(2, "big") for n in shards)
 
     def moved(self, members: Sequence[bytes]) -> Placement:
         """The same object on other members; its epoch comes with the record it is written in."""
@@ -52,6 +60,7 @@ def encode_placement(placement: Placement) -> bytes:
         copies=placement.copies,
         members=list(placement.members),
         size=placement.size,
+        grant=placement.grant,
     )
 
 
@@ -68,6 +77,7 @@ def decode_placement(cid: Cid, value: bytes, epoch: int = 0) -> Placement:
             members=tuple(bytes(member) for member in r.members),
             size=r.size,
             epoch=epoch,
+            grant=bytes(r.grant),
         )
         version = r.version
     _check(placement, version)
@@ -83,6 +93,7 @@ def _check(placement: Placement, version: int) -> None:
         and all(len(member) == 32 for member in members)
         and 1 <= placement.copies <= MAX_MEMBERS
         and placement.scheme.data_shards >= 1
+        and len(placement.grant) <= SIGNATURE_BYTES
     )
     if not sound:
         raise BadFrame(f"placement of {placement.cid} is not sound")

@@ -8,21 +8,24 @@ undo it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, InosError, NotFound, Refused
+from inos.core.errors import BadInput, Conflict, InosError, NotFound, Refused
 from inos.core.ids import DIGEST_BYTES, Cid
-from inos.crypto.signing import SigningKey
+from inos.crypto.signing import SigningKey, verify
 from inos.replication.placement import TABLE, Placement, decode_placement, encode_placement
 from inos.replication.table_gate import Verdict
 from inos.replication.table_writes import Level, WriteResult
-from inos.state.lamport import LamportClock, derived, same_generation
+from inos.state.lamport import GENERATION, LamportClock, derived
 from inos.state.record import Record
 from inos.state.records import parse_record, sign_record
 from inos.state.tables import Scope, TableSpec
+
+_PAGE: Final = 500
+GRANT_CONTEXT: Final = b"inos placement v1"
 
 
 def placement_table() -> TableSpec:
@@ -31,26 +34,27 @@ def placement_table() -> TableSpec:
 
 
 def _validate(record: Record) -> None:
+    """What can be told from the record alone: that it is a placement its owner wrote, or allowed by a grant."""
     if len(record.key) != DIGEST_BYTES:
         raise BadInput(f"a placement's key is a cid of {DIGEST_BYTES} bytes, not {len(record.key)}")
-    if not record.removed:
-        decode_placement(Cid(record.key), record.value)
+    if record.removed:
+        return
+    placement = decode_placement(Cid(record.key), record.value)
+    text = placement.granted_text(record.lamport // GENERATION)
+    if record.author != placement.owner and not verify(placement.owner, GRANT_CONTEXT, text, placement.grant):
+        raise Refused("a placement its owner neither wrote nor granted")
 
 
 def _authorise(record: Record, current: Record | None) -> None:
-    """A removal ends what only its owner began; a new generation is the owner's; a repair keeps the owner."""
+    """An object keeps its owner, and only the owner removes it, whatever a replica has seen or missed in between."""
     if current is None:
         return
-    if current.removed:
-        if record.author != current.author:
-            raise Refused("the object was removed by its owner, and only the owner may put it again")
-        return
-    owner = decode_placement(Cid(current.key), current.value).owner
-    if record.removed or not same_generation(record.lamport, current.lamport):
-        if record.author != owner:
-            raise Refused("only the owner of an object may remove it or put it anew")
-    elif decode_placement(Cid(record.key), record.value).owner != owner:
-        raise Refused("an object keeps its owner")
+    if _owner_in(record) != _owner_in(current):
+        raise Refused("only the owner of an object may remove it or put it anew")
+
+
+def _owner_in(record: Record) -> bytes:
+    return record.author if record.removed else bytes(decode_placement(Cid(record.key), record.value).owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +73,15 @@ class Tables(Protocol):
 
     async def write(self, records: Sequence[Record]) -> WriteResult: ...
 
-    async def read(self, table: str, key: bytes) -> Record | None: ...
+    async def read(self, table: str, key: bytes, *, quorum: bool = False) -> Record | None: ...
 
     async def take(self, encoded: Sequence[bytes]) -> list[Verdict]: ...
 
 
 class LocalRecords(Protocol):
     def get(self, table: str, key: bytes) -> Record | None: ...
+
+    def scan(self, table: str, prefix: bytes, after: bytes, limit: int) -> list[Record]: ...
 
 
 class Placements:
@@ -93,6 +99,15 @@ class Placements:
     def known(self, cid: Cid) -> Placement | None:
         """The placement in this node's replica; None when unknown or removed. Blocks, for microseconds."""
         return _placement_in(self._records.get(TABLE, bytes(cid)))
+
+    def naming(self, member: bytes) -> Iterator[Placement]:
+        """The placements in this node's replica that name `member`, in bounded pages. Blocks."""
+        after = b""
+        while records := self._records.scan(TABLE, b"", after, _PAGE):
+            after = records[-1].key
+            for placement in filter(None, map(_placement_in, records)):
+                if member in placement.members:
+                    yield placement
 
     def removed(self, cid: Cid) -> bool:
         """Whether this node knows the object to be removed."""
@@ -116,14 +131,18 @@ class Placements:
     async def found(self, placements: Sequence[Placement]) -> tuple[list[Written], bool]:
         """Write placements of new objects as their owner; and whether a quorum has them all."""
         records = await self._env.in_thread(self._sign_new, placements)
-        result = await self._tables.write(records)
-        return [_written(record) for record in records], result.level is Level.QUORUM
+        agreed = await self._written(records)
+        if not agreed and await self._learn([placement.cid for placement in placements]):
+            # Written in ignorance of a later removal: now that it is known, write after it.
+            records = await self._env.in_thread(self._sign_new, placements)
+            agreed = await self._written(records)
+        return [_written(record) for record in records], agreed
 
     async def publish(self, placement: Placement) -> Placement:
         """Write new members for a known object, as this node; the placement as it was written."""
         current = self._records.get(TABLE, bytes(placement.cid))
-        if current is None or current.removed:
-            raise NotFound(f"the object {placement.cid} is not known here, or was removed")
+        if current is None or current.removed or current.lamport != placement.epoch:
+            raise Conflict(f"the placement of {placement.cid} has changed meanwhile")
         lamport = derived(current.lamport)
         record = sign_record(self._node_key, TABLE, bytes(placement.cid), encode_placement(placement), lamport)
         await self._tables.write([record])
@@ -131,14 +150,38 @@ class Placements:
 
     async def remove(self, cids: Sequence[Cid]) -> bool:
         """Remove objects as their owner; whether a quorum knows."""
-        records = await self._env.in_thread(self._sign_removals, cids)
-        result = await self._tables.write(records)
-        return result.level is Level.QUORUM
+        agreed = await self._written(await self._env.in_thread(self._sign_removals, cids))
+        if not agreed and await self._learn(cids):
+            agreed = await self._written(await self._env.in_thread(self._sign_removals, cids))
+        return agreed
+
+    async def refresh(self, cid: Cid) -> None:
+        """Learn what the replicas know of an object whose sector this node does not keep."""
+        await self._learn([cid])
+
+    async def _written(self, records: Sequence[Record]) -> bool:
+        return (await self._tables.write(records)).level is Level.QUORUM
+
+    async def _learn(self, cids: Sequence[Cid]) -> bool:
+        """Ask the replicas for versions newer than this node's own; whether there were any."""
+        learned = 0
+        for cid in cids:
+            try:
+                record = await self._tables.read(TABLE, bytes(cid), quorum=True)
+            except InosError:
+                return False  # cut off: what is here is all there is to know
+            if record is not None and record != self._records.get(TABLE, bytes(cid)):
+                learned += sum(verdict.applied for verdict in await self._tables.take([record.encoded]))
+        return learned > 0
 
     async def accept(self, records: Sequence[bytes]) -> list[Placement | InosError]:
         """Take placement records from another node: the current placement of each object, or why there is none."""
         await self._tables.take(records)
-        return [self._current(encoded) for encoded in records]
+        return await self._env.in_thread(lambda: [self._current(encoded) for encoded in records])
+
+    async def known_all(self, cids: Sequence[Cid]) -> list[Placement | None]:
+        """As `known`, for many."""
+        return await self._env.in_thread(lambda: [self.known(cid) for cid in cids])
 
     def _current(self, encoded: bytes) -> Placement | InosError:
         try:
@@ -149,16 +192,13 @@ class Placements:
         return placement or NotFound("the object was removed, or its placement was refused")
 
     def _sign_new(self, placements: Sequence[Placement]) -> list[Record]:
-        return [
-            sign_record(
-                self._owner_key,
-                TABLE,
-                bytes(placement.cid),
-                encode_placement(placement),
-                self._generation(placement.cid),
-            )
-            for placement in placements
-        ]
+        records = []
+        for placement in placements:
+            lamport = self._generation(placement.cid)
+            grant = self._owner_key.sign(GRANT_CONTEXT, placement.granted_text(lamport // GENERATION))
+            value = encode_placement(replace(placement, grant=grant))
+            records.append(sign_record(self._owner_key, TABLE, bytes(placement.cid), value, lamport))
+        return records
 
     def _sign_removals(self, cids: Sequence[Cid]) -> list[Record]:
         return [

@@ -10,7 +10,7 @@ objects at work at once, and wait out the repair delay so that a node that blink
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -18,9 +18,10 @@ from typing import Final, Protocol
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import InosError, Unavailable
+from inos.core.errors import InosError, StorageFull, Unavailable
 from inos.core.ids import Cid
-from inos.replication.hold_caller import HoldCaller
+from inos.core.worker import Backoff
+from inos.replication.hold_caller import HoldCaller, States
 from inos.replication.placement import Candidate, Placement
 from inos.replication.placements import Written
 from inos.replication.scheme import shards_needed
@@ -29,6 +30,8 @@ from inos.replication.steward import margin, members_wanted, steward_of
 log = logging.getLogger(__name__)
 
 PARALLEL_OBJECTS: Final = 3
+# One object's failures: soon at first, because members are often just starting; then every few minutes.
+_PATIENCE: Final = Backoff(2.0, 300.0)
 ROUND_OBJECTS: Final = 256  # objects brought forward in one round, so that rounds stay short and priorities fresh
 
 
@@ -46,6 +49,10 @@ class PlacementBook(Protocol):
 
 
 class HeldObjects(Protocol):
+    @property
+    def version(self) -> int:
+        """Grows with every change of what is held or of a placement."""
+
     def cids(self) -> Iterator[Cid]:
         """Every object this node holds, in bounded pages."""
 
@@ -57,6 +64,11 @@ class MeshView(Protocol):
 
     def gone(self, member: bytes) -> bool:
         """Failed for longer than the repair delay, or no member of the mesh any more."""
+
+    def members(self) -> Mapping[bytes, float]: ...
+
+    def gone_members(self) -> frozenset[bytes]:
+        """The members of the mesh that are gone."""
 
     def candidates(self) -> Sequence[Candidate]:
         """Live nodes that could take pieces, this one included."""
@@ -91,6 +103,18 @@ class _Circumstances:
     spare: int  # live nodes outside, counted only while the object is short of members
 
 
+@dataclass(slots=True)
+class _Trouble:
+    """An object that could not be brought back: when to try again."""
+
+    failures: int = 0
+    not_before_s: float = 0.0
+
+    def again(self, now_s: float) -> None:
+        self.failures += 1
+        self.not_before_s = now_s + _PATIENCE.delay_s(self.failures)
+
+
 class Repair:
     """The repair worker of one node. `me` is its public key."""
 
@@ -111,66 +135,125 @@ class Repair:
         self._env = env
         self.counts = RepairCounts()
         self._settled: dict[Cid, _Circumstances] = {}
+        self._troubled: dict[Cid, _Trouble] = {}
+        self._walked: object = None  # what the mesh and the holdings were like when nothing was left to do
 
     async def step(self) -> None:
         """One round. Raises Unavailable when objects remain that could not be brought back though nodes are there."""
         alive = frozenset(self._view.alive_members())
+        state = (alive, self._view.gone_members(), self._held.version)
+        if state == self._walked:
+            return
         todo = await self._env.in_thread(self._todo, alive)
-        limit = trio.CapacityLimiter(PARALLEL_OBJECTS)
-        outcomes: list[Outcome] = []
-
-        async def one(placement: Placement) -> None:
-            async with limit:
-                outcomes.append(await self._bring_back(placement, alive))
-
-        async with trio.open_nursery() as nursery:
-            for placement in todo[:ROUND_OBJECTS]:
-                nursery.start_soon(one, placement)
-        failed = outcomes.count(Outcome.FAILED)
-        self.counts.repaired += outcomes.count(Outcome.WHOLE) + outcomes.count(Outcome.SHORT)
-        self.counts.waiting = len(todo) - len(outcomes) + failed + outcomes.count(Outcome.WAITING)
+        round_ = [placement for placement in todo if self._is_due(placement.cid)][:ROUND_OBJECTS]
+        outcomes = await self._work_on(round_, alive)
+        settled = outcomes.count(Outcome.WHOLE) + outcomes.count(Outcome.SHORT)
+        self.counts.repaired += settled
+        self.counts.waiting = len(todo) - settled
         self.counts.under_replicated = sum(seen.short for seen in self._settled.values())
+        self._walked = state if settled == len(todo) and not self._blinking(alive) else None
+        failed = outcomes.count(Outcome.FAILED)
         if failed:
             raise Unavailable(f"{failed} objects are not whole yet; they are tried again")
 
+    async def _work_on(self, placements: Sequence[Placement], alive: frozenset[bytes]) -> list[Outcome]:
+        """Bring these back, a few at a time; first of all see which of them are whole already."""
+        whole = await self._glance(placements, alive)
+        outcomes = [Outcome.WHOLE] * len(whole)
+        limit = trio.CapacityLimiter(PARALLEL_OBJECTS)
+
+        async def one(placement: Placement) -> None:
+            async with limit:
+                outcome = await self._bring_back(placement.cid, alive)
+            outcomes.append(outcome)
+            if outcome in (Outcome.WHOLE, Outcome.SHORT):
+                self._troubled.pop(placement.cid, None)
+            else:
+                self._troubled.setdefault(placement.cid, _Trouble()).again(self._env.monotonic_s())
+
+        async with trio.open_nursery() as nursery:
+            for placement in placements:
+                if placement.cid not in whole:
+                    nursery.start_soon(one, placement)
+        return outcomes
+
+    def _is_due(self, cid: Cid) -> bool:
+        """An object that keeps failing must not hold up the others."""
+        trouble = self._troubled.get(cid)
+        return trouble is None or self._env.monotonic_s() >= trouble.not_before_s
+
     def _todo(self, alive: frozenset[bytes]) -> list[Placement]:
-        """Placements in this node's care that need work now, closest to loss first. Blocks."""
+        """Placements in this node's care that need work, closest to loss first. Blocks."""
         todo, held = [], set()
         for cid in self._held.cids():
             held.add(cid)
             placement = self._book.known(cid)
-            if placement is None or steward_of(cid, placement.members, alive) != self._me:
+            if placement is None or not self._in_my_care(placement, alive):
                 continue
             if self._settled.get(cid) == _circumstances(placement, alive) or self._only_blinking(placement, alive):
                 continue
             todo.append(placement)
-        for cid in [cid for cid in self._settled if cid not in held]:
-            del self._settled[cid]
+        self._settled = {cid: seen for cid, seen in self._settled.items() if cid in held}
+        self._troubled = {cid: trouble for cid, trouble in self._troubled.items() if cid in held}
         return sorted(todo, key=lambda placement: (margin(placement, alive), placement.size, placement.cid))
+
+    def _in_my_care(self, placement: Placement, alive: frozenset[bytes]) -> bool:
+        """As its steward; or, when all of its members are gone, as somebody who still has pieces of it."""
+        steward = steward_of(placement.cid, placement.members, alive)
+        return steward == self._me or (steward is None and all(map(self._view.gone, placement.members)))
 
     def _only_blinking(self, placement: Placement, alive: frozenset[bytes]) -> bool:
         """Some members are away and none of them long enough to be replaced: wait for them."""
         away = [member for member in placement.members if member not in alive]
         return bool(away) and not any(map(self._view.gone, away))
 
-    async def _bring_back(self, placement: Placement, alive: frozenset[bytes]) -> Outcome:
+    def _blinking(self, alive: frozenset[bytes]) -> bool:
+        """Whether some member of the mesh is away and not gone yet: time alone will change what there is to do."""
+        return any(member not in alive and not self._view.gone(member) for member in self._view.members())
+
+    async def _glance(self, placements: Sequence[Placement], alive: frozenset[bytes]) -> set[Cid]:
+        """Objects that are whole as they are, from one question to each member for all of them."""
+        plain = [placement for placement in placements if alive.issuperset(placement.members)]
+        states = await self._holders.states(plain)
+        whole = set()
+        for placement in plain:
+            answers = [states.get((member, placement.cid)) for member in placement.members]
+            seen = _circumstances(placement, alive)
+            if not seen.short and all(state is not None and state.completes(placement) for state in answers):
+                self._settled[placement.cid] = seen
+                whole.add(placement.cid)
+        return whole
+
+    async def _bring_back(self, cid: Cid, alive: frozenset[bytes]) -> Outcome:
+        """From the placement as it is now: a round may have taken minutes to get here."""
+        placement = await self._env.in_thread(self._book.known, cid)
+        if placement is None:
+            return Outcome.WHOLE  # removed meanwhile
         gone = {member for member in placement.members if self._view.gone(member)}
-        members = members_wanted(placement, gone, self._view.candidates())
         try:
-            if members != placement.members:
-                placement = await self._book.publish(placement.moved(members))
-                self.counts.moved += 1
-            record = self._book.record_of(placement.cid)
-            states = await self._holders.everywhere(Written(placement, record)) if record else {}
+            placement, states = await self._hold_on(placement, gone)
+            full = {member for member, state in states.items() if state.error == StorageFull.code}
+            if full:
+                placement, states = await self._hold_on(placement, gone | full)
         except InosError as error:
-            log.info("object %s is not brought back yet: %s", placement.cid, error)
+            log.info("object %s is not brought back yet: %s", cid, error)
             return Outcome.FAILED
-        if not all(state.complete for state in states.values()):
+        if not states or not all(state.completes(placement) for state in states.values()):
             return Outcome.FAILED
         if any(member not in states for member in placement.members):
             return Outcome.WAITING
-        seen = self._settled[placement.cid] = _circumstances(placement, alive)
+        seen = self._settled[cid] = _circumstances(placement, alive)
         return Outcome.SHORT if seen.short else Outcome.WHOLE
+
+    async def _hold_on(self, placement: Placement, without: Collection[bytes]) -> tuple[Placement, States]:
+        """Hold the object on its members, those in `without` replaced as far as there are others."""
+        candidates = [candidate for candidate in self._view.candidates() if candidate.key not in without]
+        members = members_wanted(placement, without, candidates) or (self._me,)
+        if members != placement.members:
+            placement = await self._book.publish(placement.moved(members))
+            self.counts.moved += 1
+        record = await self._env.in_thread(self._book.record_of, placement.cid)
+        return placement, await self._holders.everywhere(Written(placement, record)) if record else {}
 
 
 def _circumstances(placement: Placement, alive: frozenset[bytes]) -> _Circumstances:

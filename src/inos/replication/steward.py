@@ -31,7 +31,7 @@ def members_wanted(placement: Placement, gone: Collection[bytes], candidates: Se
     needed = shards_needed(placement.scheme, placement.copies)
     if len(staying) >= needed:
         return tuple(staying)
-    spare = [candidate for candidate in candidates if candidate.key not in gone]
+    spare = [candidate for candidate in candidates if candidate.key not in gone and candidate.load < 1]
     return choose_members(bytes(placement.cid), needed, spare, keep=staying)
 
 

@@ -22,17 +22,24 @@ from inos.state.records import Unverified, parse_record
 from inos.state.tables import TableSpec
 from inos.store.replica import Replica
 
+SUPERSEDED: Final = "superseded"
+
 _Slot = tuple[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of one record: `applied` when it changed the replica; `refusal` is an error code, empty when the
-    replica now has this version or a newer one. `record` is None when the bytes are no record."""
+    replica now has this very version, SUPERSEDED when it has a later one: then whoever wrote this did not know what
+    it replaces, and must not take it for written. `record` is None when the bytes are no record."""
 
     record: Record | None
     applied: bool = False
     refusal: str = ""
+
+
+def _known_already(record: Record, current: Record | None) -> Verdict:
+    return Verdict(record, refusal="" if current == record else SUPERSEDED)
 
 
 class Gate:
@@ -112,7 +119,7 @@ class Gate:
                     spec.validate(one.verified())
                     verdicts.append(Verdict(one.claimed, applied=True))
                 else:
-                    verdicts.append(Verdict(one.claimed))
+                    verdicts.append(_known_already(one.claimed, held.get(_slot(one.claimed))))
             except InosError as error:
                 verdicts.append(Verdict(None, refusal=error.code))
         return verdicts
@@ -130,12 +137,13 @@ class Gate:
     def _authorise(self, record: Record, held: dict[_Slot, Record]) -> Verdict:
         """Against what is held, earlier records of the same batch included."""
         current = held.get(_slot(record))
-        if supersedes(record, current):
-            try:
-                self._specs[record.table].authorise(record, current)
-            except InosError as error:
-                return Verdict(record, refusal=error.code)
-            held[_slot(record)] = record
+        if not supersedes(record, current):
+            return _known_already(record, current)
+        try:
+            self._specs[record.table].authorise(record, current)
+        except InosError as error:
+            return Verdict(record, refusal=error.code)
+        held[_slot(record)] = record
         return Verdict(record)
 
     def _held(self, records: Sequence[Record]) -> dict[_Slot, Record]:

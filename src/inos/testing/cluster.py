@@ -213,7 +213,7 @@ class ClusterNode:
             with suppress(InosError):
                 self.core.disk.chunks.get(address)
                 found += 1
-        return HoldState(placement.cid, found, len(wanted))
+        return HoldState(placement.cid, found, len(wanted), epoch=placement.epoch)
 
     def chunks(self) -> int:
         """Chunks on its disk."""
@@ -329,7 +329,7 @@ class Cluster:
             groups = self.groups(placement)
         except InosError:
             return UNREADABLE
-        good = [node.key for node in self.holders(placement) if node.verified(placement).complete]
+        good = [node.key for node in self.holders(placement) if node.verified(placement).completes(placement)]
         return survivable_losses(groups, good)
 
 

@@ -151,7 +151,7 @@ class PieceSource:
         manifest = opened.layout.manifest
         page = manifest.page
         if page is None:
-            data = await self._fetcher.piece(manifest.pages[number], opened.placement.members)
+            data = await self._fetcher.anywhere(manifest.pages[number], opened.placement.members)
             page = await self._env.in_thread(OuterPage.decode, data, manifest, number)
         return page, await self._env.in_thread(open_page, page, opened.reference.key, opened.inner)
 
@@ -160,7 +160,7 @@ class PieceSource:
         group, address = stripe.group, stripe.group.addresses[index]
         try:
             stored = await self._env.in_thread(self._home.get, address)
-            stripe.known[index] = stored
+            stripe.learn(index, stored)
         except (NotFound, Corrupt):
             stored = await self._fetcher.of_stripe(stripe, index, local=False)
             if any(pair == (address, self._me) for pair in zip(group.addresses, group.holders, strict=True)):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+import trio
+
 from inos.core.env import Env
 from inos.core.errors import InosError, NotFound
 from inos.core.ids import Cid
@@ -59,6 +61,7 @@ class Catalogue:
         self._index = index
         self._env = env
         self._arrived: list[Record] = []
+        self._indexing = trio.Lock()
 
     async def write(self, entries: Sequence[Entry]) -> bool:
         """Record these names; whether a quorum has them. The last of equal names holds."""
@@ -102,6 +105,12 @@ class Catalogue:
             if len(page) < _SCAN:
                 return found
 
+    async def objects_named(self, names: Sequence[str]) -> list[Cid]:
+        """The objects these names stand for, as far as they exist."""
+        await self._catch_up()
+        rows = await self._env.in_thread(lambda: [self._index.get(name) for name in names])
+        return [row.cid for row in rows if row is not None and row.cid is not None]
+
     async def names_of(self, cid: Cid) -> list[Entry]:
         await self._catch_up()
         return [_entry_of(row) for row in await self._env.in_thread(self._index.of_object, cid)]
@@ -122,9 +131,16 @@ class Catalogue:
             after = records[-1].key
 
     async def _catch_up(self) -> None:
-        if self._arrived:
-            arrived, self._arrived = self._arrived, []
-            await self._env.in_thread(self._index_records, arrived)
+        """Bring the index up to date; whoever asks while that is under way waits for it."""
+        async with self._indexing:
+            arrived = self._arrived
+            if arrived:
+                self._arrived = []
+                try:
+                    await self._env.in_thread(self._index_records, arrived)
+                except InosError:
+                    self._arrived = arrived + self._arrived  # a full disk, say: they are still to be indexed
+                    raise
 
     def _index_records(self, records: Sequence[Record]) -> None:
         rows: dict[bytes, NameRow] = {}

@@ -8,7 +8,9 @@ finishes the job.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import itertools
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,7 +18,7 @@ import trio
 
 from inos.core.crew import open_tasks
 from inos.core.env import Env
-from inos.core.errors import BadInput, NotEnoughNodes
+from inos.core.errors import BadInput, NotEnoughNodes, Unavailable
 from inos.core.ids import Address, Cid, OwnerId
 from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk
@@ -24,7 +26,7 @@ from inos.objects.layout import COPIES, INLINE_BYTES
 from inos.objects.manifest import BuiltObject, ManifestBuilder, build_inline
 from inos.objects.reference import Reference
 from inos.replication.bulk import Chunk
-from inos.replication.durability import Group, quorum_losses, survivable_losses
+from inos.replication.durability import UNREADABLE, Group, quorum_losses, survivable_losses
 from inos.replication.hold_caller import HoldCaller, States
 from inos.replication.layout import read_layout
 from inos.replication.placement import Candidate, Placement, choose_members
@@ -57,6 +59,8 @@ class Book(Protocol):
 
     async def found(self, placements: Sequence[Placement]) -> tuple[list[Written], bool]:
         """Write placements of new objects as their owner; and whether a quorum has them all."""
+
+    def known(self, cid: Cid) -> Placement | None: ...
 
     async def remove(self, cids: Sequence[Cid]) -> bool: ...
 
@@ -95,15 +99,18 @@ class Requirement:
                 hint="start more nodes, or put with a lower --require; 'inos peers' shows who is there",
             )
 
-    def check_reached(self, stored: Stored, holding: int) -> None:
+    def is_met(self, level: str, holding: int) -> bool:
+        """Whether `level`, with `holding` nodes that have all of their pieces, is what was asked for."""
         order = (LOCAL, QUORUM, REPLICATED)
         if self.text.isdecimal():
-            reached = holding >= int(self.text)
-        else:
-            reached = not self.text or order.index(stored.level) >= order.index(self.text)
-        if not reached:
+            return holding >= int(self.text)
+        return not self.text or order.index(level) >= order.index(self.text)
+
+    def check_reached(self, level: str, holding: int) -> None:
+        """Raises NotEnoughNodes unless it is met."""
+        if not self.is_met(level, holding):
             raise NotEnoughNodes(
-                f"{self.text} was required; {holding} nodes hold the object, which reaches {stored.level}",
+                f"{self.text} was required; {holding} nodes hold the object, which reaches {level}",
                 hint="start more nodes and put again, or put with a lower --require",
             )
 
@@ -135,17 +142,25 @@ class Putter:
         self._env = env
         self._rules = rules
         self._running: dict[int, float] = {}
+        self._tickets = itertools.count()
 
-    def oldest_running_s(self) -> float | None:
-        """Wall time at which the longest running put began: chunks newer than that may belong to it."""
-        return min(self._running.values(), default=None)
+    def running_for_s(self) -> float:
+        """For how long the longest running put has been at it: chunks younger than that may belong to it."""
+        return max((self._env.monotonic_s() - start_s for start_s in self._running.values()), default=0.0)
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        ticket = next(self._tickets)
+        self._running[ticket] = self._env.monotonic_s()
+        try:
+            yield
+        finally:
+            del self._running[ticket]
 
     async def put(self, source: AsyncIterator[bytes], name: str, size: int | None, requirement: Requirement) -> Stored:
-        """Store everything `source` gives. Raises what `source` raises, StorageFull, NotEnoughNodes."""
+        """Store everything `source` gives. Raises what `source` raises, StorageFull, NotEnoughNodes, Unavailable."""
         requirement.check_possible(len(self._view.candidates()))
-        ticket = id(source)
-        self._running[ticket] = self._env.now_s()
-        try:
+        with self._busy():
             blocks = Blocks(source)
             head = await blocks.read(INLINE_BYTES + 1)
             if len(head) <= INLINE_BYTES:
@@ -153,24 +168,38 @@ class Putter:
                 return stored
             blocks.unread(head)
             return await self._put_large(blocks, name, size, requirement)
-        finally:
-            del self._running[ticket]
 
     async def put_small(self, items: Sequence[tuple[str, bytes]], requirement: Requirement) -> list[Stored]:
         """Store several contents of at most INLINE_BYTES each, all together."""
         requirement.check_possible(len(self._view.candidates()))
-        built = await self._env.in_thread(self._build_small, items)
-        chunks = list({piece[0]: piece for one in built for piece in one.manifest_chunks}.values())
-        await self._env.in_thread(self._home.put_many, chunks)
-        plan, members = self._plan(max((len(data) for _, data in items), default=0))
-        written, agreed = await self._book.found([self._placement(one, plan, members) for one in built])
-        states = await self._holders.many(written, [list(one.manifest_chunks) for one in built])
-        stored = []
-        for one, entry, (_, data), holders in zip(built, written, items, states, strict=True):
-            good = [member for member, state in holders.items() if state.complete]
-            stored.append(self._stored(one, entry.placement, plan, len(good) - 1, agreed, len(data)))
-            requirement.check_reached(stored[-1], len(good))
+        with self._busy():
+            built = await self._env.in_thread(self._build_small, items)
+            objects = list({one.reference.cid: one for one in built}.values())
+            stored = await self._store_small(objects, requirement)
+        return [stored[one.reference.cid] for one in built]
+
+    async def _store_small(self, objects: Sequence[BuiltObject], requirement: Requirement) -> dict[Cid, Stored]:
+        chunks = [list(one.manifest_chunks) for one in objects]
+        await self._env.in_thread(self._home.put_many, [chunk for some in chunks for chunk in some])
+        plan, members = self._plan(max((one.size for one in objects), default=0))
+        fresh = [one.reference.cid for one in objects if self._book.known(one.reference.cid) is None]
+        written, agreed = await self._book.found([self._placement(one, plan, members) for one in objects])
+        states = await self._holders.many(written, chunks)
+        stored = {}
+        try:
+            for one, entry, holders in zip(objects, written, states, strict=True):
+                good = [member for member, state in holders.items() if state.completes(entry.placement)]
+                stored[one.reference.cid] = self._stored(one, entry.placement, plan, len(good) - 1, agreed)
+                requirement.check_reached(stored[one.reference.cid].level, len(good))
+        except (NotEnoughNodes, Unavailable):
+            await self._withdraw(fresh)
+            raise
         return stored
+
+    async def _withdraw(self, cids: Sequence[Cid]) -> None:
+        """Remove objects that only this put brought, and could not bring as asked. Others may have names already."""
+        if cids:
+            await self._book.remove(cids)
 
     def _build_small(self, items: Sequence[tuple[str, bytes]]) -> list[BuiltObject]:
         return [build_inline(data, self._secret, name) for name, data in items]
@@ -219,27 +248,30 @@ class Putter:
         return sealer, spooled, False
 
     async def _commit(self, upload: _Upload, requirement: Requirement) -> Stored:
-        size = upload.blocks.total_bytes
-        built = await self._env.in_thread(upload.builder.finish, size, upload.sealer.content.digest())
+        digest = upload.sealer.content.digest()
+        built = await self._env.in_thread(upload.builder.finish, upload.blocks.total_bytes, digest)
         manifest = list(built.manifest_chunks)
         await self._env.in_thread(self._home.put_many, manifest)
+        fresh = [cid for cid in [built.reference.cid] if self._book.known(cid) is None]
         (written,), agreed = await self._book.found([self._placement(built, upload.plan, upload.members)])
         placement = written.placement
         groups = await self._env.in_thread(self._shapes, placement)
-        wanted = self._wanted(upload.plan)
 
-        def survives(states: States) -> int:
-            return survivable_losses(groups, {member for member, state in states.items() if state.complete})
+        def reached(states: States) -> Stored:
+            survives = survivable_losses(groups, _complete(placement, states))
+            return self._stored(built, placement, upload.plan, survives, agreed)
+
+        def enough(states: States) -> bool:
+            level = self._level(upload.plan, survivable_losses(groups, _complete(placement, states)), agreed=True)
+            return requirement.is_met(level, len(_complete(placement, states))) and level != LOCAL
 
         along = manifest if sum(len(data) for _, data in manifest) <= MAX_BODY_BYTES else ()
-        states = await self._holders.everywhere(
-            written, along, enough=lambda states: survives(states) >= max(1, quorum_losses(wanted))
-        )
-        stored = self._stored(built, placement, upload.plan, survives(states), agreed, size)
+        states = await self._holders.everywhere(written, along, enough=enough)
         try:
-            requirement.check_reached(stored, sum(state.complete for state in states.values()))
-        except NotEnoughNodes:
-            await self._book.remove([placement.cid])
+            stored = reached(states)
+            requirement.check_reached(stored.level, len(_complete(placement, states)))
+        except (NotEnoughNodes, Unavailable):
+            await self._withdraw(fresh)
             raise
         return stored
 
@@ -250,14 +282,25 @@ class Putter:
     def _wanted(self, plan: Plan) -> int:
         return plan.copies - 1 if plan.scheme.is_copies else plan.scheme.parity_shards
 
-    def _stored(
-        self, built: BuiltObject, placement: Placement, plan: Plan, survives: int, agreed: bool, size: int
-    ) -> Stored:
+    def _level(self, plan: Plan, survives: int, *, agreed: bool) -> str:
         wanted = self._wanted(plan)
-        level = LOCAL
-        if agreed and survives >= max(1, quorum_losses(wanted)):
-            level = REPLICATED if survives >= wanted else QUORUM
-        return Stored(built.reference, size, built.stored_size, placement, max(0, survives), wanted, level)
+        if not agreed or survives < max(1, quorum_losses(wanted)):
+            return LOCAL
+        return REPLICATED if survives >= wanted else QUORUM
+
+    def _stored(self, built: BuiltObject, placement: Placement, plan: Plan, survives: int, agreed: bool) -> Stored:
+        """What to answer. Raises Unavailable when not even one whole set of pieces is known to be kept."""
+        if survives == UNREADABLE:
+            raise Unavailable(
+                "the object was stored and is not whole on any node: pieces were lost meanwhile",
+                hint="put it again; 'inos verify' looks for damage on this disk",
+            )
+        level = self._level(plan, survives, agreed=agreed)
+        return Stored(built.reference, built.size, built.stored_size, placement, survives, self._wanted(plan), level)
+
+
+def _complete(placement: Placement, states: States) -> set[bytes]:
+    return {member for member, state in states.items() if state.completes(placement)}
 
 
 class _Upload:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, NotFound, Refused
+from inos.core.errors import BadInput, Conflict, NotFound, Refused
 from inos.core.ids import Cid, OwnerId
 from inos.core.reports import (
     BatchItem,
@@ -21,6 +21,7 @@ from inos.core.reports import (
     PutReport,
     RemoveReport,
 )
+from inos.core.turns import Turns
 from inos.objects.reference import ObjectName, Reference, parse_target
 from inos.replication.layout import Layout
 from inos.replication.placement import Placement
@@ -68,6 +69,7 @@ class Vault:
         self._placements = placements
         self._env = env
         self._freed_after_s = freed_after_s
+        self._naming = Turns()
 
     async def put(self, source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
         """Store what `source` gives under the name in `options`, or nameless."""
@@ -77,8 +79,7 @@ class Vault:
         stored = await self._putter.put(source, name.parts[-1] if name else "", options.size, requirement)
         agreed = True
         if name is not None:
-            entry = _file_entry(name, stored, options.mode, options.modified_ms)
-            agreed = await self._catalogue.write([entry])
+            agreed = await self._name([_file_entry(name, stored, options.mode, options.modified_ms)])
         return _put_report(stored, name or "", agreed, self._env.monotonic_s() - start_s)
 
     async def put_batch(self, items: Sequence[BatchItem], require: str) -> list[PutReport]:
@@ -91,9 +92,32 @@ class Vault:
             _file_entry(name, one, item.mode, item.modified_ms)
             for name, one, item in zip(names, stored, items, strict=True)
         ]
-        agreed = await self._catalogue.write(entries)
+        agreed = await self._name(entries)
         seconds = self._env.monotonic_s() - start_s
         return [_put_report(one, name, agreed, seconds) for one, name in zip(stored, names, strict=True)]
+
+    async def _name(self, entries: Sequence[Entry]) -> bool:
+        """Write names for objects just stored; whether a quorum has them. What they stood for before is removed where
+        no other name does. Raises Conflict when one of the objects was removed while it was being put."""
+        async with self._naming.shared():
+            replaced = await self._catalogue.objects_named([entry.name for entry in entries])
+            agreed = await self._catalogue.write(entries)
+            cids = [cid for cid in map(_cid_of, entries) if cid is not None]
+            if await self._env.in_thread(lambda: any(map(self._placements.removed, cids))):
+                raise Conflict(
+                    "the same content was removed while it was being put", hint="put it again; nothing was kept of it"
+                )
+        if replaced:
+            async with self._naming.alone():
+                await self._remove_unnamed(replaced)
+        return agreed
+
+    async def _remove_unnamed(self, cids: Sequence[Cid]) -> list[Cid]:
+        """Remove those of these objects that no name stands for; needs a turn alone."""
+        unnamed = [cid for cid in dict.fromkeys(cids) if not await self._catalogue.names_of(cid)]
+        if unnamed:
+            await self._placements.remove(unnamed)
+        return unnamed
 
     async def put_entry(self, entry: Entry) -> CatalogueItem:
         """Record a folder or a link under its name."""
@@ -159,11 +183,11 @@ class Vault:
             entries, cids = await self._catalogue.names_of(cid), [cid]
             await self._check_owned(cid)
         names = [entry.name for entry in entries]
-        if names:
-            await self._catalogue.remove(names)
-        unnamed = [cid for cid in dict.fromkeys(cids) if not await self._catalogue.names_of(cid)]
-        if unnamed:
-            await self._placements.remove(unnamed)
+        # Alone, so that no put gives one of these objects a name between the look and the removal.
+        async with self._naming.alone():
+            if names:
+                await self._catalogue.remove(names)
+            unnamed = await self._remove_unnamed(cids)
         return RemoveReport(tuple(names), len(names) or len(unnamed), self._freed_after_s)
 
     async def _check_owned(self, cid: Cid) -> None:

@@ -49,7 +49,8 @@ struct Placement {         # value of the placement table; its key is the cid
   copies  @3 :UInt16;      # copies of each data chunk when dataShards is 1; of manifest and pages always
   members @4 :List(Data);  # node public keys, in order of joining the object
   size    @5 :UInt64;      # stored bytes of one full set of data chunks
-}
+  grant   @6 :Data;        # Ed25519 by owner over "inos placement v1\0" + cid + generation (8 bytes, big-endian)
+}                          #   + dataShards, parityShards, copies (2 bytes each): what repair may not change
 
 struct CatalogueEntry {    # plaintext of a sealed catalogue value
   version    @0 :UInt16;   # 1

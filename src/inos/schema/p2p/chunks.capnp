@@ -17,6 +17,7 @@ struct HoldState {
   held     @1 :UInt32;     # assigned pieces present, each verified when it came
   assigned @2 :UInt32;
   error    @3 :Text;       # code, empty when fine
+  epoch    @4 :UInt64;     # logical time of the placement it was counted for
 }
 struct HoldAnswer { states @0 :List(HoldState); }
 struct StateRequest { cids @0 :List(Data); verify @1 :Bool; }     # object.state: answered by HoldAnswer; verify re-reads
