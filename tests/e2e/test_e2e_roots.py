@@ -26,8 +26,8 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Machine]]:
         machines.stop()
 
 
-def up(home: Path, *options: str, environment: dict[str, str] | None = None) -> Done:
-    return run_inos("up", "--home", str(home), "--json", *options, environment=environment)
+def up(home: Path, *options: str) -> Done:
+    return run_inos("up", "--home", str(home), "--json", *options)
 
 
 def test_a_second_node_on_the_same_data_root(mesh: list[Machine]) -> None:
@@ -58,7 +58,10 @@ def test_a_wrong_passphrase(tmp_path: Path) -> None:
     wrong.write_text("wrong horse\n")
     phrase = made(home, "--passphrase-file", str(right))
     assert up(home, "--passphrase-file", str(wrong)).error["code"] == "wrong_passphrase"
-    assert up(home, environment={"INOS_PASSPHRASE": "wrong"}).error["code"] == "wrong_passphrase"
+    done = run_inos(
+        "passphrase", "--no-passphrase", "--home", str(home), "--json", environment={"INOS_PASSPHRASE": "no"}
+    )
+    assert done.error["code"] == "wrong_passphrase"
     assert up(home).error["code"] == "bad_input"
     content = b"".join(data for _, data in everything_in([home]))
     assert all(
