@@ -3,8 +3,10 @@
 A round looks at the holdings of this node. An object needs work when its members or their liveness changed since it
 was last seen whole, or when it was not whole. Work means: new members where some are gone, then `object.hold` to every
 live member, which fetches or rebuilds what that member lacks, until all say that they hold all of their pieces.
-Redundancy is only ever counted from those answers. Rounds are poked by liveness events, throttled by the number of
-objects at work at once, and wait out the repair delay so that a node that blinks moves nothing.
+Redundancy is only ever counted from those answers. A steward that knows nothing of its object (it was away when it
+became a member, or has lost its disk) is told by the others that hold it. Rounds are poked by liveness events,
+throttled by the number of objects at work at once, and wait out the repair delay so that a node that blinks moves
+nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from inos.core.errors import InosError, StorageFull, Unavailable
 from inos.core.ids import Cid
 from inos.core.worker import Backoff
 from inos.replication.hold_caller import HoldCaller, States
+from inos.replication.hold_calls import HoldRequest
 from inos.replication.placement import Candidate, Placement
 from inos.replication.placements import Written
 from inos.replication.scheme import shards_needed
@@ -32,6 +35,7 @@ log = logging.getLogger(__name__)
 PARALLEL_OBJECTS: Final = 3
 # One object's failures: soon at first, because members are often just starting; then every few minutes.
 _PATIENCE: Final = Backoff(2.0, 300.0)
+TELL_OBJECTS: Final = 128  # in one call to a steward: well under its limit, and one synced write there
 ROUND_OBJECTS: Final = 256  # objects brought forward in one round, so that rounds stay short and priorities fresh
 
 
@@ -70,6 +74,9 @@ class MeshView(Protocol):
     def gone_members(self) -> frozenset[bytes]:
         """The members of the mesh that are gone."""
 
+    def meetings(self, members: Collection[bytes]) -> int:
+        """How often this node has connected with these, all together."""
+
     def candidates(self) -> Sequence[Candidate]:
         """Live nodes that could take pieces, this one included."""
 
@@ -101,6 +108,7 @@ class _Circumstances:
     live: frozenset[bytes]
     short: bool
     spare: int  # live nodes outside, counted only while the object is short of members
+    meetings: int  # with its live members: one that was away may be back without its disk
 
 
 @dataclass(slots=True)
@@ -136,22 +144,24 @@ class Repair:
         self.counts = RepairCounts()
         self._settled: dict[Cid, _Circumstances] = {}
         self._troubled: dict[Cid, _Trouble] = {}
+        self._told: dict[Cid, tuple[bytes, int]] = {}  # the steward that is known to hold the object, and since when
         self._walked: object = None  # what the mesh and the holdings were like when nothing was left to do
 
     async def step(self) -> None:
         """One round. Raises Unavailable when objects remain that could not be brought back though nodes are there."""
         alive = frozenset(self._view.alive_members())
-        state = (alive, self._view.gone_members(), self._held.version)
+        state = (alive, self._view.gone_members(), self._view.meetings(alive), self._held.version)
         if state == self._walked:
             return
-        todo = await self._env.in_thread(self._todo, alive)
+        todo, others = await self._env.in_thread(self._todo, alive)
+        all_told = await self._tell_stewards(others)
         round_ = [placement for placement in todo if self._is_due(placement.cid)][:ROUND_OBJECTS]
         outcomes = await self._work_on(round_, alive)
         settled = outcomes.count(Outcome.WHOLE) + outcomes.count(Outcome.SHORT)
         self.counts.repaired += settled
         self.counts.waiting = len(todo) - settled
         self.counts.under_replicated = sum(seen.short for seen in self._settled.values())
-        self._walked = state if settled == len(todo) and not self._blinking(alive) else None
+        self._walked = state if settled == len(todo) and all_told and not self._blinking(alive) else None
         failed = outcomes.count(Outcome.FAILED)
         if failed:
             raise Unavailable(f"{failed} objects are not whole yet; they are tried again")
@@ -182,20 +192,50 @@ class Repair:
         trouble = self._troubled.get(cid)
         return trouble is None or self._env.monotonic_s() >= trouble.not_before_s
 
-    def _todo(self, alive: frozenset[bytes]) -> list[Placement]:
-        """Placements in this node's care that need work, closest to loss first. Blocks."""
-        todo, held = [], set()
+    def _todo(self, alive: frozenset[bytes]) -> tuple[list[Placement], list[tuple[bytes, Placement]]]:
+        """Placements in this node's care that need work, closest to loss first; and those in the care of others that
+        may not know of it, with the steward of each. Blocks."""
+        todo, others, held = [], [], set()
         for cid in self._held.cids():
             held.add(cid)
             placement = self._book.known(cid)
-            if placement is None or not self._in_my_care(placement, alive):
+            if placement is None:
                 continue
-            if self._settled.get(cid) == _circumstances(placement, alive) or self._only_blinking(placement, alive):
+            if not self._in_my_care(placement, alive):
+                steward = steward_of(cid, placement.members, alive)
+                if steward is not None and self._told.get(cid) != (steward, placement.epoch):
+                    others.append((steward, placement))
+                continue
+            if self._settled.get(cid) == self._circumstances(placement, alive) or self._only_blinking(placement, alive):
                 continue
             todo.append(placement)
         self._settled = {cid: seen for cid, seen in self._settled.items() if cid in held}
         self._troubled = {cid: trouble for cid, trouble in self._troubled.items() if cid in held}
-        return sorted(todo, key=lambda placement: (margin(placement, alive), placement.size, placement.cid))
+        self._told = {cid: told for cid, told in self._told.items() if cid in held}
+        todo.sort(key=lambda placement: (margin(placement, alive), placement.size, placement.cid))
+        return todo, others
+
+    async def _tell_stewards(self, others: Sequence[tuple[bytes, Placement]]) -> bool:
+        """See to it that these stewards have their objects among their holdings; what they lack they fetch by
+        themselves. Whether all of them do now."""
+        batches: dict[bytes, list[Placement]] = {}
+        for steward, placement in others:
+            batch = batches.setdefault(steward, [])
+            if len(batch) < TELL_OBJECTS:
+                batch.append(placement)
+        told = 0
+        for steward, placements in batches.items():
+            records = await self._env.in_thread(
+                lambda some: [self._book.record_of(one.cid) for one in some], placements
+            )
+            pairs = [(one, record) for one, record in zip(placements, records, strict=True) if record]
+            requests = [HoldRequest(record, (), fetch=False) for _, record in pairs]
+            states = await self._holders.batch_at(steward, requests)
+            for (placement, _), state in zip(pairs, states, strict=False):
+                if state.epoch == placement.epoch:
+                    self._told[placement.cid] = (steward, placement.epoch)
+                    told += 1
+        return told == len(others)
 
     def _in_my_care(self, placement: Placement, alive: frozenset[bytes]) -> bool:
         """As its steward; or, when all of its members are gone, as somebody who still has pieces of it."""
@@ -218,7 +258,7 @@ class Repair:
         whole = set()
         for placement in plain:
             answers = [states.get((member, placement.cid)) for member in placement.members]
-            seen = _circumstances(placement, alive)
+            seen = self._circumstances(placement, alive)
             if not seen.short and all(state is not None and state.completes(placement) for state in answers):
                 self._settled[placement.cid] = seen
                 whole.add(placement.cid)
@@ -242,7 +282,7 @@ class Repair:
             return Outcome.FAILED
         if any(member not in states for member in placement.members):
             return Outcome.WAITING
-        seen = self._settled[cid] = _circumstances(placement, alive)
+        seen = self._settled[cid] = self._circumstances(placement, alive)
         return Outcome.SHORT if seen.short else Outcome.WHOLE
 
     async def _hold_on(self, placement: Placement, without: Collection[bytes]) -> tuple[Placement, States]:
@@ -255,8 +295,8 @@ class Repair:
         record = await self._env.in_thread(self._book.record_of, placement.cid)
         return placement, await self._holders.everywhere(Written(placement, record)) if record else {}
 
-
-def _circumstances(placement: Placement, alive: frozenset[bytes]) -> _Circumstances:
-    short = len(placement.members) < shards_needed(placement.scheme, placement.copies)
-    live = alive.intersection(placement.members)
-    return _Circumstances(placement.epoch, live, short, len(alive) - len(live) if short else 0)
+    def _circumstances(self, placement: Placement, alive: frozenset[bytes]) -> _Circumstances:
+        short = len(placement.members) < shards_needed(placement.scheme, placement.copies)
+        live = alive.intersection(placement.members)
+        spare = len(alive) - len(live) if short else 0
+        return _Circumstances(placement.epoch, live, short, spare, self._view.meetings(live))
