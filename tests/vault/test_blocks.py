@@ -22,7 +22,8 @@ def test_blocks(items: list[bytes], sizes: list[int]) -> None:
     whole = b"".join(items)
 
     async def main() -> None:
-        blocks, found, turn = Blocks(source(items)), [], 0
+        blocks, turn = Blocks(source(items)), 0
+        found: list[bytes] = []
         while block := await blocks.read(size := sizes[turn % len(sizes)]):
             assert len(block) == size or sum(map(len, found)) + len(block) == len(whole)
             found.append(block)

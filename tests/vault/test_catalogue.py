@@ -1,4 +1,4 @@
-"""Catalogue records: only the owner's nodes open them, only the owner writes them, none can be put in another's place."""
+"""Catalogue records: only the owner's nodes open them, only the owner writes them, none stands in for another."""
 
 from __future__ import annotations
 

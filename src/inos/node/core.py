@@ -27,6 +27,7 @@ from inos.node.identity import Identity
 from inos.node.keeping import Keeping, open_keeping
 from inos.node.links import Meeting, open_meeting
 from inos.node.presence import Presence
+from inos.replication.placement import TABLE as PLACEMENT
 from inos.replication.placements import placement_table
 from inos.replication.scheme import DEFAULT_RULES, PlanRules
 from inos.replication.tables import Tables
@@ -42,6 +43,8 @@ from inos.vault.catalogue import catalogue_table
 OpenNetwork = Callable[[Admission], AbstractAsyncContextManager[Network]]
 
 TABLES_EVERY_S = 5.0
+# Up to this many members each keeps all placements: some 400 bytes an object, beside at least a chunk somewhere.
+EVERYBODY_MEMBERS = 20
 PRESENCE_EVERY_S = 30.0
 _PAGE = 1000
 
@@ -149,7 +152,11 @@ def _assemble(
         meeting.view,
         env,
         specs,
-        also_hold=lambda table, sector: table == CATALOGUE and sector == own_sector,
+        also_hold=lambda table, sector: (
+            (table == CATALOGUE and sector == own_sector)
+            # Whoever holds an object hears of its changes and its removal; a larger mesh asks (`Collector`).
+            or (table == PLACEMENT and len(membership.members()) <= EVERYBODY_MEMBERS)
+        ),
     )
     tables.on_applied(MEMBERS, membership.apply_member)
     tables.on_applied(REVOCATIONS, membership.apply_revocation)

@@ -102,6 +102,7 @@ def open_meeting(
     worker = workers.add("links", links.step, interval_s=LINKS_EVERY_S)
 
     meeting = Meeting(network, links, heartbeats, liveness, view, own_beat, worker)
+    network.on_connected(view.met)
     admission.on_welcome(meeting.hint)
     meeting.on_change(worker.poke)
     return meeting

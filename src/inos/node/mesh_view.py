@@ -5,7 +5,8 @@ One object answers the small Protocols that tables, replication and vault declar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from inos.core.env import Env
@@ -38,6 +39,15 @@ class MeshView:
         self._connections = connections
         self._env = env
         self._repair_after_s = repair_after_s
+        self._met: Counter[bytes] = Counter()
+
+    def met(self, peer: PeerId) -> None:
+        """To be told of every new connection."""
+        self._met[peer.public_key()] += 1
+
+    def meetings(self, members: Collection[bytes]) -> int:
+        """How often this node has connected with these, all together: grows when one of them was away."""
+        return sum(self._met[member] for member in members)
 
     @property
     def me(self) -> bytes:

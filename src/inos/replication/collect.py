@@ -29,6 +29,9 @@ from inos.replication.placement import Placement
 # Between full collections when nothing was dropped: frees what crashed or abandoned puts left.
 FULL_EVERY_S: Final = 3600.0
 _ASK_AT_ONCE: Final = 64
+# Objects asked about in one round, one after another: a quorum read each, only in meshes where holders do not hear of
+# every placement by themselves.
+_ASK_ABOUT: Final = 32
 # Clocks that are only slewed part by 30 ms in the minute between two looks.
 _CLOCK_TOLERANCE_S: Final = 2.0
 
@@ -78,6 +81,9 @@ class PlacementBook(Protocol):
     def known(self, cid: Cid) -> Placement | None: ...
 
     def removed(self, cid: Cid) -> bool: ...
+
+    async def refresh(self, cid: Cid) -> None:
+        """Learn of changes, where this node does not hear of them by itself."""
 
 
 class Liveness(Protocol):
@@ -139,6 +145,7 @@ class Collector:
         self._busy_for_s = busy_for_s
         self._clock: ClockWatch | None = None
         self._last_full_s: float | None = None
+        self._asked: Cid | None = None
         self.counts = CollectCounts()
 
     async def step(self) -> None:
@@ -166,7 +173,9 @@ class Collector:
     async def _end_holdings(self) -> int:
         now_s = self._env.now_s()
         due: list[Cid] = []
-        for row in await self._env.in_thread(list, self._holdings.rows()):
+        rows = await self._env.in_thread(list, self._holdings.rows())
+        await self._ask_about(rows)
+        for row in rows:
             ending = self._placements.removed(row.cid) or await self._handed_over(row.cid)
             if not ending:
                 if row.dropped_at_s is not None:
@@ -179,6 +188,14 @@ class Collector:
             await self._env.in_thread(self._holdings.remove, due)
             self.counts.dropped += len(due)
         return len(due)
+
+    async def _ask_about(self, rows: Sequence[HoldingRow]) -> None:
+        """Learn of removals and moves that only the replicas of an object's placement know: some objects each round,
+        all of them in turn."""
+        behind = [row.cid for row in rows if self._asked is None or row.cid > self._asked]
+        for cid in behind[:_ASK_ABOUT]:
+            await self._placements.refresh(cid)
+        self._asked = behind[_ASK_ABOUT - 1] if len(behind) > _ASK_ABOUT else None
 
     async def _handed_over(self, cid: Cid) -> bool:
         placement = self._placements.known(cid)

@@ -97,8 +97,7 @@ class Holder:
         await self._env.in_thread(self._book.attach_all, mine)
 
     async def hold(self, placement: Placement) -> HoldState:
-        """Take part in `placement`, whatever it takes: fetch what is missing, remember the holding, say what is here.
-        """
+        """Take part in `placement`: remember the holding, fetch or rebuild what is missing, say what is here."""
         await self._attach([placement])
         return await self.complete(placement)
 

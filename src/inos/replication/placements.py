@@ -77,6 +77,8 @@ class Tables(Protocol):
 
     async def take(self, encoded: Sequence[bytes]) -> list[Verdict]: ...
 
+    def holds(self, table: str, key: bytes) -> bool: ...
+
 
 class LocalRecords(Protocol):
     def get(self, table: str, key: bytes) -> Record | None: ...
@@ -132,7 +134,7 @@ class Placements:
         """Write placements of new objects as their owner; and whether a quorum has them all."""
         records = await self._env.in_thread(self._sign_new, placements)
         agreed = await self._written(records)
-        if not agreed and await self._learn([placement.cid for placement in placements]):
+        if not agreed and await self._outdone(records):
             # Written in ignorance of a later removal: now that it is known, write after it.
             records = await self._env.in_thread(self._sign_new, placements)
             agreed = await self._written(records)
@@ -150,29 +152,34 @@ class Placements:
 
     async def remove(self, cids: Sequence[Cid]) -> bool:
         """Remove objects as their owner; whether a quorum knows."""
-        agreed = await self._written(await self._env.in_thread(self._sign_removals, cids))
-        if not agreed and await self._learn(cids):
+        records = await self._env.in_thread(self._sign_removals, cids)
+        agreed = await self._written(records)
+        if not agreed and await self._outdone(records):
             agreed = await self._written(await self._env.in_thread(self._sign_removals, cids))
         return agreed
 
     async def refresh(self, cid: Cid) -> None:
-        """Learn what the replicas know of an object whose sector this node does not keep."""
-        await self._learn([cid])
+        """Learn what the replicas know of an object, unless this node is kept up to date anyway."""
+        if not self._tables.holds(TABLE, bytes(cid)):
+            await self._learn([cid])
+
+    async def _outdone(self, records: Sequence[Record]) -> bool:
+        """Whether the replicas, or this node by now, know something later than one of these."""
+        await self._learn([Cid(record.key) for record in records])
+        return await self._env.in_thread(lambda: any(self._records.get(TABLE, r.key) != r for r in records))
 
     async def _written(self, records: Sequence[Record]) -> bool:
         return (await self._tables.write(records)).level is Level.QUORUM
 
-    async def _learn(self, cids: Sequence[Cid]) -> bool:
-        """Ask the replicas for versions newer than this node's own; whether there were any."""
-        learned = 0
+    async def _learn(self, cids: Sequence[Cid]) -> None:
+        """Take over versions that the replicas have and this node has not."""
         for cid in cids:
             try:
                 record = await self._tables.read(TABLE, bytes(cid), quorum=True)
             except InosError:
-                return False  # cut off: what is here is all there is to know
+                return  # cut off: what is here is all there is to know
             if record is not None and record != self._records.get(TABLE, bytes(cid)):
-                learned += sum(verdict.applied for verdict in await self._tables.take([record.encoded]))
-        return learned > 0
+                await self._tables.take([record.encoded])
 
     async def accept(self, records: Sequence[bytes]) -> list[Placement | InosError]:
         """Take placement records from another node: the current placement of each object, or why there is none."""

@@ -142,6 +142,11 @@ class Tables:
         self._assignment.refresh()
         return self._assignment.replicas(self._assignment.place_of(table, key))
 
+    def holds(self, table: str, key: bytes) -> bool:
+        """Whether this node is kept up to date about `key` without asking."""
+        self._assignment.refresh()
+        return self._assignment.holds(self._assignment.me, self._assignment.place_of(table, key))
+
     @property
     def pending(self) -> int:
         """Records written here that are not known to have reached a majority yet."""
