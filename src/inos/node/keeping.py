@@ -8,6 +8,7 @@ from typing import Final
 
 from inos.core.crew import Crew
 from inos.core.env import Env
+from inos.core.ids import Cid
 from inos.core.worker import Backoff, WorkerSet
 from inos.mesh.network import Network
 from inos.node.announcing import ANNOUNCE_EVERY_S, Announcer
@@ -35,6 +36,7 @@ from inos.replication.repair import Repair
 from inos.replication.scheme import PlanRules
 from inos.replication.scores import Scores
 from inos.replication.tables import Tables
+from inos.state.record import Record
 from inos.vault.catalogue import TABLE as CATALOGUE
 from inos.vault.catalogue import CatalogueCipher
 from inos.vault.get import Getter, PieceSource
@@ -98,7 +100,6 @@ def open_keeping(
         env,
     )
     tables.on_applied(CATALOGUE, catalogue.arrived)
-    tables.on_applied(PLACEMENT, lambda _record: book.changed())
     secret = identity.keyring.convergence_secret()
     putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env, rules)
     getter = Getter(PieceSource(me, watched, fetcher, env), placements, holder, view, network, crew, env)
@@ -107,6 +108,12 @@ def open_keeping(
         delay_s=remove_delay_s, busy_for_s=putter.running_for_s,
     )  # fmt: skip
     upkeep = Upkeep(me, watched, disk.chunks, disk.database, book, placements, holder, env)
+
+    def placement_changed(record: Record) -> None:
+        book.changed()
+        upkeep.noticed(Cid(record.key))
+
+    tables.on_applied(PLACEMENT, placement_changed)
     serve_chunks(network, watched, env)
     HoldServer(holder, placements, crew).register(network)
     repair_worker = workers.add("repair", repair.step, interval_s=REPAIR_EVERY_S, backoff=_REPAIR_BACKOFF)

@@ -135,6 +135,7 @@ class Upkeep:
         self._scrubbed_to: Address | None = None
         self._next_folder = 0
         self._healed_s: float | None = None
+        self._noticed: dict[Cid, None] = {}
         self.counts = UpkeepCounts()
 
     async def scrub(self) -> None:
@@ -152,6 +153,7 @@ class Upkeep:
         now_s = self._env.monotonic_s()
         due = self._healed_s is None or now_s - self._healed_s >= FULL_HEAL_EVERY_S
         if not (due or self._watched.damaged):
+            await self._heal_noticed()
             return
         self._watched.damaged = False
         failed = 0
@@ -165,6 +167,17 @@ class Upkeep:
             self._watched.damaged = True
             raise Unavailable(f"{failed} objects held here lack pieces that cannot be fetched now")
         self._healed_s = now_s
+
+    def noticed(self, cid: Cid) -> None:
+        """A placement has come that may name this node: see in the next round that its share is here. It is, after
+        an ordinary put; it is not, where the disk was replaced or the node missed being asked."""
+        self._noticed[cid] = None
+
+    async def _heal_noticed(self) -> None:
+        cids, self._noticed = list(self._noticed), {}
+        for start in range(0, len(cids), _HEAL_BATCH):
+            if await self._heal_some(cids[start : start + _HEAL_BATCH]):
+                self._watched.damaged = True
 
     async def _heal_some(self, cids: Sequence[Cid]) -> int:
         """How many of these objects still lack pieces."""

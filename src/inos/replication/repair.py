@@ -113,13 +113,15 @@ class _Circumstances:
 
 @dataclass(slots=True)
 class _Trouble:
-    """An object that could not be brought back: when to try again."""
+    """An object that could not be brought back: when to try again, unless other nodes are there by then."""
 
     failures: int = 0
     not_before_s: float = 0.0
+    alive: frozenset[bytes] = frozenset()
 
-    def again(self, now_s: float) -> None:
-        self.failures += 1
+    def again(self, now_s: float, alive: frozenset[bytes]) -> None:
+        self.failures = self.failures + 1 if alive == self.alive else 1
+        self.alive = alive
         self.not_before_s = now_s + _PATIENCE.delay_s(self.failures)
 
 
@@ -155,7 +157,7 @@ class Repair:
             return
         todo, others = await self._env.in_thread(self._todo, alive)
         all_told = await self._tell_stewards(others)
-        round_ = [placement for placement in todo if self._is_due(placement.cid)][:ROUND_OBJECTS]
+        round_ = [placement for placement in todo if self._is_due(placement.cid, alive)][:ROUND_OBJECTS]
         outcomes = await self._work_on(round_, alive)
         settled = outcomes.count(Outcome.WHOLE) + outcomes.count(Outcome.SHORT)
         self.counts.repaired += settled
@@ -179,7 +181,7 @@ class Repair:
             if outcome in (Outcome.WHOLE, Outcome.SHORT):
                 self._troubled.pop(placement.cid, None)
             else:
-                self._troubled.setdefault(placement.cid, _Trouble()).again(self._env.monotonic_s())
+                self._troubled.setdefault(placement.cid, _Trouble()).again(self._env.monotonic_s(), alive)
 
         async with trio.open_nursery() as nursery:
             for placement in placements:
@@ -187,10 +189,10 @@ class Repair:
                     nursery.start_soon(one, placement)
         return outcomes
 
-    def _is_due(self, cid: Cid) -> bool:
+    def _is_due(self, cid: Cid, alive: frozenset[bytes]) -> bool:
         """An object that keeps failing must not hold up the others."""
         trouble = self._troubled.get(cid)
-        return trouble is None or self._env.monotonic_s() >= trouble.not_before_s
+        return trouble is None or alive != trouble.alive or self._env.monotonic_s() >= trouble.not_before_s
 
     def _todo(self, alive: frozenset[bytes]) -> tuple[list[Placement], list[tuple[bytes, Placement]]]:
         """Placements in this node's care that need work, closest to loss first; and those in the care of others that
