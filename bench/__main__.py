@@ -47,13 +47,16 @@ def main() -> int:
             "machine": describe(folder),
             "nodes": MESH_NODES,
             "noise": {},
+            "seconds_of": {},
         }
         rows = []
         for name in chosen:
             before = noise()
             print(f"{name}  ({before})", file=sys.stderr, flush=True)
             result["noise"][name] = before.as_json()
+            began = time.monotonic()
             rows += PARTS[name](context)
+            result["seconds_of"][name] = round(time.monotonic() - began, 1)
         result["seconds"] = time.time() - started
         result["rows"] = [row.as_json() for row in rows]
         _report(rows, result, context)
@@ -82,7 +85,8 @@ def _report(rows: list[Row], result: dict[str, Any], context: Context) -> None:
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(table(rows))
     for name, found in result["noise"].items():
-        print(f"noise before {name}: spread {found['spread']:.0%} of fixed work, processors {found['busy']:.0%} busy")
+        words = f"spread {found['spread']:.0%} of fixed work, processors {found['busy']:.0%} busy"
+        print(f"noise before {name}: {words}; the part took {result['seconds_of'][name]:.0f} s")
     missed = sum(row.met is False for row in rows)
     print(f"{missed} targets missed; {result['seconds']:.0f} s; {path}")
     plot = growth.save_plot(context.folder, path.with_suffix(".svg"))

@@ -31,6 +31,9 @@ TARGET_MB_S: Final = 500.0
 OTHERS: Final[dict[str, Callable[[Path, Path], tuple[float, float]]]] = {"restic": restic, "borg": borg}
 
 
+KINDS: Final = (("incompressible", incompressible), ("mixed", mixed))
+
+
 @dataclass(slots=True)
 class Samples:
     """MB/s, and processor milliseconds a MB, by what was done."""
@@ -46,7 +49,7 @@ def run(context: Context) -> list[Row]:
     size = 256 * MIB if context.quick else 1024 * MIB
     rounds = 1 if context.quick else 3
     rows = []
-    for kind, make in (("incompressible", incompressible), ("mixed", mixed)):
+    for kind, make in (("incompressible", incompressible),) if context.quick else KINDS:
         say(f"{size // MIB} MiB {kind}")
         source = make(context.fresh("source") / "file", size)
         samples = Samples()
