@@ -110,6 +110,18 @@ class Tables:
         partition of a table in sectors. Raises as `read` does."""
         return await self._reader.scan(table, prefix, after=after, limit=limit, quorum=quorum)
 
+    async def catch_up(self, table: str, prefix: bytes) -> None:
+        """Learn what a majority of the replicas has under `prefix` (see `scan`), unless this node has compared itself
+        with one of them lately. Raises NotEnoughNodes without a majority."""
+        self._assignment.refresh()
+        if self._equaliser.in_step(self._assignment.place_of(table, prefix)):
+            return
+        after: bytes | None = b""
+        while after is not None:
+            page = await self.scan(table, prefix, after=after, quorum=True)
+            await self.take([record.encoded for record in page.records])
+            after = page.after
+
     async def step(self) -> None:
         """One round of background work, for a Worker."""
         self._assignment.refresh()

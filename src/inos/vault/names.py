@@ -7,7 +7,8 @@ on a machine that has just joined, records are still arriving.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import trio
@@ -17,6 +18,7 @@ from inos.core.errors import InosError, NotFound
 from inos.core.ids import Cid
 from inos.crypto.signing import SigningKey
 from inos.objects.reference import Reference
+from inos.replication.table_gate import Verdict
 from inos.replication.table_writes import Level, WriteResult
 from inos.state.lamport import LamportClock
 from inos.state.record import Record
@@ -33,7 +35,11 @@ class Tables(Protocol):
 
     async def write(self, records: Sequence[Record]) -> WriteResult: ...
 
-    async def read(self, table: str, key: bytes) -> Record | None: ...
+    async def read(self, table: str, key: bytes, *, quorum: bool = False) -> Record | None: ...
+
+    async def take(self, encoded: Sequence[bytes]) -> list[Verdict]: ...
+
+    async def catch_up(self, table: str, prefix: bytes) -> None: ...
 
 
 class LocalRecords(Protocol):
@@ -66,17 +72,36 @@ class Catalogue:
     async def write(self, entries: Sequence[Entry]) -> bool:
         """Record these names; whether a quorum has them. The last of equal names holds."""
         latest = list({entry.name: entry for entry in entries}.values())
-        records = await self._env.in_thread(self._sign, latest)
-        result = await self._tables.write(records)
-        await self._catch_up()
-        return result.level is Level.QUORUM
+        return await self._write(partial(self._sign, latest))
 
     async def remove(self, names: Sequence[str]) -> bool:
         """Take these names out; whether a quorum knows."""
-        records = await self._env.in_thread(self._sign_removals, names)
-        result = await self._tables.write(records)
+        return await self._write(partial(self._sign_removals, names))
+
+    async def _write(self, sign: Callable[[], list[Record]]) -> bool:
+        """Write what `sign` makes, again when it was made in ignorance of something later; whether a quorum has it."""
+        records = await self._env.in_thread(sign)
+        agreed = (await self._tables.write(records)).level is Level.QUORUM
+        if not agreed and await self._outdone(records):
+            agreed = (await self._tables.write(await self._env.in_thread(sign))).level is Level.QUORUM
         await self._catch_up()
-        return result.level is Level.QUORUM
+        return agreed
+
+    async def _outdone(self, records: Sequence[Record]) -> bool:
+        """Whether something later is known of one of these, here or among the replicas; it is here then."""
+        for record in records:
+            try:
+                latest = await self._tables.read(TABLE, record.key, quorum=True)
+            except InosError:
+                break  # cut off: what is here is all there is to know
+            if latest is not None and latest != self._records.get(TABLE, record.key):
+                await self._tables.take([latest.encoded])
+        return await self._env.in_thread(lambda: any(self._records.get(TABLE, r.key) != r for r in records))
+
+    async def refresh(self) -> None:
+        """Learn names that were written while this node was away, unless it has compared itself lately. Whoever removes
+        an object because it has no name left must have asked. Raises NotEnoughNodes when cut off since before that."""
+        await self._tables.catch_up(TABLE, self._cipher.prefix)
 
     async def find(self, name: str) -> Entry:
         """Raises NotFound."""

@@ -7,11 +7,12 @@ object is removed only when the last of its names is.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, Conflict, NotFound, Refused
+from inos.core.errors import BadInput, Conflict, NotEnoughNodes, NotFound, Refused
 from inos.core.ids import Cid, OwnerId
 from inos.core.reports import (
     BatchItem,
@@ -108,12 +109,25 @@ class Vault:
                     "the same content was removed while it was being put", hint="put it again; nothing was kept of it"
                 )
         if replaced:
-            async with self._naming.alone():
-                await self._remove_unnamed(replaced)
+            # Cut off, nobody can say whether it has other names: its space is not worth the risk, nor a failed put.
+            with suppress(NotEnoughNodes):
+                async with self._naming.alone():
+                    await self._remove_unnamed(replaced)
         return agreed
+
+    async def revive(self, cid: Cid) -> bool:
+        """Take back the removal of an object that still has a name: whoever removed it had not heard of that name."""
+        if not await self._catalogue.names_of(cid):
+            return False
+        try:
+            await self._putter.found_again(cid)
+        except (NotFound, Corrupt):
+            return False  # its manifest is not here: another node of this owner may have it
+        return True
 
     async def _remove_unnamed(self, cids: Sequence[Cid]) -> list[Cid]:
         """Remove those of these objects that no name stands for; needs a turn alone."""
+        await self._catalogue.refresh()
         unnamed = [cid for cid in dict.fromkeys(cids) if not await self._catalogue.names_of(cid)]
         if unnamed:
             await self._placements.remove(unnamed)
@@ -171,8 +185,11 @@ class Vault:
         return CataloguePage(tuple(map(catalogue_item, entries)), following)
 
     async def remove(self, target: str) -> RemoveReport:
-        """Remove a name, a folder with all that is in it, or every name of a reference or cid."""
+        """Remove a name, a folder with all that is in it, or every name of a reference or cid. Raises NotEnoughNodes on
+        a node that was away and cannot ask the others which names there are by now.
+        """
         meant = parse_target(target)
+        await self._catalogue.refresh()
         if isinstance(meant, ObjectName):
             entries = await self._catalogue.tree(meant)
             cids = [cid for cid in map(_cid_of, entries) if cid is not None]

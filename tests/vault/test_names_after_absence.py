@@ -1,0 +1,63 @@
+"""Removing by name on a node that was away while the name was written: it asks the others before it acts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inos.core.errors import NotEnoughNodes, NotFound
+from inos.core.ids import Cid
+from inos.testing.cluster import fixed_bytes, open_cluster
+from inos.testing.run import sim_test
+
+
+@sim_test
+async def test_a_name_written_meanwhile_can_be_removed_at_once(tmp_path: Path) -> None:
+    async with open_cluster(tmp_path, 5) as cluster:
+        late = cluster.nodes[4]
+        await late.crash()
+        await cluster.nodes[0].put(fixed_bytes(1000, "new"), "/new")
+        await late.start()
+        await cluster.connected()
+        await late.remove("inos:/new")
+        with pytest.raises(NotFound):
+            await cluster.nodes[0].get("inos:/new")
+
+
+@sim_test
+async def test_an_object_keeps_living_for_a_name_written_meanwhile(tmp_path: Path) -> None:
+    """One content under two names is one object: removing the first must not take the second's content away."""
+    data = fixed_bytes(100_000, "shared")
+    async with open_cluster(tmp_path, 5) as cluster:
+        late = cluster.nodes[4]
+        first = await cluster.nodes[0].put(data, "/one/same")
+        await cluster.passes(10)
+        await late.crash()
+        second = await cluster.nodes[1].put(data, "/two/same")
+        assert Cid.parse(first.cid) == Cid.parse(second.cid)
+        await late.start()
+        await cluster.connected()
+        await late.remove("inos:/one/same")
+        await cluster.passes(10)
+        for node in cluster.nodes:
+            assert await node.get("inos:/two/same") == data
+
+
+@sim_test
+async def test_a_node_that_was_away_and_is_cut_off_removes_nothing(tmp_path: Path) -> None:
+    data = fixed_bytes(1000, "kept")
+    async with open_cluster(tmp_path, 5) as cluster:
+        late = cluster.nodes[4]
+        await late.put(data, "/kept")
+        await late.crash()
+        cluster.cut_off(late)
+        await late.start()
+        with pytest.raises(NotEnoughNodes):
+            await late.remove("inos:/kept")
+        assert (await late.put(data + b"new", "/kept")).level == "local"
+        cluster.fabric.heal()
+        await cluster.connected()
+        await cluster.passes(30)
+        for node in cluster.nodes:
+            assert await node.get("inos:/kept") == data + b"new"
