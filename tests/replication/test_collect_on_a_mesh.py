@@ -177,3 +177,34 @@ async def test_nothing_is_freed_while_a_manifest_cannot_be_read(tmp_path: Path) 
         assert str(cid) in status.last_error
         node.core.disk.chunks.put_many([(cid.address, manifest)])
         assert await node.get("/m") == fixed_bytes(3 * MIB, "manifest")
+
+
+@sim_test
+async def test_an_object_named_elsewhere_while_it_was_removed_is_kept(tmp_path: Path) -> None:
+    settings = ClusterSettings(remove_delay_s=60)
+    async with open_cluster(tmp_path, 5, settings) as cluster:
+        for number, data in enumerate((b"small", fixed_bytes(2 * MIB, "named twice"))):
+            report = await cluster.nodes[0].put(data, f"/one/{number}")
+            await cluster.passes(20)
+            cluster.cut_off(cluster.nodes[4])
+            await cluster.nodes[4].put(data, f"/two/{number}")
+            await cluster.nodes[1].remove(f"/one/{number}")
+            await cluster.passes(10)
+            cluster.fabric.heal()
+            await cluster.passes(300)
+            assert cluster.survives(Cid.parse(report.cid)) == 4
+            for node in cluster.nodes:
+                assert await node.get(f"/two/{number}") == data
+                with pytest.raises(NotFound):
+                    await node.get(f"/one/{number}")
+
+
+@sim_test
+async def test_the_last_put_under_a_name_holds_wherever_it_was_made(tmp_path: Path) -> None:
+    async with open_cluster(tmp_path, 7, SOON) as cluster:
+        for turn in range(14):
+            data = b"version %d" % turn
+            assert (await cluster.nodes[turn % 7].put(data, "/name")).level == "replicated"
+        await cluster.passes(60)
+        for node in cluster.nodes:
+            assert await node.get("/name") == b"version 13"

@@ -103,9 +103,10 @@ def open_keeping(
     secret = identity.keyring.convergence_secret()
     putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env, rules)
     getter = Getter(PieceSource(me, watched, fetcher, env), placements, holder, view, network, crew, env)
+    vault = Vault(identity.owner, putter, getter, catalogue, placements, env, freed_after_s=remove_delay_s)
     collector = Collector(
         me, disk.chunks, book, placements, network, view, env,
-        delay_s=remove_delay_s, busy_for_s=putter.running_for_s,
+        delay_s=remove_delay_s, busy_for_s=putter.running_for_s, revive=vault.revive,
     )  # fmt: skip
     upkeep = Upkeep(me, watched, disk.chunks, disk.database, book, placements, holder, env)
 
@@ -124,7 +125,6 @@ def open_keeping(
     announcer = Announcer(identity.genesis.mesh, network, book, placements, view, env)
     workers.add("announce", announcer.step, interval_s=ANNOUNCE_EVERY_S)
     workers.add("checkpoint", upkeep.checkpoint, interval_s=CHECKPOINT_EVERY_S)
-    vault = Vault(identity.owner, putter, getter, catalogue, placements, env, freed_after_s=remove_delay_s)
     return Keeping(
         scores, placements, fetcher, holder, holders, book, repair, collector, upkeep, catalogue, getter, vault,
         repair_worker.poke,

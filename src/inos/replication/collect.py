@@ -12,7 +12,7 @@ the clock that only goes forward.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -29,6 +29,8 @@ from inos.replication.placement import Placement
 # Between full collections when nothing was dropped: frees what crashed or abandoned puts left.
 FULL_EVERY_S: Final = 3600.0
 _ASK_AT_ONCE: Final = 64
+# Names reach every node of their owner in two or three rounds of anti-entropy.
+_NAMES_COME_S: Final = 15.0
 # Objects asked about in one round, one after another: a quorum read each, only in meshes where holders do not hear of
 # every placement by themselves.
 _ASK_ABOUT: Final = 32
@@ -119,7 +121,7 @@ class ClockWatch:
 
 class Collector:
     """The collection worker of one node. `me` is its public key; `busy_for_s` tells how long the oldest running put has
-    been at it, 0 without any."""
+    been at it, 0 without any; `revive` takes back the removal of an object that is still wanted, and says whether."""
 
     def __init__(
         self,
@@ -133,6 +135,7 @@ class Collector:
         *,
         delay_s: float,
         busy_for_s: Callable[[], float],
+        revive: Callable[[Cid], Awaitable[bool]],
     ) -> None:
         self._me = me
         self._home = home
@@ -143,6 +146,7 @@ class Collector:
         self._env = env
         self._delay_s = delay_s
         self._busy_for_s = busy_for_s
+        self._revive = revive
         self._clock: ClockWatch | None = None
         self._last_full_s: float | None = None
         self._asked: Cid | None = None
@@ -182,12 +186,20 @@ class Collector:
                     await self._env.in_thread(self._holdings.keep, row.cid)
             elif row.dropped_at_s is None or now_s < row.dropped_at_s:
                 await self._env.in_thread(self._holdings.drop, row.cid, now_s)
+            elif await self._is_revived(row.cid, now_s - row.dropped_at_s):
+                await self._env.in_thread(self._holdings.keep, row.cid)
             elif now_s - row.dropped_at_s >= self._delay_s:
                 due.append(row.cid)
         if due:
             await self._env.in_thread(self._holdings.remove, due)
             self.counts.dropped += len(due)
         return len(due)
+
+    async def _is_revived(self, cid: Cid, dropped_for_s: float) -> bool:
+        """Whether the object's removal is taken back, asked from half of the delay on: early enough for every holder
+        to hear of it, late enough for the removal of the names to have come."""
+        late_enough = dropped_for_s >= max(_NAMES_COME_S, self._delay_s / 2)
+        return late_enough and self._placements.removed(cid) and await self._revive(cid)
 
     async def _ask_about(self, rows: Sequence[HoldingRow]) -> None:
         """Learn of removals and moves that only the replicas of an object's placement know: some objects each round,

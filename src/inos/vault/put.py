@@ -22,7 +22,7 @@ from inos.core.errors import BadInput, NotEnoughNodes, Unavailable
 from inos.core.ids import Address, Cid, OwnerId
 from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk
-from inos.objects.layout import COPIES, INLINE_BYTES
+from inos.objects.layout import COPIES, INLINE_BYTES, Scheme
 from inos.objects.manifest import BuiltObject, ManifestBuilder, build_inline
 from inos.objects.reference import Reference
 from inos.replication.bulk import Chunk
@@ -31,7 +31,7 @@ from inos.replication.hold_caller import HoldCaller, States
 from inos.replication.layout import read_layout
 from inos.replication.placement import Candidate, Placement, choose_members
 from inos.replication.placements import Written
-from inos.replication.scheme import DEFAULT_RULES, Plan, PlanRules, choose_plan
+from inos.replication.scheme import DEFAULT_RULES, Plan, PlanRules, choose_plan, shards_needed
 from inos.vault.blocks import Blocks
 from inos.vault.push import Pusher
 from inos.vault.sealing import Piece, SealedStripe, Sealer, batch_chunks
@@ -196,6 +196,14 @@ class Putter:
             raise
         return stored
 
+    async def found_again(self, cid: Cid) -> None:
+        """Write a placement for an object of this owner that was removed and whose pieces are still there; repair sees
+        to the rest. Raises NotFound or Corrupt when its manifest cannot be read here."""
+        layout = await self._env.in_thread(read_layout, cid, self._home.get)
+        manifest = layout.manifest
+        plan, members = self._plan(manifest.stored_size, manifest.scheme)
+        await self._book.found([Placement(cid, self._owner, plan.scheme, plan.copies, members, manifest.stored_size)])
+
     async def _withdraw(self, cids: Sequence[Cid]) -> None:
         """Remove objects that only this put brought, and could not bring as asked. Others may have names already."""
         if cids:
@@ -204,10 +212,13 @@ class Putter:
     def _build_small(self, items: Sequence[tuple[str, bytes]]) -> list[BuiltObject]:
         return [build_inline(data, self._secret, name) for name, data in items]
 
-    def _plan(self, size: int) -> tuple[Plan, tuple[bytes, ...]]:
-        """The plan for `size`, and members chosen for it: this node first, its copy being here already."""
+    def _plan(self, size: int, scheme: Scheme | None = None) -> tuple[Plan, tuple[bytes, ...]]:
+        """The plan for `size`, or for content cut by `scheme` before, and members chosen for it: this node first, its
+        copy being here already."""
         candidates = self._view.candidates()
         plan = choose_plan(size, [candidate.availability for candidate in candidates], self._rules)
+        if scheme is not None:
+            plan = Plan(scheme, plan.copies, max(plan.members, shards_needed(scheme, plan.copies)))
         keep = [candidate.key for candidate in candidates if candidate.key == self._me and candidate.weight > 0]
         seed = self._env.token_bytes(_SEED_BYTES)
         # A node that offers no room and finds nobody still keeps what its owner gives it.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, Conflict, NotEnoughNodes, NotFound, Refused
+from inos.core.errors import BadInput, Conflict, Corrupt, NotEnoughNodes, NotFound, Refused
 from inos.core.ids import Cid, OwnerId
 from inos.core.reports import (
     BatchItem,
