@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
+from soak_mesh import SoakMesh, no_traceback, reset_peak, resident_mb
 
 from inos.cli.local_mesh import LocalNode, clean_environment, inos_command
-from soak_mesh import SoakMesh, no_traceback, reset_peak, resident_mb
 
 LIMIT_MB = 250.0
 GB = 10**9

@@ -12,12 +12,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from small_disk import Limited, SmallDisk, small_disk
+from soak_mesh import SoakMesh, inos, no_traceback, opened
 
 from inos.cli.local_mesh import LocalNode
 from inos.core.endpoint import read_endpoint
 from inos.core.errors import Unavailable
-from soak_mesh import SoakMesh, inos, no_traceback, opened
-from small_disk import Limited, SmallDisk, small_disk
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""Strangers at a node's two ports: garbage, endless heads, silence by the hundred. The node lives and goes on working."""
+"""Strangers at a node's two ports: garbage, endless heads, silence by the hundred. The node lives and works on."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from soak_mesh import SoakMesh, no_traceback, opened, resident_mb
 
 from inos.cli.local_mesh import LocalNode
 from inos.core.endpoint import read_endpoint
-from soak_mesh import SoakMesh, no_traceback, opened, resident_mb
 
 pytestmark = pytest.mark.slow
 

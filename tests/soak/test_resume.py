@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from soak_mesh import SoakMesh, no_traceback, opened
 
 from inos.cli.local_mesh import LocalNode
 from inos.core.errors import InosError
-from soak_mesh import SoakMesh, no_traceback, opened
 
 pytestmark = pytest.mark.slow
 

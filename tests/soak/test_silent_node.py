@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from soak_mesh import SoakMesh, no_traceback, opened
 
 from inos.cli.local_mesh import LocalNode
-from soak_mesh import SoakMesh, no_traceback, opened
 
 pytestmark = pytest.mark.slow
 

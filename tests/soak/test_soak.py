@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from soak_mesh import SoakMesh, logs, no_traceback
 from soak_run import Plan, Soak
 

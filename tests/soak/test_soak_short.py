@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from soak_mesh import SoakMesh, logs, no_traceback
 from soak_run import Plan, Soak
 

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from soak_mesh import SoakMesh, inos, no_traceback, opened
 
 from inos.cli.local_mesh import LocalNode, clean_environment, inos_command
 from inos.core.errors import InosError, Unavailable
-from soak_mesh import SoakMesh, inos, no_traceback, opened
 
 pytestmark = pytest.mark.slow
 
@@ -193,21 +193,25 @@ def test_damaged_chunks_are_healed_from_others(tmp_path: Path, how: str) -> None
         no_traceback(mesh)
 
 
-def test_a_data_root_without_its_database_is_filled_again(tmp_path: Path) -> None:
-    """The worst that a machine can lose short of everything: the others still have it all."""
+def test_a_data_root_without_its_database_says_so_and_can_join_again(tmp_path: Path) -> None:
+    """Short of the keys the worst to lose: never quietly a mesh of its own, and the others still have it all."""
     with SoakMesh(tmp_path, ("--repair-after", "2s")) as mesh:
         mesh.start(3)
-        node = mesh.nodes[2]
+        first, _, node = mesh.nodes
         data = os.urandom(5 * MB)
-        with opened(mesh.nodes[0]) as client:
+        with opened(first) as client:
             ref = client.put(data, name="/kept").ref
         mesh.kill(node)
         for path in node.home.glob("inos.db*"):
             path.unlink()
-        said = comes_up(node)
-        for reader in mesh.nodes[: 3 if not said else 2]:
-            with opened(reader) as client:
-                assert b"".join(client.stream(ref)) == data
+        assert "inos.db is missing" in comes_up(node)
+        (node.home / "blobs").rename(tmp_path / "old-blobs")
+        node.options = ("--join", mesh.run(first, "invite")["ticket"])
+        mesh.revive(node)
+        with opened(node) as client:
+            assert b"".join(client.stream("inos:/kept")) == data
+            wait_until(lambda: client.stat(ref).survives == 2)
+        no_traceback(mesh)
 
 
 def healed(node: LocalNode) -> None:

@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from inos.core.env import Env
+from inos.core.errors import Corrupt
 from inos.store.database import Database
 from inos.store.disk_chunks import DiskChunkStore
 from inos.store.holdings import Holdings
 from inos.store.names import NameIndex
 from inos.store.records import RecordStore
 from inos.store.settings import Settings
+
+DATABASE: Final = "inos.db"
+BLOBS: Final = "blobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,21 @@ class Disk:
         return room // 10**9 * 10**9 or room
 
 
+def _refuse_without_database(root: Path) -> None:
+    """The database is made before the folder of chunk files: where only the folder is there, it was lost. Going on
+    would quietly make this node the founder of a mesh of its own."""
+    if (root / BLOBS).exists() and not (root / DATABASE).exists():
+        raise Corrupt(
+            f"{DATABASE} is missing from {root}",
+            hint=f"put it back; without a copy, move {BLOBS} away too and join again: inos up --join TICKET",
+        )
+
+
 @contextmanager
 def open_disk(root: Path, database_key: bytes, quota_bytes: int, env: Env) -> Iterator[Disk]:
     """Open the stores under `root`. Raises Corrupt, NewerFormat, StorageFull."""
-    database = Database(root / "inos.db", database_key, env)
+    _refuse_without_database(root)
+    database = Database(root / DATABASE, database_key, env)
     try:
         yield Disk(
             root=root,
