@@ -119,3 +119,23 @@ def test_the_phrase_alone_brings_everything_back(machines: Machines, desk: Machi
     for name, data in wanted.items():
         assert again.read(name) == data
     assert again.inos("stat", "/photos/a.jpg").json["name"] == "/photos/a.jpg"
+
+
+def test_the_founder_returns_through_any_member(machines: Machines, desk: Machine) -> None:
+    """The machine everybody joined through is lost; who is left may not invite, and yet lets the founder back in."""
+    friend = machines.made[-1]
+    data = pattern(300_000, 9)
+    desk.put(data, "/founder.bin")
+    wait_for(lambda: desk.stat("/founder.bin").survives >= 1, "somebody else holds it")
+    desk.kill()
+    shutil.rmtree(desk.home)
+    machines.made.remove(desk)
+
+    again = machines.make("desk-2", phrase=desk.phrase)
+    invitation = friend.inos("invite").json
+    assert invitation["founder_only"]
+    again.inos("join", invitation["ticket"])
+    again.restart()
+    wait_for(lambda: "/founder.bin" in again.names(), "the name is back")
+    assert again.read("/founder.bin") == data
+    assert not again.inos("invite").json["founder_only"]

@@ -117,6 +117,17 @@ async def test_the_founders_other_machine_may_invite_and_needs_no_chain() -> Non
 
 
 @sim_test
+async def test_the_founder_returns_through_a_member_that_may_not_invite() -> None:
+    guest = TEAM.machine("guest", owner=fixed_key("friend"), may_invite=False)
+    found = ticket(invitation(guest, single_use=False), guest)
+    joined = await join(Town(guest), found, owner=TEAM.founder)
+    verified = verify_certificate(joined.certificate, TEAM.genesis)
+    assert (verified.node, verified.owner, verified.may_invite) == (NEW.public_key, TEAM.founder.public_key, True)
+    with pytest.raises(BadTicket, match="may not"):
+        await join(Town(guest), found)
+
+
+@sim_test
 async def test_an_invitation_may_pass_on_the_right_to_invite() -> None:
     assert (await join(Town(A), ticket(invitation(may_invite=True)))).certificate.may_invite
 

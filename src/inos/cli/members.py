@@ -65,6 +65,8 @@ def invite(
             return
         say(report.ticket)
         uses = "one machine" if report.single_use else "any number of machines"
+        if report.founder_only:
+            note("this node may not invite: the ticket lets nobody in but the founder of the mesh, with the seed phrase")
         note(f"good for {uses} until {time_text(report.expires_at)}; there: inos join TICKET")
 
     with_mesh(home, work)

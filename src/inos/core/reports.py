@@ -200,11 +200,13 @@ class PeerReport:
 
 @dataclass(frozen=True, slots=True)
 class TicketReport:
-    """An invitation. `expires_at` is in seconds since 1970."""
+    """An invitation. `expires_at` is in seconds since 1970. `founder_only`: this node may not invite, so the ticket lets
+    nobody in but the founder of the mesh."""
 
     ticket: str
     expires_at: float
     single_use: bool
+    founder_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

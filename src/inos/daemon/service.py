@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
+
+import trio
 
 from inos.api.service import Download
 from inos.core.env import Env
@@ -25,17 +26,15 @@ from inos.core.reports import (
     TicketReport,
     VerifyReport,
 )
+from inos.mesh.invite import Wish, invite, may_invite
 from inos.mesh.join import Joined, join_mesh
 from inos.node.checking import Checking
 from inos.node.core import Core
 from inos.node.reporting import Reporting
-from inos.state.certificates import verify_certificate
-from inos.state.invitations import ID_BYTES, SECRET_BYTES, Terms, make_invitation
 from inos.state.revocation import revoke_as_founder, revoke_as_owner
-from inos.state.tickets import make_ticket, parse_ticket
+from inos.state.tickets import parse_ticket
 from inos.vault.catalogue import Entry, Kind
 
-MAX_INVITATION_S: Final = 30 * 86_400
 _REASON: Final = "revoked by its operator"
 
 Rejoin = Callable[[Joined], Awaitable[int]]
@@ -96,31 +95,11 @@ class CoreService:
     # Who is in
 
     async def invite(self, single_use: bool, lifetime_s: int) -> TicketReport:
-        if not 0 < lifetime_s <= MAX_INVITATION_S:
-            raise BadInput(f"a ticket lives 1 second to {MAX_INVITATION_S // 86_400} days, not {lifetime_s} s")
-        identity = self._core.identity
-        if not verify_certificate(identity.certificate, identity.genesis).may_invite:
-            raise Conflict("this node may not invite", hint="ask on a node of the mesh's founder")
-        expires_s = self._env.now_s() + lifetime_s
-        secret = self._env.token_bytes(SECRET_BYTES)
-        invitation = make_invitation(
-            identity.node_key,
-            identity.genesis.mesh,
-            Terms(int(expires_s * 1000), single_use),
-            invitation_id=self._env.token_bytes(ID_BYTES),
-            secret=secret,
-        )
-        ticket = make_ticket(identity.genesis, invitation, secret, self._addresses(single_use))
-        return TicketReport(ticket.text(), expires_s, single_use)
-
-    def _addresses(self, single_use: bool) -> builtins.list[str]:
-        """This node's addresses, and for tickets that others may honour too those of live members."""
-        core = self._core
-        addresses = list(core.network.addresses())
-        if not single_use:
-            for node in core.meeting.view.alive_members()[1:]:
-                addresses += core.membership.members()[node].addresses[:2]
-        return addresses
+        await trio.lowlevel.checkpoint()
+        core, key = self._core, self._core.identity.node_key
+        ticket = invite(self._env, key, core.membership, core.network.addresses(), Wish(lifetime_s, single_use))
+        expires_s = ticket.invitation.terms.expires_ms / 1000
+        return TicketReport(ticket.text(), expires_s, single_use, not may_invite(key, core.membership))
 
     async def join(self, ticket: str) -> JoinReport:
         parsed = parse_ticket(ticket)

@@ -104,14 +104,18 @@ class JoinDesk:
         if not self._throttle.take(self._env.monotonic_s()):
             raise Busy("too many nodes ask to join", hint="try again in a few seconds")
         request = decode_request(message.payload)
-        self._check_invitation(request.invitation, request.secret)
+        self._check_invitation(request)
         self._check_joiner(peer, request)
         if request.invitation.terms.single_use:
             await self._env.in_thread(self._redemptions.redeem, request.invitation.id, request.node)
         may_invite = request.invitation.terms.may_invite or request.owner == self._membership.genesis.founder
         serial, issued_ms = self._env.token_bytes(SERIAL_BYTES), int(self._env.now_s() * 1000)
         mesh = self._membership.genesis.mesh
-        return self._issuer.issue(Grant(mesh, request.node, request.owner, may_invite, issued_ms, serial))
+        issuer = self._issuer
+        if request.owner == self._membership.genesis.founder:
+            # The founder signs its own in place of this one, which need not be worth anything.
+            issuer = Issuer(issuer.key)
+        return issuer.issue(Grant(mesh, request.node, request.owner, may_invite, issued_ms, serial))
 
     def _check_joiner(self, peer: PeerId, request: JoinRequest) -> None:
         if request.node != peer.public_key():
@@ -121,10 +125,11 @@ class JoinDesk:
         if not request.is_proven(self._membership.genesis.mesh):
             raise Refused("the owner's proof is wrong", hint="join with the identity of the node's own owner")
 
-    def _check_invitation(self, invitation: Invitation, secret: bytes) -> None:
+    def _check_invitation(self, request: JoinRequest) -> None:
+        invitation, secret = request.invitation, request.secret
         if invitation.mesh != self._membership.genesis.mesh:
             raise BadTicket("the ticket is for another mesh", hint="ask the mesh you want for a ticket: inos invite")
-        self._check_inviters(invitation)
+        self._check_inviters(invitation, to_founder=request.owner == self._membership.genesis.founder)
         if not invitation.is_signed() or not invitation.opens_with(secret):
             raise BadTicket("the ticket is forged", hint=_NEW_TICKET)
         if invitation.expired(self._env.now_s()):
@@ -132,14 +137,15 @@ class JoinDesk:
         if invitation.terms.single_use and invitation.issuer != self._node:
             raise BadTicket("a single-use ticket works only at the node that made it", hint="is that node up?")
 
-    def _check_inviters(self, invitation: Invitation) -> None:
+    def _check_inviters(self, invitation: Invitation, *, to_founder: bool) -> None:
+        """The founder needs nobody's right to invite, having the key all rights come from; only to be let in."""
         for node in (self._node, invitation.issuer):
             if self._membership.is_revoked(node):
                 raise BadTicket("the node that invites was revoked", hint=_NEW_TICKET)
             member = self._membership.verified(node)
             if member is None:
                 raise Unavailable("the node that invites is not known here yet", hint="try again in a few seconds")
-            if not member.may_invite:
+            if not member.may_invite and not to_founder:
                 raise BadTicket("the node that invites may not", hint="ask the founder of the mesh for a ticket")
 
     def _introductions(self) -> tuple[bytes, ...]:
@@ -177,7 +183,7 @@ async def join_mesh(
     errors: list[InosError] = []
     for pauses in range(_ROUNDS):
         await trio.sleep(pauses * _ROUND_PAUSE_S)
-        outcome = await _ask_each(network, ticket, request, timeout_s)
+        outcome = await _ask_each(network, ticket, request, owner, timeout_s)
         if isinstance(outcome, Joined):
             return outcome
         errors = outcome
@@ -187,13 +193,13 @@ async def join_mesh(
 
 
 async def _ask_each(
-    network: Introductions, ticket: Ticket, request: JoinRequest, timeout_s: float
+    network: Introductions, ticket: Ticket, request: JoinRequest, owner: SigningKey, timeout_s: float
 ) -> Joined | list[InosError]:
     errors: list[InosError] = []
     for addresses in _by_peer(ticket.addresses):
         try:
             answer = await network.ask(addresses, METHOD, Message(request.encode()), timeout_s=timeout_s)
-            return _accepted(answer, ticket.genesis, request)
+            return _accepted(answer, ticket.genesis, request, owner)
         except InosError as error:
             errors.append(error)
     return errors
@@ -207,16 +213,25 @@ def _by_peer(addresses: tuple[str, ...]) -> list[list[str]]:
     return list(grouped.values())
 
 
-def _accepted(answer: Message, genesis: Genesis, request: JoinRequest) -> Joined:
+def _accepted(answer: Message, genesis: Genesis, request: JoinRequest, owner: SigningKey) -> Joined:
     """Raises Refused when the answer does not make this node a member."""
     try:
         decoded = decode_answer(answer.payload)
-        verified = verify_certificate(decoded.certificate, genesis)
+        certificate = _certificate(decoded.certificate, genesis, request, owner)
+        verified = verify_certificate(certificate, genesis)
     except BadInput as error:
         raise Refused(f"the member's answer is garbled: {error}") from None
     if (verified.node, verified.owner) != (request.node, request.owner):
         raise Refused("the member certified somebody else")
-    return Joined(genesis, decoded.certificate, tuple(_verified_records(decoded.members, genesis)))
+    return Joined(genesis, certificate, tuple(_verified_records(decoded.members, genesis)))
+
+
+def _certificate(answered: Certificate, genesis: Genesis, request: JoinRequest, owner: SigningKey) -> Certificate:
+    """The certificate the member answered with; the founder signs its own, which needs no chain."""
+    if request.owner != genesis.founder:
+        return answered
+    grant = Grant(genesis.mesh, request.node, request.owner, True, answered.issued_ms, answered.serial)
+    return Issuer(owner).issue(grant)
 
 
 def _verified_records(encoded: tuple[bytes, ...], genesis: Genesis) -> list[Record]:
