@@ -38,6 +38,9 @@ class SoakMesh(LocalMesh):
         self._absences: list[Absence] = []
         self._lock = threading.Lock()
 
+    def __enter__(self) -> SoakMesh:
+        return self
+
     def start(self, count: int, options: Sequence[str] = ()) -> None:
         """Add `count` nodes of the same owner and wait until all are members."""
         first = len(self.nodes) + 1

@@ -19,7 +19,8 @@ from inos.cli.local_mesh import LocalNode
 from inos.core.endpoint import read_endpoint
 from inos.core.errors import Unavailable
 
-pytestmark = pytest.mark.slow
+# Several times what it takes alone: other suites may run beside it on two cores.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 MB = 10**6
 # The store keeps 64 MiB of the disk free: what is left over is room for a few dozen chunks.

@@ -17,7 +17,8 @@ from soak_mesh import SoakMesh, no_traceback, opened, resident_mb
 from inos.cli.local_mesh import LocalNode
 from inos.core.endpoint import read_endpoint
 
-pytestmark = pytest.mark.slow
+# Several times what it takes alone: other suites may run beside it on two cores.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SILENT_SOCKETS = 300
 GROWTH_MB = 60.0
@@ -131,6 +132,7 @@ def test_silent_and_slow_strangers_are_not_waited_for(tmp_path: Path, which: Cal
         no_traceback(mesh)
 
 
+@pytest.mark.soak
 def test_a_full_house_of_strangers_leaves_the_api_after_their_time(tmp_path: Path) -> None:
     """300 silent connections take every place there is; each is shown the door after the time for a request head."""
     with SoakMesh(tmp_path) as mesh, ExitStack() as strangers:

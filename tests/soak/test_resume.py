@@ -14,7 +14,8 @@ from soak_mesh import SoakMesh, no_traceback, opened
 from inos.cli.local_mesh import LocalNode
 from inos.core.errors import InosError
 
-pytestmark = pytest.mark.slow
+# Several times what it takes alone: other suites may run beside it on two cores.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SIZE = 60 * (1 << 20)
 CHUNK = 1 << 20

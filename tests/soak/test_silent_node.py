@@ -12,7 +12,8 @@ from soak_mesh import SoakMesh, no_traceback, opened
 
 from inos.cli.local_mesh import LocalNode
 
-pytestmark = pytest.mark.slow
+# Several times what it takes alone: other suites may run beside it on two cores.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SILENT_S = 20.0
 # A failed node is known after 5 s without a heartbeat; calls that were under way give up soon after.

@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from soak_mesh import SoakMesh, inos, no_traceback, opened
@@ -19,16 +20,19 @@ from soak_mesh import SoakMesh, inos, no_traceback, opened
 from inos.cli.local_mesh import LocalNode, clean_environment, inos_command
 from inos.core.errors import InosError, Unavailable
 
-pytestmark = pytest.mark.slow
+# Several times what it takes alone: other suites may run beside it on two cores.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 HEAL_S = 60.0
+# All of them in the soak; two that differ most in the ordinary suite.
+WAYS = ["cut", "flip", pytest.param("empty", marks=pytest.mark.soak), pytest.param("remove", marks=pytest.mark.soak)]
 MB = 10**6
 
 
 def killed_after(delay_s: float, *arguments: str) -> int:
     """Run a command and kill -9 it after `delay_s`; its return code."""
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(inos_command(*arguments), env=clean_environment(), **quiet) as process:  # type: ignore[call-overload]
+    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(inos_command(*arguments), env=clean_environment(), **quiet) as process:
         try:
             process.wait(delay_s)
         except subprocess.TimeoutExpired:
@@ -57,7 +61,7 @@ def test_killed_init_leaves_nothing_or_everything(tmp_path: Path) -> None:
     assert inos("init", "--no-passphrase", "--home", str(tmp_path / "whole")).returncode == 0
     whole_s = time.monotonic() - whole_s
     chance = random.Random(1)
-    for number in range(8):
+    for number in range(4):
         home = tmp_path / f"root{number}"
         killed_after(chance.uniform(0.5, 1.05) * whole_s, "init", "--no-passphrase", "--home", str(home))
         again = inos("init", "--no-passphrase", "--home", str(home))
@@ -123,7 +127,7 @@ def readable(node: LocalNode, refs: dict[str, bytes]) -> None:
 FILES = ("inos.db", "cocoon", "keyfile", "node.json")
 
 
-@pytest.mark.parametrize("how", ["cut", "empty", "remove", "flip"])
+@pytest.mark.parametrize("how", WAYS)
 def test_damaged_files_of_a_lone_node_are_said(tmp_path: Path, how: str) -> None:
     chance = random.Random(how)
     with SoakMesh(tmp_path) as mesh:
@@ -175,7 +179,7 @@ def test_a_torn_log_of_the_database_loses_only_its_end(tmp_path: Path) -> None:
         no_traceback(mesh)
 
 
-@pytest.mark.parametrize("how", ["cut", "empty", "remove", "flip"])
+@pytest.mark.parametrize("how", WAYS)
 def test_damaged_chunks_are_healed_from_others(tmp_path: Path, how: str) -> None:
     chance = random.Random(how)
     with SoakMesh(tmp_path) as mesh:
