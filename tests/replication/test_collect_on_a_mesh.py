@@ -208,3 +208,16 @@ async def test_the_last_put_under_a_name_holds_wherever_it_was_made(tmp_path: Pa
         await cluster.passes(60)
         for node in cluster.nodes:
             assert await node.get("/name") == b"version 13"
+
+
+@sim_test
+async def test_a_removal_that_came_just_before_a_crash_is_not_forgotten(tmp_path: Path) -> None:
+    async with open_cluster(tmp_path, 3, SOON) as cluster:
+        late = cluster.nodes[2]
+        await cluster.nodes[0].put(b"soon gone", "/name")
+        assert await late.get("/name") == b"soon gone"
+        await cluster.nodes[0].remove("/name")
+        await late.restart()
+        with pytest.raises(NotFound):
+            await late.get("/name")
+        assert (await late.core.keeping.vault.list("", "", 10)).items == ()

@@ -146,7 +146,9 @@ class Catalogue:
             self._arrived.append(record)
 
     async def rebuild(self) -> None:
-        """Read the index again from the records; done at every start, because a kill may have left it behind."""
+        """Read the index again from the records; done at every start, because a kill may have left it behind, with
+        names in it whose removal came last."""
+        await self._env.in_thread(self._index.clear)
         after = b""
         while True:
             records = await self._env.in_thread(self._records.scan, TABLE, self._cipher.prefix, after, _SCAN)
