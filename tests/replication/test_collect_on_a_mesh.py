@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,7 @@ async def test_what_an_interrupted_put_left_is_freed_after_the_grace(tmp_path: P
         async def never_ending() -> None:
             source = stream(fixed_bytes(13 * MIB, "left"))
 
-            async def stuck():  # type: ignore[no-untyped-def]
+            async def stuck() -> AsyncIterator[bytes]:
                 async for block in source:
                     yield block
                 await trio.sleep_forever()
@@ -146,7 +147,7 @@ async def test_setting_a_clock_loses_nothing(tmp_path: Path) -> None:
         contents = {f"/{number}": fixed_bytes(MIB + number, "clock", number) for number in range(4)}
         for (name, data), jump_s in zip(contents.items(), (2 * DAY_S, -5 * DAY_S, 9 * DAY_S, -DAY_S), strict=True):
 
-            async def slowly(data: bytes = data, jump_s: float = jump_s):  # type: ignore[no-untyped-def]
+            async def slowly(data: bytes = data, jump_s: float = jump_s) -> AsyncIterator[bytes]:
                 yield data[:CHUNK_BYTES]
                 await trio.sleep(40)
                 node.env.skew_s += jump_s
