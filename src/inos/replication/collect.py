@@ -179,7 +179,7 @@ class Collector:
         due: list[Cid] = []
         rows = await self._env.in_thread(list, self._holdings.rows())
         await self._ask_about(rows)
-        for row in rows:
+        for row in await self._env.in_thread(self._in_question, rows):
             ending = self._placements.removed(row.cid) or await self._handed_over(row.cid)
             if not ending:
                 if row.dropped_at_s is not None:
@@ -194,6 +194,15 @@ class Collector:
             await self._env.in_thread(self._holdings.remove, due)
             self.counts.dropped += len(due)
         return len(due)
+
+    def _in_question(self, rows: Sequence[HoldingRow]) -> list[HoldingRow]:
+        """Those that end, are about to, or were to: nearly none of very many, hence looked for in a thread. Blocks."""
+        found = []
+        for row in rows:
+            placement = self._placements.known(row.cid)
+            if row.dropped_at_s is not None or placement is None or self._me not in placement.members:
+                found.append(row)
+        return found
 
     async def _is_revived(self, cid: Cid, dropped_for_s: float) -> bool:
         """Whether the object's removal is taken back, asked from half of the delay on: early enough for every holder
