@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,8 @@ def main() -> int:
     base = Path(arguments.folder) if arguments.folder else ROOT.parent / "build"
     base.mkdir(parents=True, exist_ok=True)
     started = time.time()
+    # The nodes are processes of their own: whoever ends this one must not leave them behind.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir=base)))
         context = Context(folder, quick=arguments.quick, huge_mib=arguments.huge_mib, stack=stack)
@@ -49,18 +52,25 @@ def main() -> int:
             "noise": {},
             "seconds_of": {},
         }
-        rows = []
-        for name in chosen:
-            before = noise()
-            print(f"{name}  ({before})", file=sys.stderr, flush=True)
-            result["noise"][name] = before.as_json()
-            began = time.monotonic()
-            rows += PARTS[name](context)
-            result["seconds_of"][name] = round(time.monotonic() - began, 1)
-        result["seconds"] = time.time() - started
-        result["rows"] = [row.as_json() for row in rows]
-        _report(rows, result, context)
+        rows: list[Row] = []
+        try:
+            _measure(chosen, context, result, rows)
+        finally:  # what was measured before an end that came early is worth keeping
+            result["seconds"] = time.time() - started
+            result["rows"] = [row.as_json() for row in rows]
+            if rows:
+                _report(rows, result, context)
     return 0
+
+
+def _measure(chosen: list[str], context: Context, result: dict[str, Any], rows: list[Row]) -> None:
+    for name in chosen:
+        before = noise()
+        print(f"{name}  ({before})", file=sys.stderr, flush=True)
+        began = time.monotonic()
+        rows += PARTS[name](context)
+        result["noise"][name] = before.as_json()
+        result["seconds_of"][name] = round(time.monotonic() - began, 1)
 
 
 def _arguments() -> argparse.Namespace:
