@@ -146,17 +146,17 @@ async def test_reading_goes_on_while_repair_moves_pieces(tmp_path: Path) -> None
             while True:
                 await check_readable(cluster, objects)
                 reads += 1
-                await trio.sleep(0.5)
+                await trio.sleep(2)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read_on)
             for number in (6, 7):
                 await cluster.nodes[number].crash()
-                await cluster.passes(60)
+                await cluster.passes(30)
                 await cluster.nodes[number].start()
-                await cluster.passes(60)
+                await cluster.passes(30)
             nursery.cancel_scope.cancel()
-        assert reads > 50
+        assert reads > 30
 
 
 @sim_test
