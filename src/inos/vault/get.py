@@ -28,7 +28,7 @@ from inos.replication.layout import Layout
 from inos.replication.placement import Placement
 
 _NOBODY: Final = OwnerId(bytes(32))
-# Chunks fetched ahead: 8 MiB keeps seven peers busy and memory small.
+# Chunks fetched ahead: 4 MiB, enough for several peers to send at once.
 # Eight took a reader of stripes on a busy machine to 272 MB; four to 204 MB, at 106 MB/s.
 WINDOW_CHUNKS: Final = 4
 # The directory answers from a small mesh in milliseconds; what takes longer is a walk that finds nothing.
