@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
@@ -21,11 +22,15 @@ class HoldingBook:
     def __init__(self, holdings: Holdings, env: Env) -> None:
         self._holdings = holdings
         self._env = env
-        self.version = 0
+        self._changed: deque[Cid] = deque()  # its ends are safe to use from several threads
 
-    def changed(self) -> None:
-        """A placement of some object has changed, or what is held."""
-        self.version += 1
+    def changed(self, cid: Cid) -> None:
+        """The placement of this object has changed, or its holding."""
+        self._changed.append(cid)
+
+    def take_changed(self) -> list[Cid]:
+        """Objects whose holding or placement has changed since this was last asked."""
+        return [self._changed.popleft() for _ in range(len(self._changed))]
 
     def attach_all(self, placements: Sequence[Placement]) -> None:
         """Remember that this node holds these objects (or still does, at this epoch)."""
@@ -37,7 +42,7 @@ class HoldingBook:
         ]
         if rows:
             self._holdings.save(rows)
-            self.changed()
+            self._changed.extend(row.cid for row in rows)
 
     def _is_held(self, placement: Placement) -> bool:
         holding = self._holdings.get(placement.cid)

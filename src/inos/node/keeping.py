@@ -111,7 +111,7 @@ def open_keeping(
     upkeep = Upkeep(me, watched, disk.chunks, disk.database, book, placements, holder, env)
 
     def placement_changed(record: Record) -> None:
-        book.changed()
+        book.changed(Cid(record.key))
         upkeep.noticed(Cid(record.key))
 
     tables.on_applied(PLACEMENT, placement_changed)

@@ -50,6 +50,8 @@ class Holding(Protocol):
 
     async def hold(self, placement: Placement) -> HoldState: ...
 
+    async def states(self, placements: Sequence[Placement]) -> list[HoldState]: ...
+
     async def state(self, placement: Placement, *, verify: bool = False) -> HoldState: ...
 
 
@@ -174,14 +176,13 @@ class HoldServer:
             cids, verify = [Cid(cid) for cid in r.cids], r.verify
         if len(cids) > MAX_HOLDS:
             raise BadFrame(f"{len(cids)} objects in one call, over the limit of {MAX_HOLDS}")
-        placements = await self._inbox.known_all(cids)
-        states = [
-            HoldState(cid, 0, 0, NotFound.code)
-            if placement is None
-            else await self._holding.state(placement, verify=verify)
-            for cid, placement in zip(cids, placements, strict=True)
-        ]
-        return Message(encode_states(states))
+        known = {one.cid: one for one in await self._inbox.known_all(cids) if one is not None}
+        if verify:
+            found = [await self._holding.state(placement, verify=True) for placement in known.values()]
+        else:
+            found = await self._holding.states(list(known.values()))
+        states = {state.cid: state for state in found}
+        return Message(encode_states([states.get(cid) or HoldState(cid, 0, 0, NotFound.code) for cid in cids]))
 
 
 @dataclass(slots=True)

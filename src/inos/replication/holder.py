@@ -90,7 +90,11 @@ class Holder:
         if chunks:
             await self._env.in_thread(self._home.put_many, chunks)
         await self._attach(placements)
-        return await self._env.in_thread(self._count_all, placements)
+        return await self._env.in_thread(self._count_all, placements, self._home.touch)
+
+    async def states(self, placements: Sequence[Placement]) -> list[HoldState]:
+        """What of these objects is here by the index, in order, in one look; NotFound where the manifest is not."""
+        return await self._env.in_thread(self._count_all, placements, self._home.present)
 
     async def _attach(self, placements: Sequence[Placement]) -> None:
         mine = [placement for placement in placements if self._me in placement.members]
@@ -225,8 +229,8 @@ class Holder:
             held += sum(address in there for address in batch)
         return held, assigned
 
-    def _count_all(self, placements: Sequence[Placement]) -> list[HoldState]:
-        """The states of many small objects, with one touch for all of their pieces. Blocks."""
+    def _count_all(self, placements: Sequence[Placement], found: Finder) -> list[HoldState]:
+        """The states of many objects, their pieces looked up all at once. Blocks."""
         wanted: list[list[Address] | InosError] = []
         for placement in placements:
             try:
@@ -234,7 +238,10 @@ class Holder:
                 wanted.append(list(self._assigned(layout, placement)))
             except InosError as error:
                 wanted.append(error)
-        there = self._home.touch([address for pieces in wanted if isinstance(pieces, list) for address in pieces])
+        pieces_of_all = [address for pieces in wanted if isinstance(pieces, list) for address in pieces]
+        there: set[Address] = set()
+        for start in range(0, len(pieces_of_all), _COUNT_BATCH):
+            there |= found(pieces_of_all[start : start + _COUNT_BATCH])
         states = []
         for placement, pieces in zip(placements, wanted, strict=True):
             if isinstance(pieces, InosError):

@@ -33,6 +33,7 @@ from inos.replication.steward import margin, members_wanted, steward_of
 log = logging.getLogger(__name__)
 
 PARALLEL_OBJECTS: Final = 3
+TELL_EVERY_S: Final = 60.0
 # One object's failures: soon at first, because members are often just starting; then every few minutes.
 _PATIENCE: Final = Backoff(2.0, 300.0)
 TELL_OBJECTS: Final = 128  # in one call to a steward: well under its limit, and one synced write there
@@ -53,12 +54,11 @@ class PlacementBook(Protocol):
 
 
 class HeldObjects(Protocol):
-    @property
-    def version(self) -> int:
-        """Grows with every change of what is held or of a placement."""
-
     def cids(self) -> Iterator[Cid]:
         """Every object this node holds, in bounded pages."""
+
+    def take_changed(self) -> list[Cid]:
+        """Objects whose holding or placement has changed since this was last asked."""
 
 
 class MeshView(Protocol):
@@ -147,37 +147,45 @@ class Repair:
         self._settled: dict[Cid, _Circumstances] = {}
         self._troubled: dict[Cid, _Trouble] = {}
         self._told: dict[Cid, tuple[bytes, int]] = {}  # the steward that is known to hold the object, and since when
-        self._walked: object = None  # what the mesh and the holdings were like when nothing was left to do
+        self._mesh: object = None  # who was there when all objects were looked at
+        self._open: list[Cid] = []  # what was left to do then, or has come up since
+        self._untold: list[Cid] = []  # whose steward is still to be told
+        self._tell_at_s = 0.0
 
     async def step(self) -> None:
         """One round. Raises Unavailable when objects remain that could not be brought back though nodes are there."""
         alive = frozenset(self._view.alive_members())
-        state = (alive, self._view.gone_members(), self._view.meetings(alive), self._held.version)
-        if state == self._walked:
+        mesh = (alive, self._view.gone_members(), self._view.meetings(alive))
+        changed = mesh != self._mesh
+        tell = changed or self._env.monotonic_s() >= self._tell_at_s
+        self._open += self._held.take_changed() + (self._untold if tell else [])
+        if not changed and not self._open:
             return
-        todo, others = await self._env.in_thread(self._todo, alive)
-        all_told = await self._tell_stewards(others)
+        some = None if changed else list(dict.fromkeys(self._open))
+        todo, others = await self._env.in_thread(self._todo, alive, some)
+        self._mesh, self._open = mesh, []
+        await self._tell(others, now=tell)
         round_ = [placement for placement in todo if self._is_due(placement.cid, alive)][:ROUND_OBJECTS]
         outcomes = await self._work_on(round_, alive)
-        settled = outcomes.count(Outcome.WHOLE) + outcomes.count(Outcome.SHORT)
-        self.counts.repaired += settled
-        self.counts.waiting = len(todo) - settled
+        settled = {cid for cid, outcome in outcomes.items() if outcome in (Outcome.WHOLE, Outcome.SHORT)}
+        self._open += [placement.cid for placement in todo if placement.cid not in settled]
+        self.counts.repaired += len(settled)
+        self.counts.waiting = len(todo) - len(settled)
         self.counts.under_replicated = sum(seen.short for seen in self._settled.values())
-        self._walked = state if settled == len(todo) and all_told and not self._blinking(alive) else None
-        failed = outcomes.count(Outcome.FAILED)
+        failed = list(outcomes.values()).count(Outcome.FAILED)
         if failed:
             raise Unavailable(f"{failed} objects are not whole yet; they are tried again")
 
-    async def _work_on(self, placements: Sequence[Placement], alive: frozenset[bytes]) -> list[Outcome]:
+    async def _work_on(self, placements: Sequence[Placement], alive: frozenset[bytes]) -> dict[Cid, Outcome]:
         """Bring these back, a few at a time; first of all see which of them are whole already."""
         whole = await self._glance(placements, alive)
-        outcomes = [Outcome.WHOLE] * len(whole)
+        outcomes = dict.fromkeys(whole, Outcome.WHOLE)
         limit = trio.CapacityLimiter(PARALLEL_OBJECTS)
 
         async def one(placement: Placement) -> None:
             async with limit:
                 outcome = await self._bring_back(placement.cid, alive)
-            outcomes.append(outcome)
+            outcomes[placement.cid] = outcome
             if outcome in (Outcome.WHOLE, Outcome.SHORT):
                 self._troubled.pop(placement.cid, None)
             else:
@@ -194,11 +202,14 @@ class Repair:
         trouble = self._troubled.get(cid)
         return trouble is None or alive != trouble.alive or self._env.monotonic_s() >= trouble.not_before_s
 
-    def _todo(self, alive: frozenset[bytes]) -> tuple[list[Placement], list[tuple[bytes, Placement]]]:
+    def _todo(
+        self, alive: frozenset[bytes], some: Sequence[Cid] | None
+    ) -> tuple[list[Placement], list[tuple[bytes, Placement]]]:
         """Placements in this node's care that need work, closest to loss first; and those in the care of others that
-        may not know of it, with the steward of each. Blocks."""
+        may not know of it, with the steward of each. Looks at everything held, or at `some`, because looking at all
+        costs 0.1 ms an object. Blocks."""
         todo, others, held = [], [], set()
-        for cid in self._held.cids():
+        for cid in self._held.cids() if some is None else some:
             held.add(cid)
             placement = self._book.known(cid)
             if placement is None:
@@ -216,6 +227,15 @@ class Repair:
         self._told = {cid: told for cid, told in self._told.items() if cid in held}
         todo.sort(key=lambda placement: (margin(placement, alive), placement.size, placement.cid))
         return todo, others
+
+    async def _tell(self, others: Sequence[tuple[bytes, Placement]], *, now: bool) -> None:
+        """Tell stewards now, or when the time has come: after an ordinary put they know already."""
+        untold = [placement.cid for _, placement in others]
+        if not now:
+            self._untold = list(dict.fromkeys([*self._untold, *untold]))
+            return
+        self._tell_at_s = self._env.monotonic_s() + TELL_EVERY_S
+        self._untold = [] if await self._tell_stewards(others) else untold
 
     async def _tell_stewards(self, others: Sequence[tuple[bytes, Placement]]) -> bool:
         """See to it that these stewards have their objects among their holdings; what they lack they fetch by
@@ -248,10 +268,6 @@ class Repair:
         """Some members are away and none of them long enough to be replaced: wait for them."""
         away = [member for member in placement.members if member not in alive]
         return bool(away) and not any(map(self._view.gone, away))
-
-    def _blinking(self, alive: frozenset[bytes]) -> bool:
-        """Whether some member of the mesh is away and not gone yet: time alone will change what there is to do."""
-        return any(member not in alive and not self._view.gone(member) for member in self._view.members())
 
     async def _glance(self, placements: Sequence[Placement], alive: frozenset[bytes]) -> set[Cid]:
         """Objects that are whole as they are, from one question to each member for all of them."""
