@@ -16,7 +16,7 @@ from inos.objects.layout import Scheme
 
 # Bytes of plaintext in one batch: enough to make a synced write worthwhile, few enough that the three batches in flight
 # (being read, sealed, stored) stay near 64 MiB together.
-BATCH_CHUNKS: Final = 12
+BATCH_CHUNKS: Final = 8
 
 Piece = tuple[Address, bytes]
 
