@@ -9,8 +9,8 @@ finishes the job.
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -160,6 +160,10 @@ class Putter:
     async def put(self, source: AsyncIterator[bytes], name: str, size: int | None, requirement: Requirement) -> Stored:
         """Store everything `source` gives. Raises what `source` raises, StorageFull, NotEnoughNodes, Unavailable."""
         requirement.check_possible(len(self._view.candidates()))
+        async with _closed_at_the_end(source):
+            return await self._put(source, name, size, requirement)
+
+    async def _put(self, source: AsyncIterator[bytes], name: str, size: int | None, requirement: Requirement) -> Stored:
         with self._busy():
             blocks = Blocks(source)
             head = await blocks.read(INLINE_BYTES + 1)
@@ -312,6 +316,17 @@ class Putter:
 
 def _complete(placement: Placement, states: States) -> set[bytes]:
     return {member for member, state in states.items() if state.completes(placement)}
+
+
+@asynccontextmanager
+async def _closed_at_the_end(source: AsyncIterator[bytes]) -> AsyncGenerator[None, None]:
+    """A put that fails stops reading in the middle: the source must let go of what it holds then, not some day."""
+    try:
+        yield
+    finally:
+        if isinstance(source, AsyncGenerator):
+            with trio.CancelScope(shield=True):
+                await source.aclose()
 
 
 class _Upload:
