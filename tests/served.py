@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -44,7 +45,7 @@ def served(service: NodeService, home: Path, *, port: int = 0) -> Iterator[Serve
             stop.append(nursery.cancel_scope)
             tokens.append(trio.lowlevel.current_trio_token())
 
-            async def serve(task_status: object = trio.TASK_STATUS_IGNORED) -> None:
+            async def serve(task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
                 await serve_api(
                     service,
                     env=RealEnv(),

@@ -85,7 +85,7 @@ def test_every_kind_of_source(run: Any, tmp_path: Path) -> None:
     os.close(write_end)
 
     async def work(mesh: Mesh) -> None:
-        for source, expected in [
+        sources: list[tuple[Any, bytes]] = [
             (b"bytes", b"bytes"),
             (b"", b""),
             (pieces(b"str", b"", b"eam"), b"stream"),
@@ -93,7 +93,8 @@ def test_every_kind_of_source(run: Any, tmp_path: Path) -> None:
             (file, b"file"),
             (pipe, b"pipe"),
             (null, b""),
-        ]:
+        ]
+        for source, expected in sources:
             put = await mesh.put(source)
             assert put.name == "" and await read(mesh, put) == expected
 
@@ -295,17 +296,18 @@ def test_a_cancelled_download_leaves_a_part(cutting: Any, run: Any, tmp_path: Pa
     run(lambda mesh: mesh.put(content, name="a"))
 
     class Stop(Watcher):
+        scope: anyio.CancelScope
+
         def advance(self, size: int) -> None:
             super().advance(size)
             if self.done > 10 * MIB:
-                scope.cancel()
+                self.scope.cancel()
 
     async def work(mesh: Mesh) -> None:
-        nonlocal scope
-        with anyio.CancelScope() as scope:
-            await mesh.get("a", tmp_path / "out", progress=Stop())
+        stop = Stop()
+        with anyio.CancelScope() as stop.scope:
+            await mesh.get("a", tmp_path / "out", progress=stop)
 
-    scope: Any = None
     run(work)
     [part] = tmp_path.glob("out.*.part")
     assert part.stat().st_size >= MIB and content.startswith(part.read_bytes())

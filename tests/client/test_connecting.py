@@ -34,7 +34,7 @@ def test_the_blocking_form_does_the_same(node: Any, tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             list(mesh.stream("/missing"))
         assert {"put", "get", "list", "open", "stream", "status"} <= set(dir(mesh))
-        assert "catalogue" in mesh.put.__doc__
+        assert "catalogue" in str(mesh.put.__doc__)
         with pytest.raises(AttributeError):
             mesh.nonsense  # noqa: B018
     assert (tmp_path / "out").read_bytes() == b"0123456789"

@@ -59,11 +59,10 @@ async def test_the_one_is_not_kept_waiting_by_sharers_that_come_later() -> None:
         async with turns.shared():
             order.append("late")
 
-    async with trio.open_nursery() as nursery:
-        async with turns.shared():
-            nursery.start_soon(alone)
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(late)
-            await trio.testing.wait_all_tasks_blocked()
-            assert order == []
+    async with trio.open_nursery() as nursery, turns.shared():
+        nursery.start_soon(alone)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(late)
+        await trio.testing.wait_all_tasks_blocked()
+        assert order == []
     assert order == ["alone", "late"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import Any
 
 import trio
 
@@ -32,7 +33,7 @@ class Libp2pMachines:
         seed: bytes,
         admission: Callable[[PeerId], Admission],
         config: MeshConfig,
-        task_status: trio.TaskStatus[Libp2pNetwork],
+        task_status: Any,
     ) -> None:
         stop, stopped = trio.Event(), trio.Event()
         me = peer_of_seed(seed)

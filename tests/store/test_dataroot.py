@@ -394,7 +394,7 @@ except InosError as error:
 
 def as_nobody(folder: Path, statement: str) -> str:
     """What `statement` says when run on `folder`/home by an account that is not root."""
-    command = [sys.executable, "-c", AS_NOBODY, folder, statement, PHRASE]
+    command = [sys.executable, "-c", AS_NOBODY, str(folder), statement, PHRASE]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert answer.stderr == ""
     return answer.stdout

@@ -168,7 +168,7 @@ except StorageFull as error:
 
 @pytest.mark.parametrize("room_bytes", [0, 10, 100, 180])
 def test_a_write_the_system_cuts_short_leaves_nothing(tmp_path: Path, room_bytes: int) -> None:
-    command = [sys.executable, "-c", WITHOUT_ROOM, tmp_path / "home", str(room_bytes)]
+    command = [sys.executable, "-c", WITHOUT_ROOM, str(tmp_path / "home"), str(room_bytes)]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (answer.stderr, "nothing was changed" in answer.stdout) == ("", True)
     assert list(tmp_path.iterdir()) == []

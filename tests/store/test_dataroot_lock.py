@@ -64,7 +64,7 @@ class TestLock:
                 pass
 
     def test_a_lock_on_a_file_that_lost_its_name_does_not_count(self, root: DataRoot) -> None:
-        command = [sys.executable, "-c", SWAPPED_WHILE_LOCKING, root.lock_file]
+        command = [sys.executable, "-c", SWAPPED_WHILE_LOCKING, str(root.lock_file)]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert (answer.stdout, answer.stderr) == (f"{root.path} is in use by another process\n", "")
 

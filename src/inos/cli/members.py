@@ -66,7 +66,7 @@ def invite(
         say(report.ticket)
         uses = "one machine" if report.single_use else "any number of machines"
         if report.founder_only:
-            note("this node may not invite: the ticket lets nobody in but the founder of the mesh, with the seed phrase")
+            note("this node may not invite: the ticket lets in nobody but the founder of the mesh")
         note(f"good for {uses} until {time_text(report.expires_at)}; there: inos join TICKET")
 
     with_mesh(home, work)

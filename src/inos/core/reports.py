@@ -200,7 +200,8 @@ class PeerReport:
 
 @dataclass(frozen=True, slots=True)
 class TicketReport:
-    """An invitation. `expires_at` is in seconds since 1970. `founder_only`: this node may not invite, so the ticket lets
+    """An invitation. `expires_at` is in seconds since 1970. `founder_only`: this node may not invite, so the ticket
+    lets
     nobody in but the founder of the mesh."""
 
     ticket: str
