@@ -54,7 +54,9 @@ class Inos:
     env: dict[str, str] = field(default_factory=dict)
 
     def popen(self, *arguments: str | bytes, **options: Any) -> subprocess.Popen[Any]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("INOS_")}
+        environment = {
+            name: value for name, value in os.environ.items() if name != "NO_COLOR" and not name.startswith("INOS_")
+        }
         environment |= {"INOS_HOME": str(self.home), "COLUMNS": "120"} | self.env
         command = [sys.executable, "-m", "inos", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | options

@@ -16,7 +16,7 @@ def test_a_ticket_is_printed_and_taken(inos: Any) -> None:
     assert "joined mesh" in inos("join", done.text.strip()).err
     assert inos("join", done.text.strip()).code == 1
     ticket = inos("invite", "--json").json
-    assert set(ticket) == {"ticket", "expires_at", "single_use"}
+    assert set(ticket) == {"ticket", "expires_at", "single_use", "founder_only"}
     assert inos("join", "--json", ticket["ticket"]).json["peers"] == 5
 
 

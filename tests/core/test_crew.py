@@ -13,7 +13,7 @@ from inos.testing.run import sim_test
 
 
 async def fail(error: Exception) -> None:
-    await trio.lowlevel.checkpoint()
+    """Fails in its first step: with a checkpoint before, the first of two failures would cancel the other."""
     raise error
 
 

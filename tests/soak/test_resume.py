@@ -13,13 +13,14 @@ from soak_mesh import SoakMesh, no_traceback, opened
 
 from inos.cli.local_mesh import LocalNode
 from inos.core.errors import InosError
+from inos.vault.sealing import BATCH_CHUNKS
 
 # Several times what it takes alone: other suites may run beside it on two cores.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SIZE = 60 * (1 << 20)
 CHUNK = 1 << 20
-CHUNKS_MIN = 16  # stored when the node is killed: well into the object, well before its end
+CHUNKS_MIN = 32  # stored when the node is killed: well into the object, well before its end
 FREED_S = 30.0
 
 
@@ -99,7 +100,8 @@ def test_a_killed_put_is_taken_up_again(tmp_path: Path) -> None:
             assert b"".join(client.stream(report.ref)) == data
         after = chunk_files(node)
         written_again = [name for name, facts in before.items() if after.get(name) != facts]
-        assert not written_again, f"{len(written_again)} of {len(before)} chunk files were written again"
+        # Files of batches that were not acknowledged yet when the node died are not in its index.
+        assert len(written_again) <= 2 * BATCH_CHUNKS, f"{len(written_again)} of {len(before)} files were written again"
         assert len(after) == SIZE // CHUNK
         no_traceback(mesh)
 

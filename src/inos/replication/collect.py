@@ -28,6 +28,7 @@ from inos.replication.placement import Placement
 
 # Between full collections when nothing was dropped: frees what crashed or abandoned puts left.
 FULL_EVERY_S: Final = 3600.0
+FULL_AT_MOST_EVERY_S: Final = 10.0
 _ASK_AT_ONCE: Final = 64
 # Names reach every node of their owner in two or three rounds of anti-entropy.
 _NAMES_COME_S: Final = 15.0
@@ -170,9 +171,9 @@ class Collector:
         return self._clock.steady_s() >= max(self._delay_s, self._busy_for_s())
 
     def _pause_s(self) -> float:
-        """Freed chunks must be older than the delay, so what was dropped lately needs another look that much later."""
-        recently = self.counts.dropped > 0
-        return max(1.0, self._delay_s) if recently else FULL_EVERY_S
+        """Freed chunks must be older than the delay, so what was dropped or abandoned lately needs another look that
+        much later; every holding is gone through for it, so not all the time."""
+        return min(FULL_EVERY_S, max(FULL_AT_MOST_EVERY_S, 2 * self._delay_s))
 
     async def _end_holdings(self) -> int:
         now_s = self._env.now_s()
