@@ -15,8 +15,8 @@ from inos.core.ids import Cid, MeshId
 from inos.replication.placement import Placement
 from inos.replication.steward import steward_of
 
-# One at a time: under 1 % of a core, and a thousand objects in an hour and a half.
-ANNOUNCE_EVERY_S: Final = 5.0
+# One at a time: 0.2 % of a core. A hint for rare cases need not be quick.
+ANNOUNCE_EVERY_S: Final = 20.0
 # Kademlia keeps a provider for a day or two.
 _AGAIN_AFTER_S: Final = 12 * 3600.0
 

@@ -21,6 +21,7 @@ from inos.node.upkeep import (
     HEAL_EVERY_S,
     ORPHANS_EVERY_S,
     SCRUB_EVERY_S,
+    TRIM_EVERY_S,
     Upkeep,
     WatchedChunks,
 )
@@ -124,6 +125,7 @@ def open_keeping(
     workers.add("orphans", upkeep.orphans, interval_s=ORPHANS_EVERY_S)
     announcer = Announcer(identity.genesis.mesh, network, book, placements, view, env)
     workers.add("announce", announcer.step, interval_s=ANNOUNCE_EVERY_S)
+    workers.add("trim", upkeep.trim, interval_s=TRIM_EVERY_S)
     workers.add("checkpoint", upkeep.checkpoint, interval_s=CHECKPOINT_EVERY_S)
     return Keeping(
         scores, placements, fetcher, holder, holders, book, repair, collector, upkeep, catalogue, getter, vault,

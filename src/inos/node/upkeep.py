@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from inos.core.env import Env
 from inos.core.errors import Corrupt, Unavailable
 from inos.core.ids import Address, Cid
+from inos.core.memory import release_memory
 from inos.replication.bulk import Chunk
 from inos.replication.holder import HoldState
 from inos.replication.placement import Placement
@@ -23,6 +24,8 @@ SCRUB_EVERY_S: Final = 20.0
 # One of 256 folders at a time; the whole tree in a day.
 ORPHANS_EVERY_S: Final = 300.0
 CHECKPOINT_EVERY_S: Final = 60.0
+# Seldom beside the seconds a large put takes, soon beside how long a node idles after it.
+TRIM_EVERY_S: Final = 15.0
 HEAL_EVERY_S: Final = 5.0
 # Without any sign of damage the holdings are gone through this often, for what was lost without being read.
 FULL_HEAL_EVERY_S: Final = 3600.0
@@ -195,6 +198,10 @@ class Upkeep:
         """Bring one folder of chunk files and the index into line."""
         await self._env.in_thread(self._store.sweep_orphans, self._next_folder)
         self._next_folder = (self._next_folder + 1) % 256
+
+    async def trim(self) -> None:
+        """Give back the memory that moving chunks has left free."""
+        await self._env.in_thread(release_memory)
 
     async def checkpoint(self) -> None:
         """Write the database's log back before it grows."""

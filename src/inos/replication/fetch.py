@@ -75,10 +75,10 @@ class Fetcher:
                 pass
         return await self._race(address, [holder for holder in holders if holder != self._me])
 
-    async def anywhere(self, address: Address, holders: Sequence[bytes]) -> bytes:
+    async def anywhere(self, address: Address, holders: Sequence[bytes], *, local: bool = True) -> bytes:
         """As `piece`; when no holder gives it, from whichever live node says that it has it."""
         try:
-            return await self.piece(address, holders)
+            return await self.piece(address, holders, local=local)
         except Unavailable:
             return await self._race(address, (await self.locate([address], holders)).get(address, ()))
 

@@ -21,7 +21,7 @@ from inos.replication.bulk import Chunk
 from inos.replication.durability import Group
 from inos.replication.fetch import Fetcher
 from inos.replication.layout import Layout, assigned_to, layout_of, read_layout
-from inos.replication.placement import Placement
+from inos.replication.placement import Placement, copy_holders
 
 # Missing pieces looked for, fetched and stored at a time: bounds memory to about 16 MiB an object being completed.
 _ROUND_PIECES: Final = 16
@@ -116,7 +116,7 @@ class Holder:
         try:
             return await self._env.in_thread(self._home.get, address)
         except (NotFound, Corrupt):
-            return await self._fetcher.piece(address, await self._who_may_have(placement, address), local=False)
+            return await self._fetcher.anywhere(address, copy_holders(placement, address), local=False)
 
     async def _kept_layout(self, placement: Placement) -> Layout:
         """The layout, its manifest and pages on this disk when this returns."""
@@ -132,8 +132,7 @@ class Holder:
         present = await self._env.in_thread(self._home.present, pages)
         for address in pages:
             if address not in present:
-                holders = await self._who_may_have(placement, address)
-                data = await self._fetcher.piece(address, holders, local=False)
+                data = await self._fetcher.anywhere(address, copy_holders(placement, address), local=False)
                 await self._env.in_thread(self._home.put_many, [(address, data)])
 
     async def state(self, placement: Placement, *, verify: bool = False) -> HoldState:
@@ -210,9 +209,6 @@ class Holder:
             await self._env.in_thread(self._home.put_many, found)
         if failures:
             raise failures[0]
-
-    async def _who_may_have(self, placement: Placement, address: Address) -> list[bytes]:
-        return list((await self._fetcher.locate([address], placement.members)).get(address, ()))
 
     def _assigned(self, layout: Layout, placement: Placement) -> Iterator[Address]:
         """Every piece of this node, pages and manifest among them; an address as often as it is assigned. Blocks."""
