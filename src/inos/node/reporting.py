@@ -21,7 +21,7 @@ from inos.replication.holder import HoldState
 from inos.replication.layout import Layout, assigned_to
 from inos.replication.placement import Placement
 from inos.vault.catalogue import Entry
-from inos.vault.put import LOCAL, QUORUM, REPLICATED
+from inos.vault.outcome import LOCAL, QUORUM, REPLICATED
 
 VERSION: Final = "0.1.0"
 

@@ -11,21 +11,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import trio
 
-from inos.core.crew import open_tasks
 from inos.core.env import Env
-from inos.core.errors import BadInput, NotEnoughNodes, Unavailable
-from inos.core.ids import Address, Cid, OwnerId
+from inos.core.errors import NotEnoughNodes, Unavailable
+from inos.core.ids import Cid, OwnerId
 from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk
 from inos.objects.layout import COPIES, INLINE_BYTES, Scheme
 from inos.objects.manifest import BuiltObject, ManifestBuilder, build_inline
-from inos.objects.reference import Reference
-from inos.replication.bulk import Chunk
 from inos.replication.durability import UNREADABLE, Group, quorum_losses, survivable_losses
 from inos.replication.hold_caller import HoldCaller, States
 from inos.replication.layout import read_layout
@@ -33,19 +29,12 @@ from inos.replication.placement import Candidate, Placement, choose_members
 from inos.replication.placements import Written
 from inos.replication.scheme import DEFAULT_RULES, Plan, PlanRules, choose_plan, shards_needed
 from inos.vault.blocks import Blocks
+from inos.vault.outcome import LOCAL, QUORUM, REPLICATED, Requirement, Stored
 from inos.vault.push import Pusher
-from inos.vault.sealing import Piece, SealedStripe, Sealer, batch_chunks
+from inos.vault.sealing import Sealer, batch_chunks
+from inos.vault.upload import Home, Upload
 
-LOCAL, QUORUM, REPLICATED = "local", "quorum", "replicated"
 _SEED_BYTES: Final = 16
-
-
-class Home(Protocol):
-    def get(self, address: Address) -> bytes: ...
-
-    def present(self, addresses: Sequence[Address]) -> frozenset[Address]: ...
-
-    def put_many(self, chunks: Sequence[Chunk]) -> None: ...
 
 
 class MeshView(Protocol):
@@ -63,56 +52,6 @@ class Book(Protocol):
     def known(self, cid: Cid) -> Placement | None: ...
 
     async def remove(self, cids: Sequence[Cid]) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What a put reached. `survives` counts nodes that may be lost now, `wanted` what the plan promises in the end."""
-
-    reference: Reference
-    size: int
-    stored_bytes: int
-    placement: Placement
-    survives: int
-    wanted: int
-    level: str
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """What a put must reach or fail: "" (anything), a level, or a number of nodes that hold the whole redundancy."""
-
-    text: str = ""
-
-    def __post_init__(self) -> None:
-        if self.text not in ("", LOCAL, QUORUM, REPLICATED) and not (self.text.isdecimal() and int(self.text) > 0):
-            raise BadInput(
-                f"cannot require {self.text!r}", hint="use local, quorum, replicated, or a number of nodes such as 3"
-            )
-
-    def check_possible(self, alive: int) -> None:
-        """Refuse before reading gigabytes what cannot work."""
-        needed = int(self.text) if self.text.isdecimal() else 2 if self.text in (QUORUM, REPLICATED) else 1
-        if alive < needed:
-            raise NotEnoughNodes(
-                f"{self.text or needed} was required and {alive} node{'s' * (alive != 1)} can be reached",
-                hint="start more nodes, or put with a lower --require; 'inos peers' shows who is there",
-            )
-
-    def is_met(self, level: str, holding: int) -> bool:
-        """Whether `level`, with `holding` nodes that have all of their pieces, is what was asked for."""
-        order = (LOCAL, QUORUM, REPLICATED)
-        if self.text.isdecimal():
-            return holding >= int(self.text)
-        return not self.text or order.index(level) >= order.index(self.text)
-
-    def check_reached(self, level: str, holding: int) -> None:
-        """Raises NotEnoughNodes unless it is met."""
-        if not self.is_met(level, holding):
-            raise NotEnoughNodes(
-                f"{self.text} was required; {holding} nodes hold the object, which reaches {level}",
-                hint="start more nodes and put again, or put with a lower --require",
-            )
 
 
 class Putter:
@@ -242,7 +181,10 @@ class Putter:
             sealer = Sealer(self._secret, COPIES, self._env)
         plan, members = self._plan(size)
         sealer.scheme = plan.scheme
-        upload = _Upload(self, blocks, sealer, ManifestBuilder(self._secret, plan.scheme, name=name), plan, members)
+        unnamed = Placement(Cid(bytes(32)), self._owner, plan.scheme, plan.copies, members, 0)
+        pusher = Pusher(self._me, unnamed, self._calls, self._view)
+        builder = ManifestBuilder(self._secret, plan.scheme, name=name)
+        upload = Upload(self._home, pusher, self._env, blocks, sealer, builder, plan, members)
         await upload.run(spooled)
         return await self._commit(upload, requirement)
 
@@ -262,7 +204,7 @@ class Putter:
             spooled += [SealedChunk(chunk.address, b"", chunk.key, chunk.plain_size) for chunk in chunks]
         return sealer, spooled, False
 
-    async def _commit(self, upload: _Upload, requirement: Requirement) -> Stored:
+    async def _commit(self, upload: Upload, requirement: Requirement) -> Stored:
         digest = upload.sealer.content.digest()
         built = await self._env.in_thread(upload.builder.finish, upload.blocks.total_bytes, digest)
         manifest = list(built.manifest_chunks)
@@ -327,89 +269,3 @@ async def _closed_at_the_end(source: AsyncIterator[bytes]) -> AsyncGenerator[Non
         if isinstance(source, AsyncGenerator):
             with trio.CancelScope(shield=True):
                 await source.aclose()
-
-
-class _Upload:
-    """One large object on its way: reads, seals, and stores and pushes, each stage one batch ahead of the next."""
-
-    def __init__(
-        self,
-        putter: Putter,
-        blocks: Blocks,
-        sealer: Sealer,
-        builder: ManifestBuilder,
-        plan: Plan,
-        members: tuple[bytes, ...],
-    ) -> None:
-        self.blocks = blocks
-        self.sealer = sealer
-        self.builder = builder
-        self.plan = plan
-        self.members = members
-        self._home = putter._home
-        self._env = putter._env
-        unnamed = Placement(Cid(bytes(32)), putter._owner, plan.scheme, plan.copies, members, 0, 1)
-        self._pusher = Pusher(putter._me, unnamed, putter._calls, putter._view)
-
-    async def run(self, spooled: Sequence[SealedChunk]) -> None:
-        async with open_tasks() as nursery:
-            send_plain, plain = trio.open_memory_channel[bytes](0)
-            send_sealed, sealed = trio.open_memory_channel[list[SealedStripe]](0)
-            nursery.start_soon(self._read, send_plain)
-            nursery.start_soon(self._seal, spooled, plain, send_sealed)
-            nursery.start_soon(self._store, sealed)
-
-    async def _read(self, out: trio.MemorySendChannel[bytes]) -> None:
-        async with out:
-            while plain := await self.blocks.read(batch_chunks(self.plan.scheme) * CHUNK_BYTES):
-                await out.send(plain)
-
-    async def _seal(
-        self,
-        spooled: Sequence[SealedChunk],
-        batches: trio.MemoryReceiveChannel[bytes],
-        out: trio.MemorySendChannel[list[SealedStripe]],
-    ) -> None:
-        width = self.plan.scheme.data_shards
-        async with out:
-            # Stripes do not follow the reading any more once there was a spool: carry what does not fill one.
-            carried: list[SealedChunk] = []
-            step = batch_chunks(self.plan.scheme)
-            for start in range(0, len(spooled), step):
-                carried += await self._env.in_thread(self._reload, spooled[start : start + step])
-                carried = await self._send(carried, width, out)
-            async with batches:
-                async for plain in batches:
-                    carried += await self.sealer.seal_chunks(plain)
-                    carried = await self._send(carried, width, out)
-            if carried:
-                await out.send(await self.sealer.stripes(carried))
-
-    async def _send(
-        self, chunks: list[SealedChunk], width: int, out: trio.MemorySendChannel[list[SealedStripe]]
-    ) -> list[SealedChunk]:
-        """Send the whole stripes among `chunks`; what is left over."""
-        whole = len(chunks) // width * width
-        if whole:
-            await out.send(await self.sealer.stripes(chunks[:whole]))
-        return chunks[whole:]
-
-    def _reload(self, chunks: Sequence[SealedChunk]) -> list[SealedChunk]:
-        return [
-            SealedChunk(chunk.address, self._home.get(chunk.address), chunk.key, chunk.plain_size) for chunk in chunks
-        ]
-
-    async def _store(self, batches: trio.MemoryReceiveChannel[list[SealedStripe]]) -> None:
-        async with batches:
-            async for stripes in batches:
-                pieces = [piece for stripe in stripes for piece in stripe.pieces]
-                there = await self._env.in_thread(self._home.present, [address for address, _ in pieces])
-                async with open_tasks() as nursery:
-                    nursery.start_soon(self._env.in_thread, self._home.put_many, pieces)
-                    nursery.start_soon(self._push, stripes, bool(there))
-                for stripe in stripes:
-                    parity: list[Piece] = list(stripe.parity)
-                    self.builder.add_stripe(stripe.data, [(address, len(shard)) for address, shard in parity])
-
-    async def _push(self, stripes: Sequence[SealedStripe], probably_there: bool) -> None:
-        await self._pusher.push(stripes, probably_there=probably_there)

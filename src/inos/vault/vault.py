@@ -30,7 +30,8 @@ from inos.replication.placements import Placements
 from inos.vault.catalogue import Entry, Kind
 from inos.vault.get import Getter, Opened
 from inos.vault.names import Catalogue
-from inos.vault.put import LOCAL, Putter, Requirement, Stored
+from inos.vault.outcome import LOCAL, Requirement, Stored
+from inos.vault.put import Putter
 
 MAX_PAGE: Final = 1000
 _PLAIN_MODE: Final = 0o644

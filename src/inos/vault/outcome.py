@@ -1,0 +1,65 @@
+"""What a put reaches, and what it must reach: levels, and the requirement a caller may set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from inos.core.errors import BadInput, NotEnoughNodes
+from inos.objects.reference import Reference
+from inos.replication.placement import Placement
+
+# On this disk; on enough members that half of the losses the plan survives are survived; all that the plan promises.
+LOCAL: Final = "local"
+QUORUM: Final = "quorum"
+REPLICATED: Final = "replicated"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a put reached. `survives` counts nodes that may be lost now, `wanted` what the plan promises in the end."""
+
+    reference: Reference
+    size: int
+    stored_bytes: int
+    placement: Placement
+    survives: int
+    wanted: int
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a put must reach or fail: "" (anything), a level, or a number of nodes that hold the whole redundancy."""
+
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if self.text not in ("", LOCAL, QUORUM, REPLICATED) and not (self.text.isdecimal() and int(self.text) > 0):
+            raise BadInput(
+                f"cannot require {self.text!r}", hint="use local, quorum, replicated, or a number of nodes such as 3"
+            )
+
+    def check_possible(self, alive: int) -> None:
+        """Refuse before reading gigabytes what cannot work."""
+        needed = int(self.text) if self.text.isdecimal() else 2 if self.text in (QUORUM, REPLICATED) else 1
+        if alive < needed:
+            raise NotEnoughNodes(
+                f"{self.text or needed} was required and {alive} node{'s' * (alive != 1)} can be reached",
+                hint="start more nodes, or put with a lower --require; 'inos peers' shows who is there",
+            )
+
+    def is_met(self, level: str, holding: int) -> bool:
+        """Whether `level`, with `holding` nodes that have all of their pieces, is what was asked for."""
+        order = (LOCAL, QUORUM, REPLICATED)
+        if self.text.isdecimal():
+            return holding >= int(self.text)
+        return not self.text or order.index(level) >= order.index(self.text)
+
+    def check_reached(self, level: str, holding: int) -> None:
+        """Raises NotEnoughNodes unless it is met."""
+        if not self.is_met(level, holding):
+            raise NotEnoughNodes(
+                f"{self.text} was required; {holding} nodes hold the object, which reaches {level}",
+                hint="start more nodes and put again, or put with a lower --require",
+            )

@@ -1,0 +1,114 @@
+"""A large object on its way in: read, sealed, stored and pushed, each stage one batch ahead of the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import trio
+
+from inos.core.crew import open_tasks
+from inos.core.env import Env
+from inos.core.ids import Address
+from inos.objects.chunks import CHUNK_BYTES, SealedChunk
+from inos.objects.manifest import ManifestBuilder
+from inos.replication.bulk import Chunk
+from inos.replication.scheme import Plan
+from inos.vault.blocks import Blocks
+from inos.vault.push import Pusher
+from inos.vault.sealing import Piece, SealedStripe, Sealer, batch_chunks
+
+
+class Home(Protocol):
+    def get(self, address: Address) -> bytes: ...
+
+    def present(self, addresses: Sequence[Address]) -> frozenset[Address]: ...
+
+    def put_many(self, chunks: Sequence[Chunk]) -> None: ...
+
+
+class Upload:
+    """One large object on its way: reads, seals, and stores and pushes, each stage one batch ahead of the next."""
+
+    def __init__(
+        self,
+        home: Home,
+        pusher: Pusher,
+        env: Env,
+        blocks: Blocks,
+        sealer: Sealer,
+        builder: ManifestBuilder,
+        plan: Plan,
+        members: tuple[bytes, ...],
+    ) -> None:
+        self.blocks = blocks
+        self.sealer = sealer
+        self.builder = builder
+        self.plan = plan
+        self.members = members
+        self._home = home
+        self._env = env
+        self._pusher = pusher
+
+    async def run(self, spooled: Sequence[SealedChunk]) -> None:
+        async with open_tasks() as nursery:
+            send_plain, plain = trio.open_memory_channel[bytes](0)
+            send_sealed, sealed = trio.open_memory_channel[list[SealedStripe]](0)
+            nursery.start_soon(self._read, send_plain)
+            nursery.start_soon(self._seal, spooled, plain, send_sealed)
+            nursery.start_soon(self._store, sealed)
+
+    async def _read(self, out: trio.MemorySendChannel[bytes]) -> None:
+        async with out:
+            while plain := await self.blocks.read(batch_chunks(self.plan.scheme) * CHUNK_BYTES):
+                await out.send(plain)
+
+    async def _seal(
+        self,
+        spooled: Sequence[SealedChunk],
+        batches: trio.MemoryReceiveChannel[bytes],
+        out: trio.MemorySendChannel[list[SealedStripe]],
+    ) -> None:
+        width = self.plan.scheme.data_shards
+        async with out:
+            # Stripes do not follow the reading any more once there was a spool: carry what does not fill one.
+            carried: list[SealedChunk] = []
+            step = batch_chunks(self.plan.scheme)
+            for start in range(0, len(spooled), step):
+                carried += await self._env.in_thread(self._reload, spooled[start : start + step])
+                carried = await self._send(carried, width, out)
+            async with batches:
+                async for plain in batches:
+                    carried += await self.sealer.seal_chunks(plain)
+                    carried = await self._send(carried, width, out)
+            if carried:
+                await out.send(await self.sealer.stripes(carried))
+
+    async def _send(
+        self, chunks: list[SealedChunk], width: int, out: trio.MemorySendChannel[list[SealedStripe]]
+    ) -> list[SealedChunk]:
+        """Send the whole stripes among `chunks`; what is left over."""
+        whole = len(chunks) // width * width
+        if whole:
+            await out.send(await self.sealer.stripes(chunks[:whole]))
+        return chunks[whole:]
+
+    def _reload(self, chunks: Sequence[SealedChunk]) -> list[SealedChunk]:
+        return [
+            SealedChunk(chunk.address, self._home.get(chunk.address), chunk.key, chunk.plain_size) for chunk in chunks
+        ]
+
+    async def _store(self, batches: trio.MemoryReceiveChannel[list[SealedStripe]]) -> None:
+        async with batches:
+            async for stripes in batches:
+                pieces = [piece for stripe in stripes for piece in stripe.pieces]
+                there = await self._env.in_thread(self._home.present, [address for address, _ in pieces])
+                async with open_tasks() as nursery:
+                    nursery.start_soon(self._env.in_thread, self._home.put_many, pieces)
+                    nursery.start_soon(self._push, stripes, bool(there))
+                for stripe in stripes:
+                    parity: list[Piece] = list(stripe.parity)
+                    self.builder.add_stripe(stripe.data, [(address, len(shard)) for address, shard in parity])
+
+    async def _push(self, stripes: Sequence[SealedStripe], probably_there: bool) -> None:
+        await self._pusher.push(stripes, probably_there=probably_there)
