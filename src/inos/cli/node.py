@@ -64,12 +64,12 @@ def init(
     words = read_phrase(phrase)
     secret = None if no_passphrase else new_passphrase(passphrase_file)
     report = root_commands().init_home(InitOptions(root, words, secret, name))
-    if as_json:
-        say_json(to_dict(report))
-        return
-    _show_init(report)
     if no_passphrase:
         note("no passphrase: whoever can read these files can read everything you store")
+    if as_json:
+        say_json(to_dict(report))
+    else:
+        _show_init(report)
 
 
 def _show_init(report: InitReport) -> None:

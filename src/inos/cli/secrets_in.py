@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from inos.cli.output import note
 from inos.core.errors import BadInput, NotFound
 
 VARIABLE: Final = "INOS_PASSPHRASE"
@@ -58,7 +59,8 @@ def read_secret(file: Path) -> str:
 
 
 def _ask(prompt: str) -> str:
-    if not sys.stdin.isatty():
+    """Ask at the terminal, also when standard input is a file."""
+    if not _at_a_terminal():
         raise BadInput("a passphrase is needed and there is no terminal to ask for it", hint=_HOW)
     from getpass import getpass
 
@@ -68,10 +70,20 @@ def _ask(prompt: str) -> str:
     return answer
 
 
+def _at_a_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return sys.stdin.isatty()
+    return True
+
+
 def read_phrase(given: str | None) -> str | None:
     """The seed phrase of `--phrase`: as it stands, or one line of standard input for "-"; None for none."""
     if given != "-":
         return given
+    if sys.stdin.isatty():
+        note("the seed phrase, in one line:")
     line = sys.stdin.readline(_MAX_BYTES).strip()
     if not line:
         raise BadInput("no phrase on standard input", hint="inos init --phrase - < FILE")

@@ -42,6 +42,12 @@ def places_of(addresses: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(address.partition("/p2p/")[0] for address in addresses))
 
 
+def as_listened(places: Sequence[str], addresses: Sequence[str]) -> list[str]:
+    """What to listen on next time: wildcards as they were given (their port is fixed by now), else the very addresses
+    that came of `places`."""
+    return list(places) if any(map(_is_wildcard, places)) else places_of(addresses)
+
+
 def announced(chosen: Sequence[str], places: Sequence[str]) -> tuple[str, ...]:
     """What to tell others: what the operator says, else for a wildcard address every address of this machine."""
     if chosen:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -20,13 +20,14 @@ from inos.core.errors import BadInput, Busy, Conflict, InosError
 from inos.core.memory import keep_large_buffers
 from inos.core.options import UpOptions
 from inos.core.reports import JoinReport
-from inos.daemon.addresses import announced, beyond_loopback, listen_addresses, places_of
+from inos.daemon.addresses import LOOPBACK, announced, as_listened, beyond_loopback, listen_addresses
 from inos.daemon.events import Events
 from inos.daemon.joining import ask_to_join, keep_joined, refuse_if_in_company
 from inos.daemon.roots import NAME_SETTING, host_name, opened_root
 from inos.daemon.service import CoreService
 from inos.mesh.join import Joined
 from inos.mesh.libp2p_host import MeshConfig, open_libp2p
+from inos.mesh.liveness import Change
 from inos.mesh.network import Admission, Network
 from inos.node.core import Core, NodeSettings, Parts, open_core
 from inos.node.disk import Disk
@@ -36,12 +37,13 @@ from inos.state.tickets import parse_ticket
 from inos.store.dataroot import DataRoot
 
 if TYPE_CHECKING:
-    from trio_typing import TaskStatus
+    pass
 
 log = logging.getLogger(__name__)
 
 _TOKEN_BYTES: Final = 32
 _LISTEN: Final = "node/listen"
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _REJOIN_WAIT_S: Final = 20.0
 
 
@@ -60,12 +62,29 @@ def run_node(options: UpOptions) -> None:
     keep_large_buffers()
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     env, root = RealEnv(), DataRoot(options.home)
-    with root.lock(), opened_root(root, options.passphrase, env, options.profile) as (disk, founded):
+    with (
+        _signals_restored(),
+        root.lock(),
+        opened_root(root, options.passphrase, env, options.profile) as (disk, founded),
+    ):
         identity = _joined(options.join, disk, founded, env) if options.join else founded
+        # From here on a signal is heard by the node, or by nobody: a second one must not kill it while it closes.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
         try:
             trio.run(_Daemon(options, root, disk, env).run, identity)
         except* InosError as group:
             raise _first(group) from None
+
+
+@contextmanager
+def _signals_restored() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _joined(ticket: str, disk: Disk, identity: Identity, env: Env) -> Identity:
@@ -111,33 +130,37 @@ class _Daemon:
         self._members = 0
         self._events = Events(options.json)
         self._started_s = env.monotonic_s()
+        self._ready = False
 
     async def run(self, identity: Identity) -> None:
-        """Serve until a signal comes."""
-        async with trio.open_nursery() as nursery:
-            await nursery.start(self._stop_on_signal, nursery.cancel_scope)
-            nursery.start_soon(self._events.run, self._env)
-            token = self._env.token_bytes(_TOKEN_BYTES).hex()
-            host, port = _host_and_port(self._options.api)
-            serve = lambda task_status: serve_api(  # noqa: E731 - nursery.start takes no keywords
-                cast(NodeService, self._switch),
-                env=self._env,
-                host=host,
-                port=port,
-                token=token,
-                version=VERSION,
-                task_status=task_status,
-            )
-            bound = await nursery.start(serve)
-            ready = False
-            while True:
-                async with self._core(identity, bound.url) as core:
-                    if not ready:
-                        await self._announce_ready(core, Endpoint(bound.url, token))
-                        ready = True
-                    await self._restart.wait()
-                self._switch.current = None
-                identity = await self._rejoined(identity)
+        """Serve until a signal comes. Further ones, while it stops, change nothing."""
+        with trio.open_signal_receiver(*_SIGNALS) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._stop_on_signal, signals, nursery.cancel_scope)
+                await self._serve(identity, nursery)
+
+    async def _serve(self, identity: Identity, nursery: trio.Nursery) -> None:
+        """The API for good, and one core after another."""
+        nursery.start_soon(self._events.run, self._env)
+        token = self._env.token_bytes(_TOKEN_BYTES).hex()
+        host, port = _host_and_port(self._options.api)
+        serve = lambda task_status: serve_api(  # noqa: E731 - nursery.start takes no keywords
+            cast(NodeService, self._switch),
+            env=self._env,
+            host=host,
+            port=port,
+            token=token,
+            version=VERSION,
+            task_status=task_status,
+        )
+        bound = await nursery.start(serve)
+        while True:
+            async with self._core(identity, bound.url) as core:
+                if not self._ready:
+                    await self._announce_ready(core, Endpoint(bound.url, token))
+                await self._restart.wait()
+            self._switch.current = None
+            identity = await self._rejoined(identity)
 
     @asynccontextmanager
     async def _core(self, identity: Identity, api_url: str) -> AsyncGenerator[Core, None]:
@@ -151,12 +174,8 @@ class _Daemon:
         )
         self._restart = trio.Event()
         async with open_core(Parts(identity, settings, self._disk, self._network(identity)), self._env) as core:
-            core.meeting.heartbeats.on_change(
-                lambda change: self._events.say("peer", peer_id=change.peer, state=change.state.value)
-            )
+            core.meeting.heartbeats.on_change(self._say_peer)
             self._keep({NAME_SETTING: settings.name})
-            if not options.listen:
-                self._keep({_LISTEN: " ".join(places_of(core.network.addresses()))})
             self._members = len(core.membership.members())
             reporting = Reporting(core, self._env, api_url, self._started_s)
             self._switch.current = CoreService(core, reporting, self._rejoin, self._env)
@@ -179,7 +198,10 @@ class _Daemon:
                     if chosen:
                         raise
                     # The port of the last run is taken by somebody else now: any free one will do.
+                    places = LOOPBACK
                     network = await stack.enter_async_context(open_libp2p(MeshConfig(), seed, admission, self._env))
+                # Where it listens now it listens next time, so that others find it again.
+                self._keep({_LISTEN: " ".join(as_listened(places, network.addresses()))})
                 yield network
 
         return opened
@@ -190,6 +212,13 @@ class _Daemon:
             "ready", peer_id=core.identity.peer, listen=list(core.network.addresses()), api=endpoint.url,
             node_name=core.settings.name, mesh=str(core.identity.genesis.mesh),
         )  # fmt: skip
+
+        self._ready = True
+
+    def _say_peer(self, change: Change) -> None:
+        """Not before `ready`, which is the first thing said."""
+        if self._ready:
+            self._events.say("peer", peer_id=change.peer, state=change.state.value)
 
     async def _rejoin(self, joined: Joined) -> int:
         """Start again as a member of another mesh; the members known once it runs."""
@@ -205,16 +234,11 @@ class _Daemon:
             load_identity, identity.keyring, identity.node_key, self._disk.settings, self._env
         )
 
-    async def _stop_on_signal(
-        self, scope: trio.CancelScope, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            async for _ in signals:
-                self._events.say("stopping")
-                await self._events.drained()
-                scope.cancel()
-                return
+    async def _stop_on_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+        await anext(signals)
+        self._events.say("stopping")
+        await self._events.drained()
+        scope.cancel()
 
     def _kept(self, key: str) -> str:
         return (self._disk.settings.get(key) or b"").decode()
