@@ -211,3 +211,19 @@ def test_require_more_nodes_than_there_are(mesh: Trio) -> None:
     error = mesh.desk.inos("put", "-", "--require", "4", stdin=b"x" * 100, code=1).error
     assert error["code"] == "not_enough_nodes"
     assert mesh.desk.inos("put", "-", "--require", "3", stdin=b"y" * 100).json["members"] >= 3
+
+
+def test_thousands_of_small_files(mesh: Trio, tmp_path: Path) -> None:
+    tree = tmp_path / "many"
+    wanted: dict[str, bytes] = {}
+    for number in range(3000):
+        name = f"{number % 40}/file {number}.txt"
+        wanted[name] = pattern(number % 300, number)
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(wanted[name])
+    report = mesh.desk.inos("put", str(tree)).json
+    assert (report["files"], report["survives"]) == (3000, 2)
+    out = tmp_path / "out"
+    mesh.laptop.inos("get", "/many", "-o", str(out))
+    assert {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.txt")} == wanted

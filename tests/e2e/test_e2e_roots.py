@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from e2e_machines import Done, Machine, Machines, everything_in, run_inos
+
+from inos.cli.local_mesh import LocalNode
 
 MARK = b"PLAINTEXT-MARK-4711 "
 NAME = "/holiday-in-samarkand/letter.txt"
@@ -115,3 +119,26 @@ def test_secrets_are_for_this_user_only(mesh: list[Machine]) -> None:
     for name in ("cocoon", "keyfile", "api.json"):
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600, name
     assert stat.S_IMODE((home / "inos.db").stat().st_mode) & 0o077 == 0
+
+
+def test_it_listens_where_it_did_and_stops_however_often_it_is_told(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    made(home)
+    node = LocalNode(home, ("--listen", "0.0.0.0:0"))
+    node.start()
+    node.wait_ready()
+    first = node.ready["listen"]
+    assert node.process is not None
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+        node.process.send_signal(number)
+        time.sleep(0.05)
+    assert node.process.wait(10) == 0
+    assert not (home / "api.json").exists()
+
+    node.options = ()
+    node.start()
+    try:
+        node.wait_ready()
+        assert node.ready["listen"] == first
+    finally:
+        node.stop()

@@ -1,5 +1,6 @@
 @0xb87e55d2c1f04c44;
-# What travels on topics. Never one message per chunk: objects and members only, batched, under 60 KB.
+# What travels on topics. Tables use `records`; the others are laid down for the features they name (models, ledger, live
+# peers and objects), so that every node of this version can at least tell what it is passing on. Never one message per chunk: objects and members only, batched, under 60 KB.
 
 struct GossipMessage {
   version @0 :UInt16;

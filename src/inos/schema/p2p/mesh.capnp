@@ -88,5 +88,3 @@ struct Revocation {        # value in table "revocations"; the key is the revoke
   keeps     @3 :List(Data);# node keys certified by the revoked node that stay members; counts only when the founder signs
   member    @4 :Data;      # the node's own record of table "members": proves its owner; may be empty when the founder signs
 }
-
-struct PeerList { version @0 :UInt16; peers @1 :List(Hello); }
