@@ -2,9 +2,9 @@
 
 glibc serves a 1 MiB buffer by mmap and unmaps it when freed, so every chunk sealed, hashed or decoded pays 256 page
 faults. Measured on one core, sealing 1 MiB chunks: 480 -> 0 faults and 0.9 -> 2.9 GB/s; sealing the 8 MiB batches of a
-put on two: 500 MB/s with thresholds of 8 and 16 MiB, 1,000 with 32 and 64. `keep_large_buffers` is called once, early,
-by whoever starts a process that moves chunks; what is kept is given back by `release_memory` when the work is done.
-Off glibc both do nothing.
+put on two: 500 MB/s with thresholds of 8 and 16 MiB, 850 with 32 and 32 (1,000 with 64, for 32 MB more at the peak).
+`keep_large_buffers` is called once, early, by whoever starts a process that moves chunks; what is kept is given back
+by `release_memory` now and then. Off glibc both do nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _M_ARENA_MAX: Final = -8
 # Above a batch of a put (8 MiB and a little); the most that glibc takes.
 MMAP_THRESHOLD_BYTES: Final = 32 << 20
 # What the heap keeps free at its top before giving it back: the batches in flight of one put.
-TRIM_THRESHOLD_BYTES: Final = 64 << 20
+TRIM_THRESHOLD_BYTES: Final = 32 << 20
 TOP_PAD_BYTES: Final = 4 << 20
 # Each thread would get a heap of its own, each with chunks' worth of free room. Measured with gigabytes through one
 # node: a peak of 237 MB with the default of 16 heaps, 216 with two, 187 with one, and no slower: what threads

@@ -47,7 +47,11 @@ class Events:
     async def run(self, env: Env) -> None:
         """Write what is said, until cancelled or nobody is left to read it."""
         async with AsyncExitStack() as stack:
-            write = await _writer(stack, env)
+            try:
+                write = await _writer(stack, env)
+            except (AttributeError, OSError, ValueError) as error:  # standard output is closed
+                log.info("events are not printed: %s", error)
+                return
             async for line in self._receive:
                 try:
                     await write(line)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from inos.core.env import Env
-from inos.core.errors import Conflict
+from inos.core.errors import Conflict, InosError
 from inos.mesh.admission import JoinerAdmission
 from inos.mesh.join import Joined, join_mesh
 from inos.mesh.libp2p_host import MeshConfig, open_libp2p
 from inos.node.disk import Disk
 from inos.node.identity import Identity, remember_mesh
 from inos.state.membership import Membership
+from inos.state.record import Record
 from inos.state.revocation import MEMBERS
-from inos.state.tables import EVERYWHERE_SECTOR
+from inos.state.tables import EVERYWHERE_SECTOR, TableSpec
 from inos.state.tickets import parse_ticket
 
 _PAGE = 1000
@@ -33,14 +34,22 @@ def refuse_if_in_company(disk: Disk, identity: Identity) -> None:
     table = membership.member_table()
     others = 0
     for record in disk.records.scan(MEMBERS, b"", b"", _PAGE):
-        if record.key != identity.node and not record.removed:
-            table.authorise(record, None)
+        if record.key != identity.node and not record.removed and _is_of(table, record):
             others += 1
     if others:
         raise Conflict(
             "this node is a member of another mesh that has other members",
             hint="join with a new data root: inos init --home DIR, then inos join --home DIR TICKET",
         )
+
+
+def _is_of(table: TableSpec, record: Record) -> bool:
+    """Whether a member's record is of this mesh; those of a mesh left behind stay on the disk."""
+    try:
+        table.authorise(record, None)
+    except InosError:
+        return False
+    return True
 
 
 def keep_joined(disk: Disk, joined: Joined) -> None:

@@ -124,7 +124,6 @@ class _Daemon:
         self._disk = disk
         self._env = env
         self._switch = _Switch()
-        self._joined: Joined | None = None
         self._restart = trio.Event()
         self._up = trio.Event()
         self._members = 0
@@ -223,7 +222,7 @@ class _Daemon:
     async def _rejoin(self, joined: Joined) -> int:
         """Start again as a member of another mesh; the members known once it runs."""
         await self._env.in_thread(keep_joined, self._disk, joined)
-        self._joined, self._up = joined, trio.Event()
+        self._up = trio.Event()
         self._restart.set()
         with trio.move_on_after(_REJOIN_WAIT_S):
             await self._up.wait()

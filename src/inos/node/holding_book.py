@@ -44,6 +44,10 @@ class HoldingBook:
             self._holdings.save(rows)
             self._changed.extend(row.cid for row in rows)
 
+    def holds(self, cid: Cid) -> bool:
+        """Whether this node holds the object, or did and has not let go of it yet."""
+        return self._holdings.get(cid) is not None
+
     def _is_held(self, placement: Placement) -> bool:
         holding = self._holdings.get(placement.cid)
         return holding is not None and holding.state is HoldingState.HELD and holding.epoch == placement.epoch

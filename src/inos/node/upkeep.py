@@ -158,6 +158,14 @@ class Upkeep:
         if not (due or self._watched.damaged):
             await self._heal_noticed()
             return
+        try:
+            await self._heal_all()
+        except BaseException:
+            self._watched.damaged = True  # nothing is forgotten because a round was cut short
+            raise
+        self._healed_s = now_s
+
+    async def _heal_all(self) -> None:
         self._watched.damaged = False
         failed = 0
         mine = await self._env.in_thread(lambda: [p.cid for p in self._placements.naming(self._me)])
@@ -167,9 +175,7 @@ class Upkeep:
         for start in range(0, len(cids), _HEAL_BATCH):
             failed += await self._heal_some(cids[start : start + _HEAL_BATCH])
         if failed:
-            self._watched.damaged = True
             raise Unavailable(f"{failed} objects held here lack pieces that cannot be fetched now")
-        self._healed_s = now_s
 
     def noticed(self, cid: Cid) -> None:
         """A placement has come that may name this node: see in the next round that its share is here. It is, after
@@ -177,10 +183,12 @@ class Upkeep:
         self._noticed[cid] = None
 
     async def _heal_noticed(self) -> None:
-        cids, self._noticed = list(self._noticed), {}
-        for start in range(0, len(cids), _HEAL_BATCH):
-            if await self._heal_some(cids[start : start + _HEAL_BATCH]):
+        while self._noticed:
+            cids = list(self._noticed)[:_HEAL_BATCH]
+            if await self._heal_some(cids):
                 self._watched.damaged = True
+            for cid in cids:
+                self._noticed.pop(cid, None)
 
     async def _heal_some(self, cids: Sequence[Cid]) -> int:
         """How many of these objects still lack pieces."""

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import trio
 
 from inos.core.crew import open_tasks
-from inos.core.errors import InosError
+from inos.core.errors import InosError, StorageFull
 from inos.core.ids import Cid, PeerId
 from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.replication.bulk import Chunk
@@ -116,11 +116,17 @@ class HoldCaller:
                     return
                 found.update({(member, state.cid): state for state in states})
 
+        async def ask_own(member: bytes) -> None:
+            try:
+                mine = await self._own.take([one for one in placements if member in one.members])
+            except InosError:
+                return
+            found.update({(member, state.cid): state for state in mine})
+
         async with trio.open_nursery() as nursery:
             for member, cids in asked.items():
                 if member == self._me:
-                    mine = await self._own.take([one for one in placements if member in one.members])
-                    found.update({(member, state.cid): state for state in mine})
+                    nursery.start_soon(ask_own, member)
                 elif self._liveness.alive(member):
                     nursery.start_soon(ask, member, cids)
         return found
@@ -138,16 +144,23 @@ class HoldCaller:
 
     async def _at(self, member: bytes, written: Written, chunks: Sequence[Chunk]) -> HoldState | None:
         """Ask one member until it holds all of its pieces, stops making progress, or goes away."""
+        placement = written.placement
         if member == self._me:
-            (state,) = await self._own.take([written.placement], chunks)
-            return state if state.completes(written.placement) else await self._own.hold(written.placement)
+            try:
+                (state,) = await self._own.take([placement], chunks)
+            except StorageFull as error:
+                return HoldState(placement.cid, 0, 0, error.code, placement.epoch)
+            return state if state.completes(placement) else await self._own.hold(placement)
         best, stalls = -1, 0
         latest: HoldState | None = None
         while stalls < _STALLS_ALLOWED:
-            answers = await self.batch_at(member, [HoldRequest(written.record, tuple(chunks))])
-            if not answers:
+            request = HoldRequest(written.record, tuple(chunks))
+            try:
+                (latest,) = await call_hold(self._calls, PeerId.from_public_key(member), [request])
+            except StorageFull as error:
+                return HoldState(placement.cid, 0, 0, error.code, placement.epoch)
+            except (InosError, ValueError):
                 return latest
-            latest = answers[0]
             if latest.completes(written.placement) or (latest.error and latest.error != UNFINISHED):
                 return latest
             stalls = 0 if latest.held > best else stalls + 1

@@ -40,10 +40,6 @@ class HoldRequest:
     chunks: tuple[Chunk, ...] = ()
     fetch: bool = True
 
-    @property
-    def body_bytes(self) -> int:
-        return sum(len(data) for _, data in self.chunks)
-
 
 class Holding(Protocol):
     async def take(self, placements: Sequence[Placement], chunks: Sequence[Chunk] = ()) -> list[HoldState]: ...

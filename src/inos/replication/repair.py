@@ -57,13 +57,13 @@ class HeldObjects(Protocol):
     def cids(self) -> Iterator[Cid]:
         """Every object this node holds, in bounded pages."""
 
+    def holds(self, cid: Cid) -> bool: ...
+
     def take_changed(self) -> list[Cid]:
         """Objects whose holding or placement has changed since this was last asked."""
 
 
 class MeshView(Protocol):
-    def alive(self, member: bytes) -> bool: ...
-
     def alive_members(self) -> Sequence[bytes]: ...
 
     def gone(self, member: bytes) -> bool:
@@ -107,7 +107,7 @@ class _Circumstances:
     epoch: int
     live: frozenset[bytes]
     short: bool
-    spare: int  # live nodes outside, counted only while the object is short of members
+    spare: frozenset[bytes]  # nodes outside with room, looked at only while the object is short of members
     meetings: int  # with its live members: one that was away may be back without its disk
 
 
@@ -146,7 +146,7 @@ class Repair:
         self.counts = RepairCounts()
         self._settled: dict[Cid, _Circumstances] = {}
         self._troubled: dict[Cid, _Trouble] = {}
-        self._told: dict[Cid, tuple[bytes, int]] = {}  # the steward that is known to hold the object, and since when
+        self._told: dict[Cid, tuple[bytes, int, int]] = {}  # how each object's steward was told
         self._mesh: object = None  # who was there when all objects were looked at
         self._open: list[Cid] = []  # what was left to do then, or has come up since
         self._untold: list[Cid] = []  # whose steward is still to be told
@@ -155,7 +155,8 @@ class Repair:
     async def step(self) -> None:
         """One round. Raises Unavailable when objects remain that could not be brought back though nodes are there."""
         alive = frozenset(self._view.alive_members())
-        mesh = (alive, self._view.gone_members(), self._view.meetings(alive))
+        room = self._with_room()
+        mesh = (frozenset(self._view.members()), alive, self._view.gone_members(), self._view.meetings(alive), room)
         changed = mesh != self._mesh
         tell = changed or self._env.monotonic_s() >= self._tell_at_s
         self._open += self._held.take_changed() + (self._untold if tell else [])
@@ -163,12 +164,13 @@ class Repair:
             return
         some = None if changed else list(dict.fromkeys(self._open))
         todo, others = await self._env.in_thread(self._todo, alive, some)
-        self._mesh, self._open = mesh, []
+        # Kept until it is done: a round that fails in the middle, on a full disk say, forgets nothing.
+        self._mesh, self._open = mesh, [placement.cid for placement in todo]
         await self._tell(others, now=tell)
         round_ = [placement for placement in todo if self._is_due(placement.cid, alive)][:ROUND_OBJECTS]
         outcomes = await self._work_on(round_, alive)
         settled = {cid for cid, outcome in outcomes.items() if outcome in (Outcome.WHOLE, Outcome.SHORT)}
-        self._open += [placement.cid for placement in todo if placement.cid not in settled]
+        self._open = [cid for cid in self._open if cid not in settled]
         self.counts.repaired += len(settled)
         self.counts.waiting = len(todo) - len(settled)
         self.counts.under_replicated = sum(seen.short for seen in self._settled.values())
@@ -212,19 +214,20 @@ class Repair:
         for cid in self._held.cids() if some is None else some:
             held.add(cid)
             placement = self._book.known(cid)
-            if placement is None:
+            if placement is None or (self._me not in placement.members and not self._held.holds(cid)):
                 continue
             if not self._in_my_care(placement, alive):
                 steward = steward_of(cid, placement.members, alive)
-                if steward is not None and self._told.get(cid) != (steward, placement.epoch):
+                if steward is not None and self._told.get(cid) != self._telling(steward, placement):
                     others.append((steward, placement))
                 continue
             if self._settled.get(cid) == self._circumstances(placement, alive) or self._only_blinking(placement, alive):
                 continue
             todo.append(placement)
-        self._settled = {cid: seen for cid, seen in self._settled.items() if cid in held}
-        self._troubled = {cid: trouble for cid, trouble in self._troubled.items() if cid in held}
-        self._told = {cid: told for cid, told in self._told.items() if cid in held}
+        if some is None:
+            self._settled = {cid: seen for cid, seen in self._settled.items() if cid in held}
+            self._troubled = {cid: trouble for cid, trouble in self._troubled.items() if cid in held}
+            self._told = {cid: told for cid, told in self._told.items() if cid in held}
         todo.sort(key=lambda placement: (margin(placement, alive), placement.size, placement.cid))
         return todo, others
 
@@ -234,6 +237,7 @@ class Repair:
         if not now:
             self._untold = list(dict.fromkeys([*self._untold, *untold]))
             return
+        self._untold = untold
         self._tell_at_s = self._env.monotonic_s() + TELL_EVERY_S
         self._untold = [] if await self._tell_stewards(others) else untold
 
@@ -255,9 +259,17 @@ class Repair:
             states = await self._holders.batch_at(steward, requests)
             for (placement, _), state in zip(pairs, states, strict=False):
                 if state.epoch == placement.epoch:
-                    self._told[placement.cid] = (steward, placement.epoch)
+                    self._told[placement.cid] = self._telling(steward, placement)
                     told += 1
         return told == len(others)
+
+    def _telling(self, steward: bytes, placement: Placement) -> tuple[bytes, int, int]:
+        """What makes telling a steward of an object unlike the last time; it may have lost its disk while away."""
+        return steward, placement.epoch, self._view.meetings((steward,))
+
+    def _with_room(self) -> frozenset[bytes]:
+        """Live nodes that can take pieces."""
+        return frozenset(candidate.key for candidate in self._view.candidates() if candidate.load < 1)
 
     def _in_my_care(self, placement: Placement, alive: frozenset[bytes]) -> bool:
         """As its steward; or, when all of its members are gone, as somebody who still has pieces of it."""
@@ -291,7 +303,7 @@ class Repair:
         try:
             placement, states = await self._hold_on(placement, gone)
             full = {member for member, state in states.items() if state.error == StorageFull.code}
-            if full:
+            if full and len(self._others(placement, gone | full)) >= len(placement.members):
                 placement, states = await self._hold_on(placement, gone | full)
         except InosError as error:
             log.info("object %s is not brought back yet: %s", cid, error)
@@ -305,16 +317,20 @@ class Repair:
 
     async def _hold_on(self, placement: Placement, without: Collection[bytes]) -> tuple[Placement, States]:
         """Hold the object on its members, those in `without` replaced as far as there are others."""
-        candidates = [candidate for candidate in self._view.candidates() if candidate.key not in without]
-        members = members_wanted(placement, without, candidates) or (self._me,)
+        members = self._others(placement, without) or (self._me,)
         if members != placement.members:
             placement = await self._book.publish(placement.moved(members))
             self.counts.moved += 1
         record = await self._env.in_thread(self._book.record_of, placement.cid)
         return placement, await self._holders.everywhere(Written(placement, record)) if record else {}
 
+    def _others(self, placement: Placement, without: Collection[bytes]) -> tuple[bytes, ...]:
+        """The members the object should have when those in `without` cannot be."""
+        candidates = [candidate for candidate in self._view.candidates() if candidate.key not in without]
+        return members_wanted(placement, without, candidates)
+
     def _circumstances(self, placement: Placement, alive: frozenset[bytes]) -> _Circumstances:
         short = len(placement.members) < shards_needed(placement.scheme, placement.copies)
         live = alive.intersection(placement.members)
-        spare = len(alive) - len(live) if short else 0
+        spare = self._with_room().difference(placement.members) if short else frozenset()
         return _Circumstances(placement.epoch, live, short, spare, self._view.meetings(live))

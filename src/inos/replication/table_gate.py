@@ -99,6 +99,11 @@ class Gate:
             self.judge(record, current)
         return record
 
+    def current(self, records: Sequence[Record]) -> list[Record]:
+        """Those of these that are still the version held."""
+        held = self._held(records)
+        return [record for record in records if held.get(_slot(record)) == record]
+
     def judge(self, record: Record, current: Record | None) -> None:
         """Raises what the table's rules say of `record` in place of `current`."""
         spec = self.spec(record.table)

@@ -70,6 +70,10 @@ class Intake:
         assert write.outcome is not None
         return write.outcome
 
+    async def current(self, records: Sequence[Record]) -> list[Record]:
+        """Those of these that are still what this node has under their key."""
+        return await self._env.in_thread(self._gate.current, records)
+
     async def refresh(self) -> None:
         """Work out the summary again."""
         self.summary = await self._env.in_thread(self._summarise)

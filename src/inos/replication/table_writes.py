@@ -94,6 +94,11 @@ class TableWriter:
     async def retry(self) -> None:
         """Try again what has not reached its majority."""
         records = list(self._pending.values())[:RETRY_RECORDS]
+        current = await self._intake.current(records)
+        for record in records:
+            if record not in current:  # overtaken meanwhile: the later version is whoever's who wrote it
+                self._pending.pop((record.table, record.key), None)
+        records = current
         if records and self._assignment.others_alive():
             await self._replicate(records, WRITE_DEADLINE_S)
 

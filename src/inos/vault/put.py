@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import NotEnoughNodes, Unavailable
+from inos.core.errors import Unavailable
 from inos.core.ids import Cid, OwnerId
 from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk
@@ -125,18 +125,13 @@ class Putter:
         chunks = [list(one.manifest_chunks) for one in objects]
         await self._env.in_thread(self._home.put_many, [chunk for some in chunks for chunk in some])
         plan, members = self._plan(max((one.size for one in objects), default=0))
-        fresh = [one.reference.cid for one in objects if self._book.known(one.reference.cid) is None]
         written, agreed = await self._book.found([self._placement(one, plan, members) for one in objects])
         states = await self._holders.many(written, chunks)
         stored = {}
-        try:
-            for one, entry, holders in zip(objects, written, states, strict=True):
-                good = [member for member, state in holders.items() if state.completes(entry.placement)]
-                stored[one.reference.cid] = self._stored(one, entry.placement, plan, len(good) - 1, agreed)
-                requirement.check_reached(stored[one.reference.cid].level, len(good))
-        except (NotEnoughNodes, Unavailable):
-            await self._withdraw(fresh)
-            raise
+        for one, entry, holders in zip(objects, written, states, strict=True):
+            good = _complete(entry.placement, holders)
+            stored[one.reference.cid] = self._stored(one, entry.placement, plan, len(good) - 1, agreed)
+            requirement.check_reached(stored[one.reference.cid].level, len(good))
         return stored
 
     async def found_again(self, cid: Cid) -> None:
@@ -146,11 +141,6 @@ class Putter:
         manifest = layout.manifest
         plan, members = self._plan(manifest.stored_size, manifest.scheme)
         await self._book.found([Placement(cid, self._owner, plan.scheme, plan.copies, members, manifest.stored_size)])
-
-    async def _withdraw(self, cids: Sequence[Cid]) -> None:
-        """Remove objects that only this put brought, and could not bring as asked. Others may have names already."""
-        if cids:
-            await self._book.remove(cids)
 
     def _build_small(self, items: Sequence[tuple[str, bytes]]) -> list[BuiltObject]:
         return [build_inline(data, self._secret, name) for name, data in items]
@@ -209,7 +199,6 @@ class Putter:
         built = await self._env.in_thread(upload.builder.finish, upload.blocks.total_bytes, digest)
         manifest = list(built.manifest_chunks)
         await self._env.in_thread(self._home.put_many, manifest)
-        fresh = [cid for cid in [built.reference.cid] if self._book.known(cid) is None]
         (written,), agreed = await self._book.found([self._placement(built, upload.plan, upload.members)])
         placement = written.placement
         groups = await self._env.in_thread(self._shapes, placement)
@@ -224,12 +213,10 @@ class Putter:
 
         along = manifest if sum(len(data) for _, data in manifest) <= MAX_BODY_BYTES else ()
         states = await self._holders.everywhere(written, along, enough=enough)
-        try:
-            stored = reached(states)
-            requirement.check_reached(stored.level, len(_complete(placement, states)))
-        except (NotEnoughNodes, Unavailable):
-            await self._withdraw(fresh)
-            raise
+        stored = reached(states)
+        # What falls short stays, without a name: the same content may have been put before, or by another node now, and
+        # been acknowledged. The next put of it goes on from here.
+        requirement.check_reached(stored.level, len(_complete(placement, states)))
         return stored
 
     def _shapes(self, placement: Placement) -> list[Group]:

@@ -47,11 +47,6 @@ class Sealer:
         self._env = env
         self.content = ContentHasher()
 
-    async def seal(self, plain: bytes) -> list[SealedStripe]:
-        """The stripes of one batch; `plain` holds whole chunks except at the end of the object."""
-        chunks = await self.seal_chunks(plain)
-        return await self.stripes(chunks)
-
     async def seal_chunks(self, plain: bytes) -> list[SealedChunk]:
         view = memoryview(plain)
         blocks = [bytes(view[start : start + CHUNK_BYTES]) for start in range(0, len(plain), CHUNK_BYTES)]

@@ -102,13 +102,13 @@ class Vault:
         """Write names for objects just stored; whether a quorum has them. What they stood for before is removed where
         no other name does. Raises Conflict when one of the objects was removed while it was being put."""
         async with self._naming.shared():
-            replaced = await self._catalogue.objects_named([entry.name for entry in entries])
-            agreed = await self._catalogue.write(entries)
             cids = [cid for cid in map(_cid_of, entries) if cid is not None]
             if await self._env.in_thread(lambda: any(map(self._placements.removed, cids))):
                 raise Conflict(
                     "the same content was removed while it was being put", hint="put it again; nothing was kept of it"
                 )
+            replaced = await self._catalogue.objects_named([entry.name for entry in entries])
+            agreed = await self._catalogue.write(entries)
         if replaced:
             # Cut off, nobody can say whether it has other names: its space is not worth the risk, nor a failed put.
             with suppress(NotEnoughNodes):
@@ -140,7 +140,7 @@ class Vault:
             ObjectName.parse(entry.name), entry.kind, mode=entry.mode, modified_ms=entry.modified_ms,
             target=entry.target,
         )  # fmt: skip
-        await self._catalogue.write([named])
+        await self._name([named])
         return catalogue_item(named)
 
     async def open(self, target: str, start: int, end: int | None) -> Reading:
@@ -191,22 +191,24 @@ class Vault:
         """
         meant = parse_target(target)
         await self._catalogue.refresh()
-        if isinstance(meant, ObjectName):
-            entries = await self._catalogue.tree(meant)
-            cids = [cid for cid in map(_cid_of, entries) if cid is not None]
-            if not entries:
-                raise NotFound(f"nothing is stored under the name {meant}", hint="'inos ls' lists the names there are")
-        else:
-            cid = meant.cid if isinstance(meant, Reference) else meant
-            entries, cids = await self._catalogue.names_of(cid), [cid]
-            await self._check_owned(cid)
-        names = [entry.name for entry in entries]
         # Alone, so that no put gives one of these objects a name between the look and the removal.
         async with self._naming.alone():
+            names, cids = await self._meant_by(meant)
             if names:
                 await self._catalogue.remove(names)
             unnamed = await self._remove_unnamed(cids)
         return RemoveReport(tuple(names), len(names) or len(unnamed), self._freed_after_s)
+
+    async def _meant_by(self, meant: ObjectName | Reference | Cid) -> tuple[Sequence[str], Sequence[Cid]]:
+        """The names to remove, and the objects they stand for."""
+        if isinstance(meant, ObjectName):
+            entries = await self._catalogue.tree(meant)
+            if not entries:
+                raise NotFound(f"nothing is stored under the name {meant}", hint="'inos ls' lists the names there are")
+            return [entry.name for entry in entries], [cid for cid in map(_cid_of, entries) if cid is not None]
+        cid = meant.cid if isinstance(meant, Reference) else meant
+        await self._check_owned(cid)
+        return [entry.name for entry in await self._catalogue.names_of(cid)], [cid]
 
     async def _check_owned(self, cid: Cid) -> None:
         placement = await self._placements.find(cid)
