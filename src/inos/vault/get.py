@@ -28,8 +28,8 @@ from inos.replication.layout import Layout
 from inos.replication.placement import Placement
 
 _NOBODY: Final = OwnerId(bytes(32))
-# Chunks fetched ahead of the one being read. Measured with gigabytes of stripes over six nodes on one machine: a peak of
-# 277 MB with four, 240 with three, 197 with two, and 190 to 226 MB/s with any of them.
+# Chunks fetched ahead of the one being read. Measured with gigabytes of stripes over six nodes on one machine: a peak
+# of 277 MB with four, 240 with three, 197 with two, and 190 to 226 MB/s with any of them.
 WINDOW_CHUNKS: Final = 2
 # The directory answers from a small mesh in milliseconds; what takes longer is a walk that finds nothing.
 _FIND_S: Final = 2.0
