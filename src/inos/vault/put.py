@@ -1,9 +1,9 @@
 """Putting an object: seal, store here, spread, have it held, and only then say how safe it is.
 
-The order, which every step relies on: chunks synced on this disk -> pushed to members -> manifest synced here ->
-placement record -> members hold (each checks and syncs what it has) -> answer. Up to any point a crash leaves chunks
-that the next put of the same file finds again, or that collection frees; after the placement record is written, repair
-finishes the job.
+The order, which every step relies on: chunks synced on this disk, and pushed to members meanwhile -> manifest synced
+here -> placement record -> members hold (each checks and syncs what it has) -> answer. Up to any point a crash leaves
+chunks that the next put of the same file finds again, or that collection frees; after the placement record is written,
+repair finishes the job.
 """
 
 from __future__ import annotations
