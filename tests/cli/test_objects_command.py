@@ -235,7 +235,8 @@ def test_ctrl_c(inos: Any) -> None:
 
 
 def test_on_a_terminal_it_shows_progress_and_colour(inos: Any) -> None:
-    (inos.cwd / "big").write_bytes(bytes(100 * MIB))
+    with (inos.cwd / "big").open("wb") as file:
+        file.truncate(600 * MIB)  # long enough under way to be drawn twice, which a rate takes
     for environment, coloured in ((dict[str, str](), True), ({"NO_COLOR": "1"}, False)):
         inos.env.clear()
         inos.env.update(environment | {"TERM": "xterm"})
