@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import InosError, NotFound
+from inos.core.errors import InosError, NotEnoughNodes, NotFound
 from inos.core.ids import Cid
 from inos.crypto.signing import SigningKey
 from inos.objects.reference import Reference
@@ -109,10 +109,17 @@ class Catalogue:
         row = await self._env.in_thread(self._index.get, name)
         if row is not None:
             return _entry_of(row)
-        record = await self._tables.read(TABLE, self._cipher.key_of(name))
+        record = await self._asked(self._cipher.key_of(name))
         if record is None or record.removed:
             raise NotFound(f"nothing is stored under the name {name}", hint="'inos ls' lists the names there are")
         return await self._env.in_thread(self._cipher.open, record.key, record.value)
+
+    async def _asked(self, key: bytes) -> Record | None:
+        """What a majority of the replicas knows of a name; cut off, whoever can be reached."""
+        try:
+            return await self._tables.read(TABLE, key, quorum=True)
+        except NotEnoughNodes:
+            return await self._tables.read(TABLE, key)
 
     async def page(self, prefix: str, after: str, limit: int) -> list[Entry]:
         """Names that start with `prefix` behind `after`, in order."""

@@ -202,9 +202,8 @@ class Vault:
     async def _meant_by(self, meant: ObjectName | Reference | Cid) -> tuple[Sequence[str], Sequence[Cid]]:
         """The names to remove, and the objects they stand for."""
         if isinstance(meant, ObjectName):
-            entries = await self._catalogue.tree(meant)
-            if not entries:
-                raise NotFound(f"nothing is stored under the name {meant}", hint="'inos ls' lists the names there are")
+            # A name written elsewhere a moment ago may not have come here yet: a majority knows it.
+            entries = await self._catalogue.tree(meant) or [await self._catalogue.find(meant)]
             return [entry.name for entry in entries], [cid for cid in map(_cid_of, entries) if cid is not None]
         cid = meant.cid if isinstance(meant, Reference) else meant
         await self._check_owned(cid)
