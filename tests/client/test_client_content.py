@@ -377,3 +377,9 @@ def test_an_option_is_passed_on(run: Any, service: MemoryService) -> None:
     run(lambda mesh: mesh.put(pieces(b"x")))
     assert (seen[0].name, seen[0].size, seen[0].require) == ("/n", 1, "2")
     assert (seen[1].name, seen[1].size, seen[1].require) == (None, None, "")
+
+
+def test_a_folder_that_is_not_there_is_named(run: Any, tmp_path: Path) -> None:
+    run(lambda mesh: mesh.put(b"content", name="a"))
+    with pytest.raises(NotFound, match=r"no such folder: .*/nowhere$"):
+        run(lambda mesh: mesh.get("a", tmp_path / "nowhere" / "out"))

@@ -34,6 +34,8 @@ def file_error(path: str | os.PathLike[str], error: OSError, doing: str = "read"
     """An operating system's error about `path`, as ours."""
     shown = repr(os.fspath(path))[1:-1]
     if isinstance(error, FileNotFoundError):
+        if doing == "write":  # what is written need not be there, but its folder must
+            return NotFound(f"no such folder: {Path(shown).parent}", hint="make it first, or write elsewhere")
         return NotFound(f"no such file: {shown}")
     if isinstance(error, PermissionError):
         return Refused(f"cannot {doing} {shown}: permission denied", hint="check who owns it and its mode")
