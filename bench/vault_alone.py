@@ -23,7 +23,7 @@ from inos.core.reports import PutOptions
 from inos.daemon.roots import init_home, opened_root
 from inos.mesh.network import Admission, Network
 from inos.node.core import NodeSettings, Parts, open_core
-from inos.sim.network import MemoryFabric
+from inos.sim.fabric import MemoryFabric
 from inos.store.dataroot import DataRoot
 
 BLOCK = 1 << 20

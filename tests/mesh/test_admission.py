@@ -14,7 +14,8 @@ from inos.core.errors import NotAMember, PeerUnavailable
 from inos.core.ids import PeerId
 from inos.mesh.admission import JoinerAdmission, MemberAdmission
 from inos.mesh.network import Message
-from inos.sim.network import MemoryFabric, MemoryNetwork
+from inos.sim.fabric import MemoryFabric
+from inos.sim.network import MemoryNetwork
 from inos.state.hello import Hello, decode_hello
 from inos.state.membership import Membership
 from inos.state.revocation import revoke_as_founder

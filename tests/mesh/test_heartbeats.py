@@ -16,7 +16,8 @@ from inos.mesh.admission import MemberAdmission
 from inos.mesh.heartbeats import BEAT_S, METHOD, Beat, Heartbeats, decode_beat
 from inos.mesh.liveness import FAILED_AFTER_S, Change, Liveness, State
 from inos.mesh.network import Message
-from inos.sim.network import MemoryFabric, MemoryNetwork
+from inos.sim.fabric import MemoryFabric
+from inos.sim.network import MemoryNetwork
 from inos.state.membership import Membership
 from inos.testing.env import SimEnv
 from inos.testing.members import Machine, Team

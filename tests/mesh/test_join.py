@@ -15,7 +15,8 @@ from inos.crypto.signing import SigningKey
 from inos.mesh.admission import JoinerAdmission, MemberAdmission
 from inos.mesh.join import JOINS_BURST, METHOD, JoinDesk, Joined, join_mesh
 from inos.mesh.network import Calls, Message
-from inos.sim.network import MemoryFabric, MemoryNetwork
+from inos.sim.fabric import MemoryFabric
+from inos.sim.network import MemoryNetwork
 from inos.state.certificates import Genesis, issuer_for, verify_certificate
 from inos.state.invitations import Invitation, Terms, make_invitation
 from inos.state.joining import MAX_ANSWER_BYTES, JoinAnswer, JoinRequest, decode_answer, decode_request, prove_owner

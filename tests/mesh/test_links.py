@@ -14,7 +14,8 @@ from inos.mesh.addressbook import MAX_PEERS, AddressBook
 from inos.mesh.admission import MemberAdmission
 from inos.mesh.links import DIAL_TIMEOUT_S, FULL_MESH, INTERVAL_S, PARALLEL, PICKS, Links, choose_links
 from inos.mesh.throttle import Throttle
-from inos.sim.network import MemoryFabric, MemoryNetwork
+from inos.sim.fabric import MemoryFabric
+from inos.sim.network import MemoryNetwork
 from inos.state.capability import MAX_ADDRESSES
 from inos.state.membership import Membership
 from inos.state.records import sign_record

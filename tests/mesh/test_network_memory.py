@@ -13,7 +13,7 @@ from inos.core.env import RealEnv
 from inos.core.errors import PeerUnavailable
 from inos.core.ids import PeerId
 from inos.mesh.network import Admission, Message, Network
-from inos.sim.network import MemoryFabric
+from inos.sim.fabric import MemoryFabric
 from inos.testing.network import NetworkSuite
 from inos.testing.roster import Machines, Mesh, join
 from inos.testing.run import trio_test

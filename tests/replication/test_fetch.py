@@ -16,7 +16,8 @@ from inos.replication.bulk import GET, serve_chunks
 from inos.replication.durability import Group
 from inos.replication.fetch import MAX_HEDGES, Fetcher, Stripe
 from inos.replication.scores import Scores
-from inos.sim.network import MemoryFabric, MemoryNetwork
+from inos.sim.fabric import MemoryFabric
+from inos.sim.network import MemoryNetwork
 from inos.store.memory_chunks import MemoryChunkStore
 from inos.testing.cluster import fixed_bytes
 from inos.testing.env import SimEnv

@@ -8,7 +8,7 @@ to strangers. Made by `inos.mesh.libp2p_host.open_libp2p`; knows libp2p only thr
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from inos.mesh.calls import (
 from inos.mesh.frames import Envelope
 from inos.mesh.gate import GateLimits
 from inos.mesh.methods import MethodTable, check_size
-from inos.mesh.network import Admission, GossipHandler, Handler, Message, PeerHandler
+from inos.mesh.network import Admission, GossipHandler, Handler, Message, Outcome, PeerHandler, PlainHandler
 from inos.mesh.proofs import HELLO, READY, Proofs
 from inos.mesh.streams import BROKEN, Libp2pStream, negotiated
 from inos.mesh.swarm import CALL_PROTOCOL, Link, MeshSwarm
@@ -270,6 +270,23 @@ class Libp2pNetwork:
         answer = await pool.call(method, request, timeout_s=timeout_s)
         self._hear(peer)
         return answer
+
+    def serve_plain(self, method: str, handler: PlainHandler) -> None:
+        self._methods.serve_plain(method, handler)
+
+    def call_soon(
+        self, peer: PeerId, method: str, request: Message, done: Callable[[Outcome], None], *, timeout_s: float
+    ) -> None:
+        check_size(request)
+
+        async def call() -> None:
+            try:
+                outcome: Outcome = await self.call(peer, method, request, timeout_s=timeout_s)
+            except InosError as error:
+                outcome = error
+            done(outcome)
+
+        self._nursery.start_soon(call)
 
     async def _open_stream(self, peer: PeerId) -> ByteStream:
         links = self._swarm.proven_links(peer)

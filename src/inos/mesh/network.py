@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from inos.core.errors import InosError
 from inos.core.ids import PeerId
 
 # A frame carries one envelope and at most one chunk (1 MiB of plaintext, sealed: nonce, tag, codec byte) or a batch of
@@ -29,6 +30,8 @@ class Message:
 
 
 Handler = Callable[[PeerId, Message], Awaitable[Message]]
+PlainHandler = Callable[[PeerId, Message], Message]
+Outcome = Message | InosError
 GossipHandler = Callable[[PeerId, bytes], Awaitable[None]]
 PeerHandler = Callable[[PeerId], None]
 
@@ -43,6 +46,19 @@ class Calls(Protocol):
     def serve(self, method: str, handler: Handler, *, strangers: bool = False) -> None:
         """Answer `method`. Only members are served, except by methods registered with `strangers=True`. An exception
         other than InosError is answered as `internal`, logged, and hurts nobody else."""
+
+
+class Signals(Protocol):
+    """Calls without a task at either end: for what is said many times a second to many, and answered from memory."""
+
+    def call_soon(
+        self, peer: PeerId, method: str, request: Message, done: Callable[[Outcome], None], *, timeout_s: float
+    ) -> None:
+        """As `call`, without waiting: later `done` gets the answer, or the error that `call` would have raised, unless
+        this network is closed first. `done` must not block or raise. Raises TooLarge, nothing else."""
+
+    def serve_plain(self, method: str, handler: PlainHandler) -> None:
+        """As `serve`, for members only, by a handler that never waits."""
 
 
 class Gossip(Protocol):
@@ -91,7 +107,7 @@ class PeerEvents(Protocol):
         """Monotonic time of the last frame received from `peer` on any stream, None when never."""
 
 
-class Network(Calls, Gossip, Directory, Peers, Introductions, PeerEvents, Protocol):
+class Network(Calls, Signals, Gossip, Directory, Peers, Introductions, PeerEvents, Protocol):
     """All of it, as a node owns it."""
 
     @property

@@ -1,10 +1,9 @@
-"""The network seam in memory: many nodes in one process, with latency, cuts and sudden stops on demand.
+"""The network seam in simulation: one node's `inos.mesh.network.Network` on a `MemoryFabric`.
 
-A `MemoryFabric` stands for the wires; each node that joins gets a `MemoryNetwork`. Nothing here draws on time or chance
-beyond trio's clock and the Env, and all iteration is in a fixed order, so a run under a seeded scheduler repeats.
-
-Faults: `cut` is a pulled cable (frames vanish, connections stay until somebody gives up on them), `stop` is a killed
-process (peers see the connection break at once). What a node is doing for others dies with it.
+It behaves as libp2p's does where a node can tell: a connection is opened by two hellos and ends on both sides when a
+process dies, hangs up, or answers for a connection it has forgotten; a frame that vanishes is a call that times out;
+strangers reach only what is open to them, in small frames and seldom (`mesh/gate.py`); limits are checked where frames
+arrive. Gossip goes from listener to listener, so it crosses wires and their faults one by one.
 
 Handlers run as trio system tasks: they belong to the answering node, must outlive the caller's cancel scope, and plain
 objects have no nursery to give. Each runs under a scope its node keeps, and nothing but cancellation leaves it.
@@ -12,94 +11,45 @@ objects have no nursery to give. Each runs under a scope its node keeps, and not
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Any
 
+import outcome as outcomes
 import trio
 
-from inos.core.env import Env
-from inos.core.errors import BadInput, InosError, NotAMember, PeerUnavailable, TooLarge
+from inos.core.errors import BadFrame, InosError, NotAMember, PeerUnavailable, TooLarge, from_wire
 from inos.core.ids import PeerId
-from inos.mesh.methods import MethodTable, check_size, deliver
-from inos.mesh.network import MAX_GOSSIP_BYTES, Admission, GossipHandler, Handler, Message, PeerHandler
+from inos.mesh.frames import MAX_METHOD_CHARS
+from inos.mesh.gate import Gate, GateLimits
+from inos.mesh.methods import MethodTable, check_size
+from inos.mesh.network import (
+    Admission,
+    GossipHandler,
+    Handler,
+    Message,
+    Outcome,
+    PeerHandler,
+    PlainHandler,
+)
+from inos.mesh.proofs import HELLO
+from inos.sim.frames import Call, Frame, Kind
+from inos.sim.topics import Topics
+
+if TYPE_CHECKING:
+    from inos.sim.fabric import MemoryFabric
 
 log = logging.getLogger(__name__)
 
-# The same queue the libp2p host keeps for one subscription; beyond it gossip is dropped, as it may be.
-SUBSCRIPTION_QUEUE: Final = 1024
 
+class _Link:
+    """One side of a connection. `calls` are those on their way over it."""
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """One call on its way: set once, by the answer or by the connection breaking."""
+    __slots__ = ("calls", "number")
 
-    done: trio.Event = field(default_factory=trio.Event)
-    answer: Message | InosError | None = None
-
-    def settle(self, answer: Message | InosError) -> None:
-        if not self.done.is_set():
-            self.answer = answer
-            self.done.set()
-
-
-class MemoryFabric:
-    """The wires between the nodes of one process."""
-
-    def __init__(self, env: Env, *, latency_s: float = 0.0) -> None:
-        self.env = env
-        self._latency_s = latency_s
-        self._link_latency_s: dict[frozenset[PeerId], float] = {}
-        self._cuts: set[frozenset[PeerId]] = set()
-        self._nodes: dict[PeerId, MemoryNetwork] = {}
-        self._announced: dict[bytes, dict[PeerId, None]] = {}
-
-    def join(self, peer: PeerId, admission: Admission) -> MemoryNetwork:
-        """A network for `peer`, alone until it connects. A stopped peer may join again."""
-        if peer in self._nodes:
-            raise BadInput(f"{peer.short()} has joined already")
-        node = self._nodes[peer] = MemoryNetwork(self, peer, admission)
-        return node
-
-    def cut(self, a: PeerId, b: PeerId) -> None:
-        """From now on nothing passes between `a` and `b`; neither is told."""
-        self._cuts.add(frozenset((a, b)))
-
-    def heal(self) -> None:
-        """Mend every cut."""
-        self._cuts.clear()
-
-    def stop(self, peer: PeerId) -> None:
-        """Kill `peer`: its work ends, its connections break, its address is dead."""
-        self._nodes.pop(peer).shut()
-
-    def set_latency(self, a: PeerId, b: PeerId, latency_s: float) -> None:
-        """One-way delay between `a` and `b`, instead of the fabric's default."""
-        self._link_latency_s[frozenset((a, b))] = latency_s
-
-    def node(self, peer: PeerId) -> MemoryNetwork | None:
-        """The running node of that name."""
-        return self._nodes.get(peer)
-
-    def passes(self, a: PeerId, b: PeerId) -> bool:
-        """Whether a frame sent now from `a` would arrive at `b`."""
-        return frozenset((a, b)) not in self._cuts and a in self._nodes and b in self._nodes
-
-    def is_cut(self, a: PeerId, b: PeerId) -> bool:
-        return frozenset((a, b)) in self._cuts
-
-    async def travel(self, a: PeerId, b: PeerId) -> None:
-        """Take as long as a frame from `a` to `b` does."""
-        await trio.sleep(self._link_latency_s.get(frozenset((a, b)), self._latency_s))
-
-    def announce(self, key: bytes, peer: PeerId) -> None:
-        self._announced.setdefault(key, {})[peer] = None
-
-    def announced(self, key: bytes, seeker: PeerId) -> list[PeerId]:
-        """Who announced `key` on this side of every cut; the dead stay listed, as they do in a real directory."""
-        return [peer for peer in self._announced.get(key, ()) if not self.is_cut(peer, seeker)]
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.calls: dict[Call, None] = {}
 
 
 class MemoryNetwork:
@@ -108,15 +58,18 @@ class MemoryNetwork:
     def __init__(self, fabric: MemoryFabric, me: PeerId, admission: Admission) -> None:
         self._fabric = fabric
         self._me = me
-        self._admission = admission
+        self.admission = admission
         self._methods = MethodTable()
-        self._waiting: dict[PeerId, dict[_Waiting, None]] = {}
-        self._topics: dict[str, trio.MemorySendChannel[tuple[PeerId, bytes]]] = {}
+        self._gate = Gate(GateLimits(), fabric.env.monotonic_s)
+        self._links: dict[PeerId, _Link] = {}
+        self._connected: frozenset[PeerId] | None = frozenset()
+        self._unlinked = _Link(0)  # calls outside a connection: hellos, and what strangers ask
+        self._topics = Topics(self, fabric)
         self._on_connected: list[PeerHandler] = []
         self._on_disconnected: list[PeerHandler] = []
         self._heard_s: dict[PeerId, float] = {}
-        self._scopes: dict[trio.CancelScope, None] = {}
-        self.refused = 0
+        self._working: dict[trio.CancelScope, Frame | None] = {}
+        self._stopped = False
 
     # -- peers
 
@@ -124,11 +77,18 @@ class MemoryNetwork:
     def me(self) -> PeerId:
         return self._me
 
+    @property
+    def refused(self) -> dict[str, int]:
+        """How often strangers were refused, by reason."""
+        return dict(self._gate.refused)
+
     def addresses(self) -> Sequence[str]:
-        return (f"/memory/{self._me}/p2p/{self._me}",)
+        return (address_of(self._me),)
 
     def connected(self) -> frozenset[PeerId]:
-        return frozenset(self._waiting)
+        if self._connected is None:
+            self._connected = frozenset(self._links)
+        return self._connected
 
     def on_connected(self, handler: PeerHandler) -> None:
         self._on_connected.append(handler)
@@ -140,200 +100,284 @@ class MemoryNetwork:
         return self._heard_s.get(peer)
 
     async def connect(self, addresses: Sequence[str], *, timeout_s: float) -> PeerId:
+        give_up_s = trio.current_time() + timeout_s
         other = await self._dial(addresses, timeout_s)
-        if other.me in self._waiting and self._me in other._waiting:
+        if other.me in self._links and self._me in other.links():
             return other.me
-        await self._fabric.travel(self._me, other.me)
-        other._welcome(self)
-        await self._fabric.travel(other.me, self._me)
-        self._welcome(other)
-        self._open(other.me)
-        other._open(self._me)
+        shown = Message(self.admission.hello())
+        left_s = give_up_s - trio.current_time()
+        proof = await self._exchange(self._unlinked, Kind.HELLO, other.me, HELLO, shown, left_s)
+        self._prove(other.me, proof.payload)
+        if self._stopped or self._fabric.node(other.me) is not other or not self._fabric.passes(self._me, other.me):
+            raise PeerUnavailable(f"{other.me.short()} hung up")
+        number = self._fabric.number()
+        self.open(other.me, number)
+        other.open(self._me, number)
         return other.me
 
     async def disconnect(self, peer: PeerId) -> None:
-        self._drop(peer)
-        if self._fabric.passes(self._me, peer) and (other := self._fabric.node(peer)) is not None:
-            other._drop(self._me)
+        link = self._links.get(peer)
+        if link is not None:
+            self.hung_up(peer)
+            self._fabric.send(Frame(Kind.RESET, self._me, peer, "", Message(), link.number))
         await trio.lowlevel.checkpoint()
 
     async def ask(self, addresses: Sequence[str], method: str, request: Message, *, timeout_s: float) -> Message:
         check_size(request)
+        give_up_s = trio.current_time() + timeout_s
         other = await self._dial(addresses, timeout_s)
-        return await self._exchange(other.me, method, request, _Waiting(), timeout_s)
+        left_s = give_up_s - trio.current_time()
+        return await self._exchange(self._unlinked, Kind.REQUEST, other.me, method, request, left_s)
 
     async def _dial(self, addresses: Sequence[str], timeout_s: float) -> MemoryNetwork:
-        """The node behind the first live address. Over a cut cable it takes the whole `timeout_s`, as dialling does."""
+        """Who is behind the first live address. Over a cut cable it takes the whole `timeout_s`, as dialling does."""
         silent = False
         for address in addresses:
             _, _, named = address.rpartition("/p2p/")
             place = address.removeprefix("/memory/").partition("/")[0]
-            node = self._fabric.node(PeerId(place))
-            if node is None or node.me != named or node is self:
+            station = self._fabric.node(PeerId(place))
+            if station is None or station.me != named or station is self:
                 continue
-            if self._fabric.passes(self._me, node.me):
+            if not self._fabric.is_cut(self._me, station.me):
                 await trio.lowlevel.checkpoint()
-                return node
+                return station
             silent = True
         await trio.sleep(timeout_s if silent else 0)
         raise PeerUnavailable("none of the addresses answers", hint="is that node running?")
 
-    def _welcome(self, other: MemoryNetwork) -> None:
+    def _prove(self, peer: PeerId, hello: bytes) -> None:
+        """Believe or refuse what `peer` has shown. Raises NotAMember."""
         try:
-            self._admission.welcome(other.me, other._admission.hello())
-            if not self._admission.admits(other.me):
-                raise NotAMember(f"{other.me.short()} is not a member of this mesh")
+            self.admission.welcome(peer, hello)
+            if not self.admission.admits(peer):
+                raise NotAMember(f"{peer.short()} is not a member of this mesh")
         except NotAMember:
-            self.refused += 1
+            self._gate.refused["member"] += 1
             raise
-        self._hear(other.me)
+        self.hear(peer)
 
-    def _open(self, peer: PeerId) -> None:
-        if peer not in self._waiting:
-            self._waiting[peer] = {}
-            for handler in self._on_connected:
-                handler(peer)
+    def hear(self, peer: PeerId) -> None:
+        """Note a sign of life."""
+        self._heard_s[peer] = self._fabric.env.monotonic_s()
 
-    def _drop(self, peer: PeerId) -> None:
-        waiting = self._waiting.pop(peer, None)
-        if waiting is None:
+    # -- what the fabric tells a node
+
+    def links(self) -> list[PeerId]:
+        """Whom this side believes to be connected with, in order."""
+        return sorted(self._links)
+
+    def open(self, peer: PeerId, number: int) -> None:
+        """Connection `number` with `peer` is there: a new one, or the one there was, agreed on anew."""
+        link = self._links.get(peer)
+        if link is not None:
+            link.number = number
             return
-        for call in waiting:
+        self._links[peer] = _Link(number)
+        self._connected = None
+        for handler in self._on_connected:
+            handler(peer)
+
+    def hung_up(self, peer: PeerId) -> None:
+        """The connection with `peer` has ended, if there was one."""
+        link = self._links.pop(peer, None)
+        if link is None:
+            return
+        self._connected = None
+        for call in list(link.calls):
             call.settle(PeerUnavailable(f"{peer.short()} hung up"))
         for handler in self._on_disconnected:
             handler(peer)
 
-    def _hear(self, peer: PeerId) -> None:
-        self._heard_s[peer] = self._fabric.env.monotonic_s()
+    def hears(self, topic: str) -> bool:
+        """Whether this node listens to `topic`."""
+        return self._topics.heard(topic)
 
     def shut(self) -> None:
-        """What the fabric does to a stopped node and to those it was connected with."""
-        for scope in list(self._scopes):
+        """The process has been killed: whatever it did for itself and others ends here."""
+        self._stopped = True
+        for scope, frame in list(self._working.items()):
             scope.cancel()
-        for peer in sorted(self._waiting):
-            other = self._fabric.node(peer)
-            if other is not None and not self._fabric.is_cut(self._me, peer):
-                other._drop(self._me)
-        for peer in sorted(self._waiting):
-            for call in self._waiting.pop(peer):
+            if frame is not None and not frame.number:
+                self._fabric.reset(frame)
+        links, self._links, self._connected = self._links, {}, None
+        for link in (self._unlinked, *links.values()):
+            for call in list(link.calls):
                 call.settle(PeerUnavailable("this node has stopped"))
+
+    def receive(self, frame: Frame) -> None:
+        """A frame has arrived."""
+        match frame.kind:
+            case Kind.REQUEST:
+                self._serve(frame)
+            case Kind.ANSWER:
+                self._take_answer(frame)
+            case Kind.GOSSIP:
+                if frame.source in self._links and self.admission.admits(frame.source):
+                    self.hear(frame.source)
+                    self._topics.receive(frame)
+            case Kind.HELLO:
+                self._take_hello(frame)
+            case Kind.RESET:
+                self._take_reset(frame)
 
     # -- calls
 
     def serve(self, method: str, handler: Handler, *, strangers: bool = False) -> None:
         self._methods.serve(method, handler, strangers=strangers)
 
+    def serve_plain(self, method: str, handler: PlainHandler) -> None:
+        self._methods.serve_plain(method, handler)
+
     async def call(self, peer: PeerId, method: str, request: Message, *, timeout_s: float) -> Message:
         check_size(request)
-        calls = self._waiting.get(peer)
-        if calls is None:
+        link = self._links.get(peer)
+        if link is None:
             await trio.lowlevel.checkpoint()
             raise PeerUnavailable(f"not connected to {peer.short()}")
-        waiting = _Waiting()
-        calls[waiting] = None
-        try:
-            return await self._exchange(peer, method, request, waiting, timeout_s)
-        finally:
-            calls.pop(waiting, None)
+        return await self._exchange(link, Kind.REQUEST, peer, method, request, timeout_s)
+
+    def call_soon(
+        self, peer: PeerId, method: str, request: Message, done: Callable[[Outcome], None], *, timeout_s: float
+    ) -> None:
+        check_size(request)
+        link = self._links.get(peer)
+        if link is None:
+            now_s = trio.current_time()
+            self._fabric.schedule.at(now_s, done, PeerUnavailable(f"not connected to {peer.short()}"))
+        else:
+            self._send(Call(peer, method, timeout_s, link.calls, done), Kind.REQUEST, request, link.number)
 
     async def _exchange(
-        self, peer: PeerId, method: str, request: Message, waiting: _Waiting, timeout_s: float
+        self, link: _Link, kind: Kind, peer: PeerId, method: str, request: Message, timeout_s: float
     ) -> Message:
-        with trio.move_on_after(timeout_s):
-            await self._fabric.travel(self._me, peer)
-            self._deliver(peer, method, request, waiting)
-            await waiting.done.wait()
-        if isinstance(waiting.answer, InosError):
-            raise waiting.answer
-        if waiting.answer is None:
-            raise PeerUnavailable(f"{peer.short()} did not answer {method} within {timeout_s:g} s")
-        return waiting.answer
+        task = trio.lowlevel.current_task()
 
-    def _deliver(self, peer: PeerId, method: str, request: Message, waiting: _Waiting) -> None:
-        if self._fabric.is_cut(self._me, peer):
-            return
-        node = self._fabric.node(peer)
-        if node is None or (peer in self._waiting and self._me not in node._waiting):
-            self._drop(peer)  # the other side has forgotten this connection: the frame is answered by a reset
-            waiting.settle(PeerUnavailable(f"{peer.short()} hung up"))
-            return
-        node._spawn(node._answer, self, method, request, waiting)
+        def wake(result: Outcome) -> None:
+            trio.lowlevel.reschedule(task, outcomes.Value(result))
 
-    async def _answer(self, caller: MemoryNetwork, method: str, request: Message, waiting: _Waiting) -> None:
-        self._hear(caller.me)
-        member = self._admission.admits(caller.me)
-        if not member and not self._methods.open_to_strangers(method):
-            self.refused += 1
-        answer: Message | InosError
+        def abort(_raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
+            call.give_up()
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        call = Call(peer, method, timeout_s, link.calls, wake)
+        self._send(call, kind, request, link.number)
+        result: Outcome = await trio.lowlevel.wait_task_rescheduled(abort)
+        if isinstance(result, InosError):
+            raise result
+        return result
+
+    def _send(self, call: Call, kind: Kind, request: Message, number: int) -> None:
+        self._fabric.schedule.at(trio.current_time() + call.timeout_s, Call.expire, call)
+        self._fabric.send(Frame(kind, self._me, call.to, call.method, request, number, call))
+
+    def _serve(self, frame: Frame) -> None:
+        peer, method, request = frame.source, frame.name, frame.message
+        assert isinstance(request, Message), "requests are messages"
+        if frame.number and not self._has(peer, frame.number):
+            self._fabric.reset(frame)  # this side has forgotten the connection
+            return
+        member = self.admission.admits(peer)
         try:
-            answer = await self._methods.answer(caller.me, method, request, member=member)
+            if member:
+                self.hear(peer)
+            else:
+                self._gate.charge(peer, peer)
+            self._check(method, request, member=member)
+            if self._methods.is_plain(method):
+                self._reply(frame, self._methods.answer_plain(peer, method, request, member=member))
+            else:
+                self.spawn(frame, self._answer, frame, request, member)
+        except InosError as error:
+            self._reply(frame, error)
+
+    async def _answer(self, frame: Frame, request: Message, member: bool) -> None:
+        answer: Outcome
+        try:
+            answer = await self._methods.answer(frame.source, frame.name, request, member=member)
         except InosError as error:
             answer = error
-        await self._fabric.travel(self._me, caller.me)
-        if self._fabric.passes(self._me, caller.me):
-            caller._hear(self._me)
-            waiting.settle(answer)
+        self._reply(frame, answer)
 
-    def _spawn(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+    def _check(self, method: str, request: Message, *, member: bool) -> None:
+        """Refuse what no reader of frames would let in."""
+        limit = self._gate.limits.frame_bytes
+        small = member or (len(request.payload) <= limit and len(request.body) <= limit)
+        try:
+            check_size(request)
+        except TooLarge:
+            small = False
+        if not small or len(method) > MAX_METHOD_CHARS:
+            self._gate.refused["frame"] += 1
+            raise PeerUnavailable(f"{self._me.short()} hung up")
+        if not member and not self._methods.open_to_strangers(method):
+            self._gate.refused["method"] += 1
+
+    def _reply(self, frame: Frame, answer: Outcome) -> None:
+        if self._stopped or (frame.number and not self._has(frame.source, frame.number)):
+            return
+        if isinstance(answer, InosError):
+            answer = from_wire(answer.code, answer.message, answer.hint)
+        back = Frame(Kind.ANSWER, self._me, frame.source, frame.name, answer, frame.number, frame.call)
+        self._fabric.send(back)
+
+    def _take_answer(self, frame: Frame) -> None:
+        assert frame.call is not None, "an answer to nobody"
+        if frame.number:
+            self.hear(frame.source)
+        answer = frame.message
+        if isinstance(answer, Message):
+            try:
+                check_size(answer)
+            except TooLarge as error:
+                answer = BadFrame(error.message)
+        frame.call.settle(answer)
+
+    def _take_hello(self, frame: Frame) -> None:
+        assert isinstance(frame.message, Message), "hellos are messages"
+        answer: Outcome
+        try:
+            if not self.admission.admits(frame.source):
+                self._gate.charge(frame.source, frame.source)
+            self._prove(frame.source, frame.message.payload)
+            answer = Message(self.admission.hello())
+        except InosError as error:
+            answer = error
+        self._reply(frame, answer)
+
+    def _take_reset(self, frame: Frame) -> None:
+        if self._has(frame.source, frame.number):
+            self.hung_up(frame.source)
+        elif frame.call is not None:
+            frame.call.settle(PeerUnavailable(f"{frame.source.short()} hung up"))
+
+    def _has(self, peer: PeerId, number: int) -> bool:
+        link = self._links.get(peer)
+        return link is not None and link.number == number
+
+    def spawn(self, frame: Frame | None, work: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run `work(*args)` until this node stops; `frame` is the request it is for."""
         scope = trio.CancelScope()
-        self._scopes[scope] = None
+        self._working[scope] = frame
 
         async def run() -> None:
             try:
                 with scope:
-                    await work(*args)
+                    if not self._stopped:
+                        await work(*args)
             finally:
-                self._scopes.pop(scope, None)
+                self._working.pop(scope, None)
 
         trio.lowlevel.spawn_system_task(run)
 
     # -- gossip
 
     async def publish(self, topic: str, data: bytes) -> None:
-        if len(data) > MAX_GOSSIP_BYTES:
-            raise TooLarge(f"{len(data)} bytes of gossip are over the limit of {MAX_GOSSIP_BYTES}")
-        for peer, hops in self._hearers(topic):
-            node = self._fabric.node(peer)
-            if node is not None:
-                node._spawn(node._hear_gossip, hops, topic, data)
+        self._topics.publish(topic, data)
         await trio.lowlevel.checkpoint()
-
-    def _hearers(self, topic: str) -> list[tuple[PeerId, tuple[PeerId, ...]]]:
-        """Who a message reaches, and by which path: gossip is passed on by those who listen to the topic."""
-        reached: dict[PeerId, tuple[PeerId, ...]] = {self._me: (self._me,)}
-        for at in (queue := [self]):
-            for peer in sorted(at._waiting):
-                node = self._fabric.node(peer)
-                if peer in reached or node is None or topic not in node._topics:
-                    continue
-                if self._fabric.passes(at.me, peer) and node._admission.admits(at.me):
-                    reached[peer] = (*reached[at.me], peer)
-                    queue.append(node)
-        reached.pop(self._me)
-        return list(reached.items())
-
-    async def _hear_gossip(self, hops: tuple[PeerId, ...], topic: str, data: bytes) -> None:
-        for a, b in itertools.pairwise(hops):
-            await self._fabric.travel(a, b)
-        self._hear(hops[-2])
-        try:
-            self._topics[topic].send_nowait((hops[0], data))
-        except trio.WouldBlock:
-            log.warning("%s: a slow listener loses gossip on %s", self._me.short(), topic)
 
     async def subscribe(self, topic: str, handler: GossipHandler) -> None:
-        if topic in self._topics:
-            raise ValueError(f"two handlers for topic {topic!r}")
-        send, receive = trio.open_memory_channel[tuple[PeerId, bytes]](SUBSCRIPTION_QUEUE)
-        self._topics[topic] = send
-        self._spawn(self._listen, topic, receive, handler)
+        self.spawn(None, self._topics.listen, topic, self._topics.open(topic), handler)
         await trio.lowlevel.checkpoint()
-
-    async def _listen(
-        self, topic: str, receive: trio.MemoryReceiveChannel[tuple[PeerId, bytes]], handler: GossipHandler
-    ) -> None:
-        async for origin, data in receive:
-            await deliver(topic, handler, origin, data)
 
     # -- directory
 
@@ -345,3 +389,8 @@ class MemoryNetwork:
         with trio.move_on_after(timeout_s):
             await trio.lowlevel.checkpoint()
         return self._fabric.announced(key, self._me)
+
+
+def address_of(peer: PeerId) -> str:
+    """Where a MemoryFabric has `peer`."""
+    return f"/memory/{peer}/p2p/{peer}"

@@ -38,7 +38,7 @@ from inos.replication.holder import HoldState
 from inos.replication.layout import assigned_to, read_layout
 from inos.replication.placement import Placement
 from inos.replication.scheme import DEFAULT_RULES, PlanRules
-from inos.sim.network import MemoryFabric
+from inos.sim.fabric import MemoryFabric
 from inos.state.capability import Capability
 from inos.state.certificates import SERIAL_BYTES, Certificate, Genesis, Grant, found_mesh, issue_certificate
 from inos.state.record import Record

@@ -17,7 +17,7 @@ import trio
 
 from inos.core.errors import BadInput, Busy, InosError, NotAMember, NotFound, PeerUnavailable, TooLarge
 from inos.core.ids import PeerId
-from inos.mesh.network import MAX_BODY_BYTES, MAX_GOSSIP_BYTES, MAX_PAYLOAD_BYTES, Message, Network
+from inos.mesh.network import MAX_BODY_BYTES, MAX_GOSSIP_BYTES, MAX_PAYLOAD_BYTES, Message, Network, Outcome
 from inos.testing.roster import BRIEF_S, PATIENCE_S, Machines, Mesh, echo, join, until
 from inos.testing.run import trio_test
 
@@ -177,6 +177,73 @@ class NetworkSuite(ABC):
             a.serve("echo", echo)
             with pytest.raises(ValueError, match="echo"):
                 a.serve("echo", echo)
+
+    # -- calls without a task
+
+    @trio_test
+    async def test_a_call_without_waiting_is_told_the_answer_or_the_error(self) -> None:
+        async with self.machines() as machines:
+            a, b = await Mesh(machines).pair()
+
+            async def fail(_peer: PeerId, _request: Message) -> Message:
+                raise Busy("later", hint="wait")
+
+            async def never(_peer: PeerId, _request: Message) -> Message:
+                await trio.sleep_forever()
+                raise AssertionError
+
+            b.serve("fail", fail)
+            b.serve("never", never)
+            told: list[Outcome] = []
+            for method, timeout_s in (("echo", PATIENCE_S), ("fail", PATIENCE_S), ("never", BRIEF_S)):
+                a.call_soon(b.me, method, Message(b"x", b"y"), told.append, timeout_s=timeout_s)
+                assert len(told) < 3
+            await until(lambda: len(told) == 3, "all three are told")
+            assert [outcome for outcome in told if isinstance(outcome, Message)] == [Message(b"x", b"y")]
+            assert sorted(o.code for o in told if isinstance(o, InosError)) == ["busy", "peer_unavailable"]
+            with pytest.raises(TooLarge):
+                a.call_soon(b.me, "echo", Message(bytes(MAX_PAYLOAD_BYTES + 1)), told.append, timeout_s=PATIENCE_S)
+
+    @trio_test
+    async def test_a_call_without_waiting_to_somebody_not_connected_is_told_so(self) -> None:
+        async with self.machines() as machines:
+            mesh = Mesh(machines)
+            a, b = await mesh.node(), await mesh.node()
+            told: list[Outcome] = []
+            a.call_soon(b.me, "echo", Message(), told.append, timeout_s=PATIENCE_S)
+            assert not told
+            await until(lambda: len(told) == 1, "it is told")
+            assert isinstance(told[0], PeerUnavailable)
+
+    @trio_test
+    async def test_a_plain_handler_answers_members_and_its_errors_arrive(self) -> None:
+        async with self.machines() as machines:
+            mesh = Mesh(machines)
+            a, b = await mesh.pair()
+            stranger = await mesh.node(member=False)
+            asked: list[PeerId] = []
+
+            def who(peer: PeerId, request: Message) -> Message:
+                asked.append(peer)
+                if request.payload == b"crash":
+                    raise RuntimeError("a secret of the handler")
+                if request.payload == b"fail":
+                    raise NotFound("no such thing", hint="look elsewhere")
+                return Message(b"", bytes(MAX_BODY_BYTES + 1)) if request.payload == b"flood" else request
+
+            b.serve_plain("who", who)
+            with pytest.raises(ValueError, match="who"):
+                b.serve("who", echo)
+            assert await a.call(b.me, "who", Message(b"p", b"b"), timeout_s=PATIENCE_S) == Message(b"p", b"b")
+            for payload, code in ((b"crash", "internal"), (b"fail", "not_found"), (b"flood", "too_large")):
+                with pytest.raises(InosError) as caught:
+                    await a.call(b.me, "who", Message(payload), timeout_s=PATIENCE_S)
+                assert caught.value.code == code
+                assert "secret" not in str(caught.value)
+            assert asked == [a.me] * 4
+            with pytest.raises(NotAMember):
+                await stranger.ask(b.addresses(), "who", Message(), timeout_s=PATIENCE_S)
+            assert asked == [a.me] * 4
 
     # -- connecting
 

@@ -25,7 +25,8 @@ from inos.mesh.network import Message
 from inos.replication.table_client import TableClient
 from inos.replication.table_view import Place
 from inos.replication.tables import Tables
-from inos.sim.network import MemoryFabric, MemoryNetwork
+from inos.sim.fabric import MemoryFabric
+from inos.sim.network import MemoryNetwork
 from inos.state.record import Record
 from inos.state.records import sign_record
 from inos.state.sectors import replicas

@@ -1,0 +1,58 @@
+"""When simulated things happen: one heap of due events, run by one task, in order of time and then of entry.
+
+A task that sleeps costs several times what an entry here does, and a mesh of a few dozen nodes has hundreds of frames
+and deadlines on their way at any moment. The task is started by the first event and ends with the run of trio it
+belongs to; its clock is trio's, real or virtual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from math import inf
+from typing import Any, TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+
+class Schedule:
+    """Events to come. An event is a plain function and its one argument; it must not block or raise."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._entered = 0
+        self._sleep: trio.CancelScope | None = None
+        self._running = False
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def at(self, due_s: float, act: Callable[[T], None], what: T) -> None:
+        """Call `act(what)` at `due_s` of trio's clock, after all that was entered for that moment before; never at
+        once, not even when that time has passed."""
+        self._entered += 1
+        heappush(self._heap, (due_s, self._entered, act, what))
+        if not self._running:
+            self._running = True
+            trio.lowlevel.spawn_system_task(self._run)
+        elif self._sleep is not None and due_s < self._sleep.deadline:
+            self._sleep.deadline = due_s
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                with trio.CancelScope(deadline=self._heap[0][0] if self._heap else inf) as self._sleep:
+                    await trio.sleep_forever()
+                self._sleep = None
+                self._run_due(trio.current_time())
+        finally:
+            self._running, self._sleep = False, None
+
+    def _run_due(self, now_s: float) -> None:
+        heap, last = self._heap, self._entered
+        # What these enter for this very moment waits until other tasks had their turn.
+        while heap and heap[0][0] <= now_s and heap[0][1] <= last:
+            _, _, act, what = heappop(heap)
+            act(what)
