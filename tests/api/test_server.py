@@ -76,6 +76,17 @@ def test_one_connection_serves_many_requests(tmp_path: Path) -> None:
         connection.close()
 
 
+def test_clients_that_leave_without_an_answer_take_up_no_room(tmp_path: Path) -> None:
+    with served(MemoryService(RealEnv()), tmp_path) as node:
+        for _ in range(2 * server_module.MAX_CONNECTIONS):
+            with socket.create_connection(("127.0.0.1", node.port), timeout=10) as leaver:
+                leaver.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=10)
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
 def test_stops_at_once_whatever_clients_do(tmp_path: Path) -> None:
     service = MemoryService(RealEnv())
     with served(service, tmp_path) as node:

@@ -34,6 +34,7 @@ class HttpConnection:
         self._sending = trio.Lock()
         self._idle = TrioSingleTask()
         self._protocol: Any = None
+        self._gone = False
 
     async def run(self) -> None:
         """Serve; returns when the connection is closed."""
@@ -66,6 +67,7 @@ class HttpConnection:
                 await self._protocol.handle(RawData(data))
         except (trio.ClosedResourceError, trio.BrokenResourceError, H2CProtocolRequiredError, H2ProtocolAssumedError):
             await self._stream.aclose()
+        self._gone = True
         await self._protocol.handle(Closed())
         await self._idle.stop()
 
@@ -80,7 +82,7 @@ class HttpConnection:
             await self._close()
             await self._protocol.handle(Closed())
         elif isinstance(event, Updated):
-            if event.idle:
+            if event.idle and not self._gone:  # an answer that ends after its client left waits for nobody
                 await self._idle.restart(self._tasks, self._close_when_idle)
             else:
                 await self._idle.stop()

@@ -51,10 +51,14 @@ def with_mesh(home: Path | None, work: Callable[[Mesh], Awaitable[T]]) -> T:
     from inos.client.connect import connect
 
     async def main() -> T:
-        async with connect(home) as mesh:
+        async with connect(home, tell=_tell) as mesh:
             return await work(mesh)
 
     return anyio.run(main)
+
+
+def _tell(text: str) -> None:
+    note(("\r\x1b[K" if sys.stderr.isatty() else "") + text)  # a progress line may be drawn there
 
 
 def log_unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -13,6 +13,7 @@ from inos.client.calls import Calls
 from inos.client.content import Content
 from inos.client.http import HttpClient
 from inos.client.mesh import Mesh
+from inos.client.patience import Tell
 from inos.core.endpoint import Endpoint, data_root, read_endpoint
 from inos.core.errors import BadInput
 
@@ -23,9 +24,14 @@ Home = str | os.PathLike[str] | None
 
 
 @asynccontextmanager
-async def connect(home: Home = None, *, url: str | None = None, token: str | None = None) -> AsyncIterator[Mesh]:
+async def connect(
+    home: Home = None, *, url: str | None = None, token: str | None = None, tell: Tell | None = None
+) -> AsyncIterator[Mesh]:
     """The mesh of the node running on the data root `home` ($INOS_HOME, else the platform's data folder), or of the
-    node at `url` with its API `token`. Raises NoNode when there is none; one that stopped shows at the first call."""
+    node at `url` with its API `token`. Raises NoNode when there is none; one that stopped shows at the first call.
+
+    A call takes as long as the node needs; one that shows no life for 30 s ends it with Unavailable. `tell` is called
+    with a text for people when that begins, after 2 s."""
     root = None
     if url is None:
         root = data_root(home)
@@ -34,7 +40,7 @@ async def connect(home: Home = None, *, url: str | None = None, token: str | Non
         raise BadInput("a url needs a token", hint="it is in api.json in the node's data root")
     else:
         endpoint = Endpoint(url.rstrip("/"), token)
-    http = HttpClient(endpoint)
+    http = HttpClient(endpoint, root, tell)
     try:
         yield Mesh(Calls(http, endpoint.url, root))
     finally:
@@ -42,13 +48,15 @@ async def connect(home: Home = None, *, url: str | None = None, token: str | Non
 
 
 @contextmanager
-def connect_sync(home: Home = None, *, url: str | None = None, token: str | None = None) -> Iterator[SyncMesh]:
+def connect_sync(
+    home: Home = None, *, url: str | None = None, token: str | None = None, tell: Tell | None = None
+) -> Iterator[SyncMesh]:
     """`connect` for programs without async: the same calls, blocking."""
     from anyio.from_thread import start_blocking_portal  # its import costs a third of that of the whole client
 
     with (
         start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(connect(home, url=url, token=token)) as mesh,
+        portal.wrap_async_context_manager(connect(home, url=url, token=token, tell=tell)) as mesh,
     ):
         yield SyncMesh(mesh, portal)
 

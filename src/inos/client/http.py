@@ -4,7 +4,7 @@ A command must start in a blink, and importing httpx alone takes as long as a wh
 
 Rules: connections are kept and reused; nothing is retried here except a request without side effects whose kept
 connection turned out to be closed; an error answer becomes the InosError it carries; the answer to a refused upload is
-read while the upload is still going.
+read while the upload is still going; nothing waits for a node that shows no life (patience.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import json
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -20,6 +22,7 @@ import anyio
 import h11
 from anyio.abc import SocketStream
 
+from inos.client.patience import Patience, Tell
 from inos.client.tasks import first_error
 from inos.core.endpoint import Endpoint
 from inos.core.errors import BadFrame, BadInput, InosError, Unavailable, from_wire
@@ -27,7 +30,6 @@ from inos.core.errors import BadFrame, BadInput, InosError, Unavailable, from_wi
 Body = bytes | AsyncIterable[bytes]
 
 RECEIVE_BYTES: Final = 256 * 1024
-CONNECT_TIMEOUT_S: Final = 5.0  # the node is on this machine; it accepts at once or is not there
 IDLE_MAX: Final = 16  # as many as ever run at once (tree.py)
 IDLE_USABLE_S: Final = 30.0  # half of what the server keeps an idle connection
 JSON_MAX_BYTES: Final = 16 * 1024 * 1024  # a page of 1,000 long names has some 6 MB
@@ -103,9 +105,9 @@ class Response:
 
 
 class HttpClient:
-    """Requests to one endpoint."""
+    """Requests to one endpoint. `home` and `tell` are as in Patience."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, home: Path | None = None, tell: Tell | None = None) -> None:
         url = urlsplit(endpoint.url)
         if url.scheme != "http" or not url.hostname:
             raise BadInput(
@@ -114,6 +116,7 @@ class HttpClient:
         self._host, self._port = url.hostname, url.port or 80
         self._headers = [("host", url.netloc.rpartition("@")[2]), ("authorization", f"Bearer {endpoint.token}")]
         self._idle: list[_Connection] = []
+        self._patience = Patience(endpoint.url, home, tell, self._ask_for_life)
 
     async def aclose(self) -> None:
         """Close the kept connections."""
@@ -141,7 +144,7 @@ class HttpClient:
             except ConnectionLost:
                 if request.method not in _SAFE:
                     raise
-        fresh = _Connection(await self._connect())
+        fresh = _Connection(await self._connect(), self._patience)
         return fresh, await self._try(fresh, request)
 
     async def _try(self, connection: _Connection, request: Request) -> h11.Response:
@@ -160,11 +163,28 @@ class HttpClient:
         return None
 
     async def _connect(self) -> SocketStream:
+        made: list[SocketStream] = []
+
+        async def connect() -> None:
+            made.append(await anyio.connect_tcp(self._host, self._port))
+
         try:
-            with anyio.fail_after(CONNECT_TIMEOUT_S):
-                return await anyio.connect_tcp(self._host, self._port)
-        except OSError as error:
-            raise Unreachable(str(error)) from None
+            await self._patience.of(connect, lambda: False)
+        except BaseException as error:
+            for stream in made:  # cancelled a moment after
+                await anyio.aclose_forcefully(stream)
+            if isinstance(error, OSError):
+                raise Unreachable(str(error)) from None
+            raise
+        return made[0]
+
+    async def _ask_for_life(self) -> None:
+        async with await anyio.connect_tcp(self._host, self._port) as stream:
+            try:
+                await stream.send(f"GET /health HTTP/1.1\r\nhost: {self._headers[0][1]}\r\n\r\n".encode())
+                await stream.receive(1)
+            except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
+                raise ConnectionError(str(error)) from None
 
     async def _give_back(self, connection: _Connection, whole: bool) -> None:
         if whole and connection.recycle() and len(self._idle) < IDLE_MAX:
@@ -176,8 +196,9 @@ class HttpClient:
 class _Connection:
     """One connection; one request at a time."""
 
-    def __init__(self, stream: SocketStream) -> None:
+    def __init__(self, stream: SocketStream, patience: Patience) -> None:
         self._stream = stream
+        self._patience = patience
         self._http = h11.Connection(h11.CLIENT)
         self.idle_since_s = 0.0
 
@@ -199,7 +220,8 @@ class _Connection:
         body = request.body
         if isinstance(body, bytes) or body is None:
             events = [event, *([h11.Data(data=body)] if body else []), h11.EndOfMessage()]
-            await self._send(b"".join(self._http.send(each) or b"" for each in events))
+            data = b"".join(self._http.send(each) or b"" for each in events)
+            await self._patience.of(partial(self._send, data), self._owes_an_answer)
             return await self._head()
         await self._send(self._http.send(event) or b"")
         try:
@@ -230,6 +252,7 @@ class _Connection:
     async def _send(self, data: bytes) -> None:
         try:
             await self._stream.send(data)
+            self._patience.saw_life()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise ConnectionLost("the node closed the connection") from None
 
@@ -251,11 +274,22 @@ class _Connection:
                     raise ConnectionLost("the node closed the connection")
                 return event
             try:
-                self._http.receive_data(await self._stream.receive(RECEIVE_BYTES))
+                self._http.receive_data(await self._receive())
             except anyio.EndOfStream:
                 self._http.receive_data(b"")
             except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                 raise ConnectionLost("the connection to the node broke") from None
+
+    def _owes_an_answer(self) -> bool:
+        return self._http.our_state is h11.DONE  # the whole request is sent
+
+    async def _receive(self) -> bytes:
+        return await self._patience.of_piece(self._take, self._owes_an_answer)
+
+    async def _take(self) -> bytes:
+        data = await self._stream.receive(RECEIVE_BYTES)
+        self._patience.saw_life()
+        return data
 
 
 def _request_event(request: Request, common: list[tuple[str, str]]) -> h11.Request:

@@ -1,7 +1,8 @@
 """Where the data root is, and how a command finds the node that runs on it: the file `api.json` (0600).
 
 Rules: the node writes the file after its API listens and removes it when it stops; a file left by a killed node is
-harmless, because connecting to it fails. The token never prints.
+harmless, because connecting to it fails. The token never prints. The file `lock` names the process that holds the data
+root (store/root_lock.py); commands only read it, to say which process they wait for.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from pathlib import Path
 from inos.core.errors import InosError, NoNode, Refused
 
 ENDPOINT_FILE = "api.json"
+LOCK_FILE = "lock"
 # Two short strings; anything longer was not written by a node.
 _MAX_BYTES = 4096
+_MAX_PID_BYTES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,17 @@ def read_endpoint(home: Path) -> Endpoint:
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InosError(f"{home / ENDPOINT_FILE} is damaged: {error}", hint="restart the node: inos up") from None
+
+
+def lock_holder(home: Path) -> int | None:
+    """The process that runs on `home`, as far as its lock file tells; None when it does not, or that one is gone."""
+    try:
+        with (home / LOCK_FILE).open("rb") as file:
+            pid = int(file.read(_MAX_PID_BYTES))
+        os.kill(pid, 0)
+    except (OSError, ValueError, OverflowError):
+        return None
+    return pid if pid > 0 else None
 
 
 def write_endpoint(home: Path, endpoint: Endpoint) -> None:

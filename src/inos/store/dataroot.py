@@ -20,7 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from inos.core.endpoint import ENDPOINT_FILE, Endpoint, data_root, read_endpoint, remove_endpoint, write_endpoint
+from inos.core.endpoint import (
+    ENDPOINT_FILE,
+    LOCK_FILE,
+    Endpoint,
+    data_root,
+    read_endpoint,
+    remove_endpoint,
+    write_endpoint,
+)
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, Corrupt, NotFound, WrongPassphrase
 from inos.crypto.cocoon import (
@@ -59,7 +67,7 @@ _OWN_NAMES: Final = frozenset(
         "cocoon",
         "keyfile",
         "node.json",
-        "lock",
+        LOCK_FILE,
         ENDPOINT_FILE,
         "inos.db",
         "inos.db-wal",
@@ -97,7 +105,7 @@ class DataRoot:
         self.cocoon = path / "cocoon"
         self.keyfile = path / "keyfile"
         self.node_file = path / "node.json"
-        self.lock_file = path / "lock"
+        self.lock_file = path / LOCK_FILE
         self.database = path / "inos.db"
         self.blobs = path / "blobs"
         self.staging = path / "staging"
