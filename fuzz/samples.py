@@ -73,7 +73,7 @@ def in_pages() -> BuiltObject:
 @cache
 def in_place() -> BuiltObject:
     builder = ManifestBuilder(SECRET, Scheme(1, 0), name="sample")
-    builder.add_chunks(chunks()[:1])
+    builder.add_stripe(chunks()[:1])
     return builder.finish(1 << 20, bytes(32))
 
 

@@ -335,9 +335,10 @@ def test_builder_refuses_what_no_reader_would_take() -> None:
 def test_an_object_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_module, "MAX_PAGES", 2)
     builder = ManifestBuilder(SECRET, COPIES, name="/a", page_chunks=2)
-    builder.add_chunks([fake_chunk(str(number), 100) for number in range(4)])
+    for number in range(4):
+        builder.add_stripe([fake_chunk(str(number), 100)])
     with pytest.raises(TooLarge):
-        builder.add_chunks([fake_chunk("over", 100)])
+        builder.add_stripe([fake_chunk("over", 100)])
 
 
 @pytest.mark.parametrize(("data", "parity"), [(0, 1), (-1, 2), (2, 0), (2, 255), (256, 1), (1, -1)])

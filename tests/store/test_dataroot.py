@@ -26,7 +26,7 @@ from inos.core.errors import (
 from inos.crypto.cocoon import Argon2Cost
 from inos.crypto.derive import Keyring
 from inos.crypto.phrase import master_from_phrase
-from inos.store.dataroot import DataRoot, default_home
+from inos.store.dataroot import DataRoot
 
 PHRASE = "legal winner thank year wave sausage worth useful " * 2 + "legal winner thank year wave sausage worth title"
 OTHER_PHRASE = "abandon " * 23 + "art"
@@ -71,12 +71,10 @@ class TestCreate:
         opened = root.unlock(PASSPHRASE)
         assert opened.keyring.owner_key() == KEYRING.owner_key()
         assert opened.node_key() == KEYRING.node_key(opened.node_nonce)
-        assert root.needs_passphrase()
         assert set(tree(root.path)) == {"cocoon", "node.json", "lock"}
 
     def test_without_a_passphrase_a_keyfile_opens_it(self, keyfile_root: DataRoot) -> None:
         assert keyfile_root.unlock().keyring.owner_key() == KEYRING.owner_key()
-        assert not keyfile_root.needs_passphrase()
         assert set(tree(keyfile_root.path)) == {"cocoon", "keyfile", "node.json", "lock"}
 
     def test_the_same_phrase_elsewhere_is_another_node_of_the_same_owner(self, root: DataRoot, tmp_path: Path) -> None:
@@ -358,13 +356,6 @@ class TestChangePassphrase:
     def test_from_a_keyfile_to_a_keyfile_is_nothing(self, keyfile_root: DataRoot) -> None:
         with pytest.raises(BadInput, match="no passphrase already"):
             keyfile_root.change_passphrase(None, None, RealEnv(), CHEAP)
-
-
-def test_default_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert default_home() == tmp_path / "inos" or sys.platform == "darwin"
-    monkeypatch.setenv("INOS_HOME", str(tmp_path / "chosen"))
-    assert default_home() == tmp_path / "chosen"
 
 
 AS_NOBODY = """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from inos.core.endpoint import Endpoint
+from inos.core.endpoint import Endpoint, read_endpoint
 from inos.core.env import RealEnv
 from inos.core.errors import InosError, Locked, NotFound
 from inos.crypto.cocoon import Argon2Cost
@@ -96,10 +96,10 @@ class TestApiFile:
         endpoint = Endpoint("http://127.0.0.1:4711", "secret token")
         with root.lock():
             root.write_api_file(endpoint)
-            assert root.read_api_file() == endpoint
+            assert read_endpoint(root.path) == endpoint
             assert (root.path / "api.json").stat().st_mode & 0o777 == 0o600
         with pytest.raises(InosError, match="no node is running"):
-            root.read_api_file()
+            read_endpoint(root.path)
         root.remove_api_file()
 
     def test_the_token_does_not_print(self) -> None:

@@ -7,14 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trio
 
 from inos.core.env import RealEnv
 from inos.core.errors import BadInput
 from inos.core.ids import Cid
 from inos.store.database import Database
-from inos.store.holdings import MAX_PAGE, Holding, Holdings, HoldingState, HoldingTotals
-from inos.testing.run import trio_test
+from inos.store.holdings import MAX_PAGE, Holding, Holdings, HoldingState
 
 
 @pytest.fixture
@@ -30,13 +28,13 @@ def holding(number: int, state: HoldingState = HoldingState.HELD, *, epoch: int 
 
 
 def test_saved_is_read_and_replaced(holdings: Holdings) -> None:
-    local = holding(1, HoldingState.LOCAL)
-    assert holdings.get(local.cid) is None
-    assert holdings.save([local]) == [True]
-    assert holdings.get(local.cid) == local
-    held = replace(local, state=HoldingState.HELD, epoch=2, size_bytes=99)
-    assert holdings.save([held]) == [True]
-    assert holdings.get(local.cid) == held
+    first = holding(1)
+    assert holdings.get(first.cid) is None
+    assert holdings.save([first]) == [True]
+    assert holdings.get(first.cid) == first
+    moved = replace(first, epoch=2, size_bytes=99)
+    assert holdings.save([moved]) == [True]
+    assert holdings.get(first.cid) == moved
 
 
 def test_an_older_epoch_changes_nothing_unless_it_was_dropping(holdings: Holdings) -> None:
@@ -45,41 +43,33 @@ def test_an_older_epoch_changes_nothing_unless_it_was_dropping(holdings: Holding
     assert holdings.save([holding(1, epoch=4), holding(2)]) == [False, True]
     assert holdings.get(newer.cid) == newer
     holdings.save([holding(1, HoldingState.DROPPING, epoch=5)])
-    assert holdings.save([holding(1, HoldingState.LOCAL, epoch=0)]) == [True]
+    assert holdings.save([holding(1, epoch=0)]) == [True]
 
 
 def test_pages_go_through_all_in_order(holdings: Holdings) -> None:
     states = list(HoldingState)
-    rows = [holding(number, states[number % 3]) for number in range(1, 20)]
+    rows = [holding(number, states[number % 2]) for number in range(1, 20)]
     holdings.save(rows)
-    for state in (None, *states):
-        found: list[Holding] = []
-        while page := holdings.page(found[-1].cid if found else None, 4, state=state):
-            found += page
-        assert found == [row for row in rows if state is None or row.state is state]
+    found: list[Holding] = []
+    while page := holdings.page(found[-1].cid if found else None, 4):
+        found += page
+    assert found == rows
     for limit in (0, MAX_PAGE + 1):
         with pytest.raises(BadInput):
             holdings.page(None, limit)
-        with pytest.raises(BadInput):
-            holdings.dropped_before(0, limit)
 
 
-def test_dropped_ones_come_oldest_first_and_are_forgotten(holdings: Holdings) -> None:
+def test_only_dropping_ones_are_forgotten(holdings: Holdings) -> None:
     rows = [holding(number, HoldingState.DROPPING) for number in (3, 1, 2)]
     holdings.save([*rows, holding(4)])
-    assert [row.dropped_at_s for row in holdings.dropped_before(1003, 10)] == [1001, 1002]
-    assert [row.dropped_at_s for row in holdings.dropped_before(2000, 1)] == [1001]
     assert holdings.forget([row.cid for row in rows] + [holding(4).cid, holding(9).cid]) == 3
     assert holdings.page(None, 10) == [holding(4)]
 
 
-def test_totals(holdings: Holdings) -> None:
-    holdings.save([holding(1), holding(2), holding(3, HoldingState.LOCAL)])
-    assert holdings.totals() == {
-        HoldingState.LOCAL: HoldingTotals(1, 30),
-        HoldingState.HELD: HoldingTotals(2, 30),
-        HoldingState.DROPPING: HoldingTotals(0, 0),
-    }
+def test_those_held_are_counted(holdings: Holdings) -> None:
+    assert holdings.count_held() == 0
+    holdings.save([holding(1), holding(2), holding(3, HoldingState.DROPPING)])
+    assert holdings.count_held() == 2
 
 
 def test_a_time_of_dropping_belongs_to_dropping(holdings: Holdings) -> None:
@@ -87,14 +77,3 @@ def test_a_time_of_dropping_belongs_to_dropping(holdings: Holdings) -> None:
         with pytest.raises(BadInput):
             holdings.save([broken])
     assert holdings.page(None, 10) == []
-
-
-@trio_test
-async def test_many_at_once(tmp_path: Path) -> None:
-    database = Database(tmp_path / "inos.db", bytes(32), RealEnv())
-    holdings = Holdings(database)
-    async with trio.open_nursery() as nursery:
-        for number in range(1, 101):
-            nursery.start_soon(holdings.save_async, [holding(number)])
-    assert len(holdings.page(None, 1000)) == 100
-    database.close()

@@ -80,8 +80,7 @@ class HoldingBook:
 
     def count(self) -> int:
         """Objects held."""
-        totals = self._holdings.totals()
-        return totals[HoldingState.HELD].objects + totals[HoldingState.LOCAL].objects
+        return self._holdings.count_held()
 
     def _all(self) -> Iterator[Holding]:
         after: Cid | None = None

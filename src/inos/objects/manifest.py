@@ -91,11 +91,6 @@ class ManifestBuilder:
             draft.parity_sizes.append(parity[0][1])
         self._ended = len(chunks) < self._scheme.data_shards or chunks[-1].plain_size < CHUNK_BYTES
 
-    def add_chunks(self, chunks: Sequence[SealedChunk]) -> None:
-        """The next chunks of an object kept as copies."""
-        for chunk in chunks:
-            self.add_stripe([chunk])
-
     def finish(self, size: int, content_hash: bytes) -> BuiltObject:
         """The object, once every stripe was added. `size` and the 32-byte BLAKE3 `content_hash` are of the whole
         plaintext. Raises BadInput when the chunks do not add up to `size`."""

@@ -22,7 +22,6 @@ class _Seen:
     latency_s: float = _UNKNOWN_LATENCY_S
     penalty_s: float = 0.0
     in_flight: int = 0
-    wrong: int = 0
     answers: int = 0
 
 
@@ -48,7 +47,6 @@ class Scores:
         """It did not answer; `wrong` when it answered with bytes that fail their check."""
         seen = self._of(peer)
         seen.penalty_s += _FAILURE_PENALTY_S * (4 if wrong else 1)
-        seen.wrong += wrong
 
     def best_first(self, peers: Iterable[bytes]) -> list[bytes]:
         """Peers in the order to ask them: fast, idle and reliable ones first."""
@@ -62,9 +60,6 @@ class Scores:
         """Seconds it lately took to answer; None when it never did."""
         seen = self._seen.get(peer)
         return None if seen is None or not seen.answers else seen.latency_s
-
-    def wrong_answers(self, peer: bytes) -> int:
-        return self._of(peer).wrong
 
     def _cost_s(self, peer: bytes) -> float:
         seen = self._of(peer)

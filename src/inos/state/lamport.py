@@ -67,8 +67,3 @@ def derived(lamport: int) -> int:
     if following % GENERATION == 0:
         raise Conflict("this record was changed 65,535 times since its owner wrote it", hint="its owner must write it")
     return following
-
-
-def same_generation(a: int, b: int) -> bool:
-    """Whether one of these may be derived from the other."""
-    return a // GENERATION == b // GENERATION

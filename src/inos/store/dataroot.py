@@ -24,8 +24,6 @@ from inos.core.endpoint import (
     ENDPOINT_FILE,
     LOCK_FILE,
     Endpoint,
-    data_root,
-    read_endpoint,
     remove_endpoint,
     write_endpoint,
 )
@@ -92,11 +90,6 @@ class Unlocked:
         return self.keyring.node_key(self.node_nonce)
 
 
-def default_home() -> Path:
-    """$INOS_HOME, else the platform's folder for data."""
-    return data_root()
-
-
 class DataRoot:
     """A data root at `path`. Making the object touches nothing."""
 
@@ -137,10 +130,6 @@ class DataRoot:
         """Whether there is a data root here. Raises Refused when that cannot be seen."""
         with explained("look into", self.path):
             return self.cocoon.exists()
-
-    def needs_passphrase(self) -> bool:
-        """Whether `unlock` wants a passphrase. Raises what reading a data root raises."""
-        return cocoon_opener(self._read_cocoon()) is Opener.PASSPHRASE
 
     def unlock(self, passphrase: str | None = None) -> Unlocked:
         """Open the cocoon. Raises NotFound (no data root), BadInput (not a folder), Refused (unreadable, or key files
@@ -186,10 +175,6 @@ class DataRoot:
         """Tell local programs where the running node's API listens. Only under `lock`."""
         with explained("write", self.path / ENDPOINT_FILE):
             write_endpoint(self.path, endpoint)
-
-    def read_api_file(self) -> Endpoint:
-        """Where the running node's API listens. Raises NoNode, Refused."""
-        return read_endpoint(self.path)
 
     def remove_api_file(self) -> None:
         """Withdraw it; fine when there is none."""
