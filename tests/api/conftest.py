@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,10 @@ class Browser:
             if isinstance(body, dict):
                 body, sent["content-type"] = json.dumps(body), "application/json"
             sent = {name: value for name, value in sent.items() if value != "none"}
-            connection.request(method, path, body, sent)
+            with suppress(
+                BrokenPipeError, ConnectionResetError
+            ):  # refused before all of it was sent: the answer is there
+                connection.request(method, path, body, sent)
             response = connection.getresponse()
             found = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, found, response.read())

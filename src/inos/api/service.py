@@ -10,21 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from inos.core.reports import (
-    BatchItem,
-    CatalogueItem,
-    CataloguePage,
-    JoinReport,
-    PeerReport,
-    PutOptions,
-    PutReport,
-    RemoveReport,
-    RevokeReport,
-    StatReport,
-    StatusReport,
-    TicketReport,
-    VerifyReport,
-)
+from inos.core import reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +30,20 @@ class Download:
 class Storing(Protocol):
     """Bytes into the mesh."""
 
-    async def put(self, source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
+    async def put(self, source: AsyncIterator[bytes], options: reports.PutOptions) -> reports.PutReport:
         """Store everything `source` gives. An error raised by `source` means the client went away: store nothing."""
 
-    async def put_batch(self, items: Sequence[BatchItem], require: str) -> list[PutReport]:
+    async def put_batch(self, items: Sequence[reports.BatchItem], require: str) -> list[reports.PutReport]:
         """Store many small files; all acknowledged together, or an error (what was stored by then may remain)."""
 
 
 class TreeStoring(Protocol):
     """Names without content, so that a folder comes back as it was."""
 
-    async def put_link(self, name: str, target: str, modified_ms: int) -> CatalogueItem:
+    async def put_link(self, name: str, target: str, modified_ms: int) -> reports.CatalogueItem:
         """Record a symbolic link; `target` is kept as text."""
 
-    async def put_folder(self, name: str, mode: int, modified_ms: int) -> CatalogueItem:
+    async def put_folder(self, name: str, mode: int, modified_ms: int) -> reports.CatalogueItem:
         """Record a folder, which may be empty."""
 
 
@@ -68,20 +54,20 @@ class Reading(Protocol):
         """Bytes [start, end) of a file, both clamped to its size. NotFound when there is none; BadInput for the name of
         a folder or a link. The first chunk must have been found when this returns, so that errors get a status."""
 
-    async def list(self, prefix: str, after: str, limit: int) -> CataloguePage:
+    async def list(self, prefix: str, after: str, limit: int) -> reports.CataloguePage:
         """Up to `limit` names that start with `prefix` and sort (by code point) behind `after`."""
 
-    async def stat(self, target: str) -> StatReport:
+    async def stat(self, target: str) -> reports.StatReport:
         """What is known of one object, and who holds it now."""
 
 
 class Keeping(Protocol):
     """Removing and checking what is stored."""
 
-    async def remove(self, target: str) -> RemoveReport:
+    async def remove(self, target: str) -> reports.RemoveReport:
         """Remove a name, a folder's whole tree of names, or every name of a reference."""
 
-    def verify(self, target: str | None) -> AsyncGenerator[VerifyReport, None]:
+    def verify(self, target: str | None) -> AsyncGenerator[reports.VerifyReport, None]:
         """Re-read this node's chunks, or every piece of one object everywhere; reports as it goes (an interval of a
         second or so, and every problem), the last one `finished`."""
 
@@ -89,23 +75,23 @@ class Keeping(Protocol):
 class Membership(Protocol):
     """Who is in."""
 
-    async def invite(self, single_use: bool, lifetime_s: int) -> TicketReport:
+    async def invite(self, single_use: bool, lifetime_s: int) -> reports.TicketReport:
         """A ticket for one or more new members."""
 
-    async def join(self, ticket: str) -> JoinReport:
+    async def join(self, ticket: str) -> reports.JoinReport:
         """Make this node a member of the ticket's mesh."""
 
-    async def revoke(self, peer: str) -> RevokeReport:
+    async def revoke(self, peer: str) -> reports.RevokeReport:
         """Shut a member out for good."""
 
 
 class Reporting(Protocol):
     """What a person looks at."""
 
-    async def status(self) -> StatusReport:
+    async def status(self) -> reports.StatusReport:
         """This node, its mesh and its workers."""
 
-    async def peers(self) -> Sequence[PeerReport]:
+    async def peers(self) -> Sequence[reports.PeerReport]:
         """Every member, this node included."""
 
 

@@ -8,24 +8,10 @@ from typing import Final
 import trio
 
 from inos.api.service import Download
+from inos.core import reports
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, NotFound
 from inos.core.ids import PeerId
-from inos.core.reports import (
-    BatchItem,
-    CatalogueItem,
-    CataloguePage,
-    JoinReport,
-    PeerReport,
-    PutOptions,
-    PutReport,
-    RemoveReport,
-    RevokeReport,
-    StatReport,
-    StatusReport,
-    TicketReport,
-    VerifyReport,
-)
 from inos.mesh.invite import Wish, invite, may_invite
 from inos.mesh.join import Joined, join_mesh
 from inos.node.checking import Checking
@@ -53,16 +39,16 @@ class CoreService:
 
     # Storing and reading
 
-    async def put(self, source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
+    async def put(self, source: AsyncIterator[bytes], options: reports.PutOptions) -> reports.PutReport:
         return await self._vault.put(source, options)
 
-    async def put_batch(self, items: Sequence[BatchItem], require: str) -> list[PutReport]:
+    async def put_batch(self, items: Sequence[reports.BatchItem], require: str) -> list[reports.PutReport]:
         return await self._vault.put_batch(items, require)
 
-    async def put_link(self, name: str, target: str, modified_ms: int) -> CatalogueItem:
+    async def put_link(self, name: str, target: str, modified_ms: int) -> reports.CatalogueItem:
         return await self._vault.put_entry(Entry(name, Kind.LINK, modified_ms=modified_ms, target=target))
 
-    async def put_folder(self, name: str, mode: int, modified_ms: int) -> CatalogueItem:
+    async def put_folder(self, name: str, mode: int, modified_ms: int) -> reports.CatalogueItem:
         return await self._vault.put_entry(Entry(name, Kind.FOLDER, mode=mode, modified_ms=modified_ms))
 
     async def open(self, target: str, start: int, end: int | None) -> Download:
@@ -78,30 +64,30 @@ class CoreService:
             modified_ms=reading.modified_ms,
         )
 
-    async def list(self, prefix: str, after: str, limit: int) -> CataloguePage:
+    async def list(self, prefix: str, after: str, limit: int) -> reports.CataloguePage:
         return await self._vault.list(prefix, after, limit)
 
-    async def stat(self, target: str) -> StatReport:
+    async def stat(self, target: str) -> reports.StatReport:
         return await self._reporting.stat(target)
 
-    async def remove(self, target: str) -> RemoveReport:
+    async def remove(self, target: str) -> reports.RemoveReport:
         return await self._vault.remove(target)
 
-    async def verify(self, target: str | None) -> AsyncGenerator[VerifyReport, None]:
-        reports = self._checking.chunks_here() if target is None else self._checking.object_everywhere(target)
-        async for report in reports:
+    async def verify(self, target: str | None) -> AsyncGenerator[reports.VerifyReport, None]:
+        found = self._checking.chunks_here() if target is None else self._checking.object_everywhere(target)
+        async for report in found:
             yield report
 
     # Who is in
 
-    async def invite(self, single_use: bool, lifetime_s: int) -> TicketReport:
+    async def invite(self, single_use: bool, lifetime_s: int) -> reports.TicketReport:
         await trio.lowlevel.checkpoint()
         core, key = self._core, self._core.identity.node_key
         ticket = invite(self._env, key, core.membership, core.network.addresses(), Wish(lifetime_s, single_use))
         expires_s = ticket.invitation.terms.expires_ms / 1000
-        return TicketReport(ticket.text(), expires_s, single_use, not may_invite(key, core.membership))
+        return reports.TicketReport(ticket.text(), expires_s, single_use, not may_invite(key, core.membership))
 
-    async def join(self, ticket: str) -> JoinReport:
+    async def join(self, ticket: str) -> reports.JoinReport:
         parsed = parse_ticket(ticket)
         core, identity = self._core, self._core.identity
         if parsed.genesis.mesh == identity.genesis.mesh:
@@ -112,9 +98,9 @@ class CoreService:
                 hint="join with a new data root: inos init --home DIR, then inos join --home DIR TICKET",
             )
         joined = await join_mesh(core.network, parsed, node=identity.node, owner=identity.owner_key)
-        return JoinReport(str(joined.genesis.mesh), await self._rejoin(joined))
+        return reports.JoinReport(str(joined.genesis.mesh), await self._rejoin(joined))
 
-    async def revoke(self, peer: str) -> RevokeReport:
+    async def revoke(self, peer: str) -> reports.RevokeReport:
         core, identity = self._core, self._core.identity
         node = self._node_named(peer)
         member = core.membership.members()[node]
@@ -133,7 +119,7 @@ class CoreService:
             record = revoke_as_owner(identity.owner_key, known, reason=_REASON, now_s=now_s)
         await core.tables.write([record])
         await core.network.disconnect(member.peer)
-        return RevokeReport(member.peer, member.name)
+        return reports.RevokeReport(member.peer, member.name)
 
     def _node_named(self, text: str) -> bytes:
         """The member with this peer id, or this name where only one has it."""
@@ -149,8 +135,8 @@ class CoreService:
 
     # Looking
 
-    async def status(self) -> StatusReport:
+    async def status(self) -> reports.StatusReport:
         return await self._reporting.status()
 
-    async def peers(self) -> Sequence[PeerReport]:
+    async def peers(self) -> Sequence[reports.PeerReport]:
         return await self._reporting.peers()

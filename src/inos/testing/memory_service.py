@@ -10,26 +10,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
 from inos.api.service import Download
+from inos.core import reports
 from inos.core.env import Env
 from inos.core.errors import BadInput, BadTicket, NotEnoughNodes, NotFound, StorageFull
 from inos.core.ids import Cid, PeerId
-from inos.core.reports import (
-    BatchItem,
-    CatalogueItem,
-    CataloguePage,
-    JoinReport,
-    MemberShare,
-    PeerReport,
-    PutOptions,
-    PutReport,
-    RemoveReport,
-    RevokeReport,
-    StatReport,
-    StatusReport,
-    TicketReport,
-    VerifyReport,
-    WorkerReport,
-)
 from inos.crypto.hashing import blake3_digest
 from inos.objects.reference import ObjectName, Reference, parse_target
 
@@ -47,7 +31,7 @@ class MemoryService:
         self._tickets: set[str] = set()
         self.peer_ids = [PeerId.from_public_key(bytes([number]) * 32) for number in range(members)]
         self.contents: dict[Cid, bytes] = {}
-        self.names: dict[str, CatalogueItem] = {}
+        self.names: dict[str, reports.CatalogueItem] = {}
         self.corrupt: set[Cid] = set()
         self.api_url = ""
 
@@ -55,7 +39,7 @@ class MemoryService:
     def _alive(self) -> int:
         return max(1, len(self.peer_ids) - 1)
 
-    async def put(self, source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
+    async def put(self, source: AsyncIterator[bytes], options: reports.PutOptions) -> reports.PutReport:
         """Store a stream; all of it is in memory before anything is named."""
         self._check_require(options.require)
         parts: list[bytes] = []
@@ -66,20 +50,20 @@ class MemoryService:
             parts.append(part)
         return self._store(b"".join(parts), options)
 
-    async def put_batch(self, items: Sequence[BatchItem], require: str) -> list[PutReport]:
+    async def put_batch(self, items: Sequence[reports.BatchItem], require: str) -> list[reports.PutReport]:
         """Store small files one after the other."""
         self._check_require(require)
-        options = [PutOptions(ObjectName.parse(item.name), None, item.mode, item.modified_ms) for item in items]
+        options = [reports.PutOptions(ObjectName.parse(item.name), None, item.mode, item.modified_ms) for item in items]
         return [self._store(item.data, option) for item, option in zip(items, options, strict=True)]
 
-    async def put_link(self, name: str, target: str, modified_ms: int) -> CatalogueItem:
+    async def put_link(self, name: str, target: str, modified_ms: int) -> reports.CatalogueItem:
         """Record a link."""
-        item = self.names[name] = CatalogueItem(name, "link", 0, modified_ms, mode=0o777, target=target)
+        item = self.names[name] = reports.CatalogueItem(name, "link", 0, modified_ms, mode=0o777, target=target)
         return item
 
-    async def put_folder(self, name: str, mode: int, modified_ms: int) -> CatalogueItem:
+    async def put_folder(self, name: str, mode: int, modified_ms: int) -> reports.CatalogueItem:
         """Record a folder."""
-        item = self.names[name] = CatalogueItem(name, "folder", 0, modified_ms, mode=mode)
+        item = self.names[name] = reports.CatalogueItem(name, "folder", 0, modified_ms, mode=mode)
         return item
 
     async def open(self, target: str, start: int, end: int | None) -> Download:
@@ -87,28 +71,28 @@ class MemoryService:
         cid, name = self._find(target)
         content = self.contents[cid]
         chunks = self._chunks(memoryview(content)[start:end])
-        item = self.names.get(name, CatalogueItem("", "file", 0, 0, mode=0o644))
+        item = self.names.get(name, reports.CatalogueItem("", "file", 0, 0, mode=0o644))
         return Download(len(content), name, str(_reference(cid)), cid.hex(), chunks, item.mode, item.modified_ms)
 
     async def _chunks(self, content: memoryview) -> AsyncGenerator[bytes, None]:
         for at in range(0, len(content), CHUNK_BYTES):
             yield bytes(content[at : at + CHUNK_BYTES])
 
-    async def list(self, prefix: str, after: str, limit: int) -> CataloguePage:
+    async def list(self, prefix: str, after: str, limit: int) -> reports.CataloguePage:
         """Names in order."""
         names = sorted(name for name in self.names if name.startswith(prefix) and name > after)
         items = tuple(self.names[name] for name in names[:limit])
-        return CataloguePage(items, items[-1].name if len(names) > limit else "")
+        return reports.CataloguePage(items, items[-1].name if len(names) > limit else "")
 
-    async def stat(self, target: str) -> StatReport:
+    async def stat(self, target: str) -> reports.StatReport:
         """What is known of one object."""
         cid, name = self._find(target)
         size = len(self.contents[cid])
         shares = tuple(
-            MemberShare(peer, f"node-{number + 1}", number < self._alive, 1, int(number < self._alive))
+            reports.MemberShare(peer, f"node-{number + 1}", number < self._alive, 1, int(number < self._alive))
             for number, peer in enumerate(self.peer_ids)
         )
-        return StatReport(
+        return reports.StatReport(
             name=name,
             ref=str(_reference(cid)),
             cid=str(cid),
@@ -125,7 +109,7 @@ class MemoryService:
             under_replicated=self._alive < len(shares),
         )
 
-    async def remove(self, target: str) -> RemoveReport:
+    async def remove(self, target: str) -> reports.RemoveReport:
         """Remove a name, a tree, or every name of a reference."""
         meant = parse_target(target)
         if isinstance(meant, ObjectName):
@@ -137,9 +121,9 @@ class MemoryService:
             raise NotFound(f"no such object: {target}", hint="list names with: inos ls")
         for name in gone:
             del self.names[name]
-        return RemoveReport(tuple(sorted(gone)), len(gone), 3600.0)
+        return reports.RemoveReport(tuple(sorted(gone)), len(gone), 3600.0)
 
-    async def verify(self, target: str | None) -> AsyncGenerator[VerifyReport, None]:
+    async def verify(self, target: str | None) -> AsyncGenerator[reports.VerifyReport, None]:
         """Check the objects marked corrupt; checking heals."""
         cids = [self._find(target)[0]] if target else list(self.contents)
         corrupt = 0
@@ -147,33 +131,33 @@ class MemoryService:
             problem = f"chunk {cid.hex()[:12]} was corrupt" if cid in self.corrupt else ""
             corrupt += bool(problem)
             self.corrupt.discard(cid)
-            yield VerifyReport(checked, len(cids), corrupt, corrupt, 0, problem=problem)
-        yield VerifyReport(len(cids), len(cids), corrupt, corrupt, 0, finished=True)
+            yield reports.VerifyReport(checked, len(cids), corrupt, corrupt, 0, problem=problem)
+        yield reports.VerifyReport(len(cids), len(cids), corrupt, corrupt, 0, finished=True)
 
-    async def invite(self, single_use: bool, lifetime_s: int) -> TicketReport:
+    async def invite(self, single_use: bool, lifetime_s: int) -> reports.TicketReport:
         """A ticket this service will take back."""
         ticket = TICKET + self._env.token_bytes(16).hex()
         self._tickets.add(ticket)
-        return TicketReport(ticket, self._env.now_s() + lifetime_s, single_use)
+        return reports.TicketReport(ticket, self._env.now_s() + lifetime_s, single_use)
 
-    async def join(self, ticket: str) -> JoinReport:
+    async def join(self, ticket: str) -> reports.JoinReport:
         """Take one of its own tickets, once."""
         if ticket not in self._tickets:
             raise BadTicket("the ticket is garbled or used up", hint="ask for a new one: inos invite")
         self._tickets.discard(ticket)
-        return JoinReport("6d" * 32, len(self.peer_ids))
+        return reports.JoinReport("6d" * 32, len(self.peer_ids))
 
-    async def revoke(self, peer: str) -> RevokeReport:
+    async def revoke(self, peer: str) -> reports.RevokeReport:
         """Forget a member."""
         if peer not in self.peer_ids:
             raise NotFound(f"no member {peer}", hint="list members with: inos peers")
         number = self.peer_ids.index(PeerId(peer))
         del self.peer_ids[number]
-        return RevokeReport(peer, f"node-{number + 1}")
+        return reports.RevokeReport(peer, f"node-{number + 1}")
 
-    async def status(self) -> StatusReport:
+    async def status(self) -> reports.StatusReport:
         """Counts of what is stored."""
-        return StatusReport(
+        return reports.StatusReport(
             node_name="node-1",
             peer=self.peer_ids[0],
             owner="0e" * 32,
@@ -192,17 +176,17 @@ class MemoryService:
             quota_bytes=self._quota_bytes,
             free_bytes=10**12,
             workers=(
-                WorkerReport("repair", "waiting", 7, 0, 2.5, "", {"queued": 0}),
-                WorkerReport("anti-entropy", "failing", 3, 2, None, "PeerUnavailable: node-5 is silent"),
+                reports.WorkerReport("repair", "waiting", 7, 0, 2.5, "", {"queued": 0}),
+                reports.WorkerReport("anti-entropy", "failing", 3, 2, None, "PeerUnavailable: node-5 is silent"),
             ),
             repair={"queued": 0, "healed": 0},
             refused={"stranger": 1},
         )
 
-    async def peers(self) -> Sequence[PeerReport]:
+    async def peers(self) -> Sequence[reports.PeerReport]:
         """The made-up members."""
         return [
-            PeerReport(
+            reports.PeerReport(
                 peer=peer,
                 node_name=f"node-{number + 1}",
                 owner="0e" * 32,
@@ -218,17 +202,17 @@ class MemoryService:
             for number, peer in enumerate(self.peer_ids)
         ]
 
-    def _store(self, content: bytes, options: PutOptions) -> PutReport:
+    def _store(self, content: bytes, options: reports.PutOptions) -> reports.PutReport:
         self._check_room(len(content))
         cid = Cid(blake3_digest(content))
         self.contents[cid] = content
         reference, name = str(_reference(cid)), options.name or ""
         if name:
             size, modified_ms = len(content), options.modified_ms
-            self.names[name] = CatalogueItem(name, "file", size, modified_ms, reference, str(cid), options.mode)
+            self.names[name] = reports.CatalogueItem(name, "file", size, modified_ms, reference, str(cid), options.mode)
         members, stored = len(self.peer_ids), len(content) * len(self.peer_ids)
         survives = self._alive - 1
-        return PutReport(
+        return reports.PutReport(
             reference, str(cid), name, len(content), survives, "replicated", members, members - 1, stored, 0.001
         )
 
