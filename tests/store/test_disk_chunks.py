@@ -14,7 +14,7 @@ import trio
 from inos.core.errors import BadInput, Busy, Corrupt, NotFound, StorageFull
 from inos.core.ids import Address
 from inos.crypto.hashing import address_of
-from inos.store import chunk_files
+from inos.store import filesystem
 from inos.store.chunk_files import ChunkFiles
 from inos.store.chunk_recovery import SweepResult
 from inos.store.chunks import StoreUsage
@@ -228,10 +228,10 @@ def test_the_order_of_writing(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> No
 
         monkeypatch.setattr(owner, name, watched)
 
-    watch(chunk_files, "write_all", "write")
-    watch(chunk_files, "sync_data", "sync")
+    watch(filesystem, "write_all", "write")
+    watch(filesystem, "sync_data", "sync")
     watch(Path, "replace", "rename")
-    watch(chunk_files, "sync_folder", "sync folder")
+    watch(filesystem, "sync_folder", "sync folder")
     watch(disk.database, "write", "index")
     one, other = chunk(1, LARGE), chunk(2, LARGE)
     disk.store.put_many([one, other])
@@ -250,7 +250,7 @@ def test_a_disk_that_fails_acknowledges_nothing(disk: Disk, call: str, monkeypat
 
     address, data = chunk(1, LARGE)
     with monkeypatch.context() as failing:
-        failing.setattr(chunk_files, call, fail)
+        failing.setattr(filesystem, call, fail)
         with pytest.raises(Corrupt) as caught:
             disk.store.put_many([(address, data)])
     assert "check the disk" in caught.value.hint

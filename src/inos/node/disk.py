@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from inos.core.env import Env
 from inos.core.errors import Corrupt
 from inos.store.database import Database
 from inos.store.disk_chunks import DiskChunkStore
+from inos.store.filesystem import REAL_FILES, Files
 from inos.store.holdings import Holdings
 from inos.store.names import NameIndex
 from inos.store.records import RecordStore
@@ -28,6 +28,7 @@ class Disk:
 
     root: Path
     quota_bytes: int
+    files: Files
     database: Database
     chunks: DiskChunkStore
     records: RecordStore
@@ -37,7 +38,7 @@ class Disk:
 
     def free_bytes(self) -> int:
         """Free space of the file system."""
-        return shutil.disk_usage(self.root).free
+        return self.files.free_bytes(self.root)
 
     def used_bytes(self) -> int:
         """Bytes of the chunks kept."""
@@ -50,10 +51,10 @@ class Disk:
         return room // 10**9 * 10**9 or room
 
 
-def _refuse_without_database(root: Path) -> None:
+def _refuse_without_database(root: Path, files: Files) -> None:
     """The database is made before the folder of chunk files: where only the folder is there, it was lost. Going on
     would quietly make this node the founder of a mesh of its own."""
-    if (root / BLOBS).exists() and not (root / DATABASE).exists():
+    if files.exists(root / BLOBS) and not files.exists(root / DATABASE):
         raise Corrupt(
             f"{DATABASE} is missing from {root}",
             hint=f"put it back; without a copy, move {BLOBS} away too and join again: inos up --join TICKET",
@@ -61,16 +62,19 @@ def _refuse_without_database(root: Path) -> None:
 
 
 @contextmanager
-def open_disk(root: Path, database_key: bytes, quota_bytes: int, env: Env) -> Iterator[Disk]:
-    """Open the stores under `root`. Raises Corrupt, NewerFormat, StorageFull."""
-    _refuse_without_database(root)
-    database = Database(root / DATABASE, database_key, env)
+def open_disk(
+    root: Path, database_key: bytes, quota_bytes: int, env: Env, *, files: Files = REAL_FILES
+) -> Iterator[Disk]:
+    """Open the stores under `root`, a folder of `files`. Raises Corrupt, NewerFormat, StorageFull."""
+    _refuse_without_database(root, files)
+    database = Database(root / DATABASE, database_key, env, files=files)
     try:
         yield Disk(
             root=root,
             quota_bytes=quota_bytes,
+            files=files,
             database=database,
-            chunks=DiskChunkStore(root, database, env, quota_bytes=quota_bytes),
+            chunks=DiskChunkStore(root, database, env, quota_bytes=quota_bytes, files=files),
             records=RecordStore(database),
             holdings=Holdings(database),
             names=NameIndex(database),

@@ -19,7 +19,6 @@ data too, and reports their errors as ours.
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,10 +27,11 @@ from typing import Final
 from inos.core.errors import BadInput, Corrupt
 from inos.core.ids import DIGEST_BYTES, Address
 from inos.store.disk_errors import exhausted, from_errno
-from inos.store.files import start_writeback, sync_data, sync_folder, write_all
+from inos.store.filesystem import REAL_FILES, Files
 
 SUFFIX: Final = ".enc"
 PREFIXES: Final = 256
+_FOLDERS: Final = ("staging", "blobs", *(f"blobs/{prefix:02x}" for prefix in range(PREFIXES)))
 # Files open at once in one batch; below every platform's limit of open files, several threads at a time.
 _BATCH: Final = 32
 
@@ -39,20 +39,19 @@ _BATCH: Final = 32
 class ChunkFiles:
     """The chunk files under one data root. Callers see to it that no two calls change one address at a time."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, files: Files = REAL_FILES) -> None:
         self._blobs = root / "blobs"
         self._staging = root / "staging"
         self._root = root
+        self._files = files
 
     def prepare(self) -> int:
         """Make the folders that are missing and empty staging/; how many files were in it."""
         with _translated("preparing the chunk folders"):
-            made = [folder for folder in self._folders() if _make_folder(folder)]
-            for parent in {folder.parent for folder in made}:
-                sync_folder(parent)
-            staged = list(self._staging.iterdir())
-            for file in staged:
-                file.unlink()
+            self._files.make_folders(self._root, _FOLDERS)
+            staged = self._files.listed(self._staging)
+            for name, _ in staged:
+                self._files.unlink(self._staging / name)
             return len(staged)
 
     def write(self, chunks: Sequence[tuple[Address, bytes]]) -> None:
@@ -61,41 +60,26 @@ class ChunkFiles:
             self._write_batch(chunks[start : start + _BATCH])
 
     def _write_batch(self, chunks: Sequence[tuple[Address, bytes]]) -> None:
-        staged: list[Path] = []
+        staged = [(self._staging / address.hex(), data) for address, data in chunks]
+        places = [self.path(address) for address, _ in chunks]
         with _translated("writing chunks"):
             try:
-                self._stage(chunks, staged)
-                for (address, _), file in zip(chunks, staged, strict=True):
-                    file.replace(self.path(address))
-                for folder in {self.path(address).parent for address, _ in chunks}:
-                    sync_folder(folder)
+                self._files.write_synced(staged)
+                for (file, _), place in zip(staged, places, strict=True):
+                    self._files.rename(file, place)
+                for folder in dict.fromkeys(place.parent for place in places):
+                    self._files.sync_folder(folder)
             except OSError:
-                for file in staged:
+                for file, _ in staged:
                     with suppress(OSError):
-                        file.unlink(missing_ok=True)
+                        self._files.unlink(file)
                 raise
-
-    def _stage(self, chunks: Sequence[tuple[Address, bytes]], staged: list[Path]) -> None:
-        descriptors: list[int] = []
-        try:
-            for address, data in chunks:
-                file = self._staging / address.hex()
-                descriptors.append(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-                staged.append(file)
-                write_all(descriptors[-1], data)
-                start_writeback(descriptors[-1])
-            for descriptor in descriptors:
-                sync_data(descriptor)
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
 
     def read(self, address: Address, size: int) -> bytes | None:
         """What the file holds, at most one byte more than `size`; None when it is not there or the disk cannot read
         it. Raises Busy when it is this process that cannot."""
         try:
-            with self.path(address).open("rb", buffering=0) as file:
-                return _read(file.fileno(), size + 1)
+            return self._files.read(self.path(address), size + 1)
         except OSError as error:
             if exhausted(error):
                 raise from_errno(error.errno or 0, "reading a chunk") from None
@@ -104,7 +88,7 @@ class ChunkFiles:
     def size(self, address: Address) -> int | None:
         """Bytes of the file, None when it is not there."""
         try:
-            return self.path(address).stat().st_size
+            return self._files.size(self.path(address))
         except OSError:
             return None
 
@@ -112,50 +96,28 @@ class ChunkFiles:
         """Unlink these; absent ones are fine. Not synced: a file that comes back after a crash is a mere orphan."""
         for address in addresses:
             with suppress(OSError):
-                self.path(address).unlink(missing_ok=True)
+                self._files.unlink(self.path(address))
 
     def listed(self, prefix: int) -> dict[Address, int]:
         """Address and size of each chunk file in one of the 256 folders; other names are not ours and left alone."""
         if not 0 <= prefix < PREFIXES:
             raise BadInput(f"a prefix is 0 to {PREFIXES - 1}, got {prefix}")
         found: dict[Address, int] = {}
-        with _translated("listing chunk files"), os.scandir(self._blobs / f"{prefix:02x}") as entries:
-            for entry in entries:
-                address = _address_in(entry.name)
-                if address is not None and address[0] == prefix and entry.is_file(follow_symlinks=False):
-                    found[address] = entry.stat(follow_symlinks=False).st_size
+        with _translated("listing chunk files"):
+            for name, size in self._files.listed(self._blobs / f"{prefix:02x}"):
+                address = _address_in(name)
+                if address is not None and address[0] == prefix:
+                    found[address] = size
         return found
 
     def free_bytes(self) -> int:
         """Room an unprivileged writer has on this disk."""
         with _translated("asking for free space"):
-            disk = os.statvfs(self._blobs)
-        return disk.f_bavail * disk.f_frsize
+            return self._files.free_bytes(self._blobs)
 
     def path(self, address: Address) -> Path:
         name = address.hex()
         return self._blobs / name[:2] / (name + SUFFIX)
-
-    def _folders(self) -> list[Path]:
-        return [self._staging, self._blobs, *(self._blobs / f"{prefix:02x}" for prefix in range(PREFIXES))]
-
-
-def _make_folder(folder: Path) -> bool:
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _read(descriptor: int, limit: int) -> bytes:
-    data = os.read(descriptor, limit)
-    while 0 < len(data) < limit:
-        more = os.read(descriptor, limit - len(data))
-        if not more:
-            break
-        data += more
-    return data
 
 
 def _address_in(name: str) -> Address | None:

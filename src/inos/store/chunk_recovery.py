@@ -37,7 +37,7 @@ def sweep(prefix: int, files: ChunkFiles, database: Database, claims: Claims, en
     rows = database.read(lambda cursor: index.in_folder(cursor, prefix))
     adopted = deleted = dropped = 0
     # The listing and the rows were read one after the other: each difference is looked at again under its claim.
-    for address in on_disk.keys() - rows.keys():
+    for address in sorted(on_disk.keys() - rows.keys()):
         with claims.hold([address]):
             verdict = _adopt(address, files, database, env)
         adopted += verdict is True

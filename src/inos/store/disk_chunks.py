@@ -29,6 +29,7 @@ from inos.store.chunks import ScrubResult, StoreUsage, checked
 from inos.store.claims import Claims
 from inos.store.cursor import Cursor
 from inos.store.database import Database
+from inos.store.filesystem import REAL_FILES, Files
 
 INLINE_LIMIT_BYTES: Final = 64 * 1024
 # Room left on the disk for the database, its log and the rest of the machine.
@@ -47,11 +48,12 @@ class DiskChunkStore:
         *,
         reserve_bytes: int = RESERVE_BYTES,
         quota_bytes: int | None = None,
+        files: Files = REAL_FILES,
     ) -> None:
         """Use blobs/ and staging/ under `root`, making what is missing. `quota_bytes` bounds what is stored."""
         self._database = database
         self._env = env
-        self._files = ChunkFiles(root)
+        self._files = ChunkFiles(root, files)
         self._claims = Claims()
         self._marking = Marking()
         self._reserve_bytes = reserve_bytes

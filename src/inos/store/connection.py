@@ -1,0 +1,130 @@
+"""Connections to an encrypted database: making the file, opening it, and SQLite's errors as ours.
+
+A database is created beside its place and renamed into it: an existing file is never legitimately empty, and an
+emptied one is reported instead of being taken for new.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from inos.core.errors import Corrupt, InosError, Locked, StorageFull
+from inos.store.disk_errors import from_errno
+from inos.store.filesystem import Files
+
+APPLICATION_ID: Final = 0x494E4F53  # "INOS", in the header so that a foreign file is told apart
+LOG_KEPT_BYTES: Final = 16 << 20
+BUSY_TIMEOUT_MS: Final = 5_000  # only another process can hold us up, and the data root's lock forbids that
+_SMALLEST_FILE_BYTES: Final = 512  # SQLite's smallest page; anything shorter is the rest of a file
+_REPAIR_HINT: Final = "restore it from a backup, or move inos.db* away and rebuild the index from the chunk files"
+# Temporary files would hold plaintext: only the database itself is encrypted.
+_SETTINGS: Final = (
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "trusted_schema = OFF",
+    "cell_size_check = ON",
+    "temp_store = MEMORY",
+)
+
+
+def open_existing(path: Path, key: bytes, files: Files) -> apsw.Connection:
+    """A connection to the database at `path`, made where nothing is. Raises Corrupt for one that is cut off."""
+    try:
+        if not files.exists(path):
+            _create(path, key, files)
+        size = files.size(path)
+    except OSError as error:
+        raise from_errno(error.errno or 0, f"creating {path.name}") from None
+    if size < _SMALLEST_FILE_BYTES:
+        raise Corrupt(f"{path.name} is truncated: {size} bytes are left of it", hint=_REPAIR_HINT)
+    return connect(path, key, files)
+
+
+def connect(path: Path, key: bytes, files: Files) -> apsw.Connection:
+    """A connection that has proved the key. Raises Corrupt, Locked."""
+    file = files.database(path)
+    try:
+        connection = apsw.Connection(file.name, flags=apsw.SQLITE_OPEN_READWRITE, vfs=file.vfs or None)
+    except apsw.CantOpenError as error:
+        raise Corrupt(f"{path.name} cannot be opened: {error}", hint="check the permissions of the data root") from None
+    try:
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection.execute("PRAGMA cipher = 'chacha20'")
+        connection.execute(f"PRAGMA key = 'raw:{key.hex()}'")
+        if file.one_connection:  # said before the first access, the log needs no memory shared between connections
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        with translated(connection, path):
+            connection.execute("SELECT count(*) FROM sqlite_schema")
+            for setting in (*_SETTINGS, f"cache_size = {file.cache_pages}"):
+                connection.execute(f"PRAGMA {setting}")
+        connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def begin_log(connection: apsw.Connection, autocheckpoint_pages: int) -> None:
+    """Have the writer's connection keep a write-ahead log."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {autocheckpoint_pages}")
+    connection.execute(f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES}")
+
+
+def _create(path: Path, key: bytes, files: Files) -> None:
+    if files.exists(path.with_name(path.name + "-wal")):
+        raise Corrupt(f"{path.name} is missing, but its log {path.name}-wal is there", hint=_REPAIR_HINT)
+    fresh = path.with_name(path.name + ".new")
+    for leftover in (fresh, *(fresh.with_name(fresh.name + end) for end in ("-journal", "-wal", "-shm"))):
+        files.unlink(leftover)
+    files.write_synced([(fresh, b"")])
+    connection = connect(fresh, key, files)
+    try:
+        with translated(connection, path):
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+    files.rename(fresh, path)
+    files.sync_folder(path.parent)
+
+
+def refuse_foreign(connection: apsw.Connection, path: Path) -> None:
+    """Raises Corrupt unless the database is one of ours."""
+    for (found,) in connection.execute("PRAGMA application_id"):
+        if found != APPLICATION_ID:
+            raise Corrupt(f"{path.name} is not an INOS database", hint="it belongs to another program")
+
+
+def roll_back(connection: apsw.Connection) -> None:
+    """End the transaction under way, where one is, as if it had not been."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def translated(connection: apsw.Connection, path: Path) -> Iterator[None]:
+    """SQLite's errors as ours. A broken constraint or bad SQL is a bug of the caller and passes as it is."""
+    try:
+        yield
+    except apsw.FullError:
+        raise StorageFull(f"no room in {path.name}", hint="free space on this disk") from None
+    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
+        raise _broken(connection, path, error) from None
+    except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError):
+        hint = f"it is damaged, or belongs to another identity; {_REPAIR_HINT}"
+        raise Corrupt(f"{path.name} does not open with this identity's key or is damaged", hint=hint) from None
+    except (apsw.BusyError, apsw.LockedError):
+        raise Locked(f"another process holds {path.name}", hint="stop the other node first") from None
+
+
+def _broken(connection: apsw.Connection, path: Path, error: apsw.Error) -> InosError:
+    number = connection.system_errno
+    if number:
+        return from_errno(number, f"accessing {path.name}")
+    return Corrupt(f"accessing {path.name} failed: {error}", hint=_REPAIR_HINT)

@@ -1,0 +1,142 @@
+"""The seam between the stores and the files of a machine: what the stores need of a file system, and the real one.
+
+Everything a node keeps while it runs goes through `Files`, the database through the SQLite VFS that it names. So the
+same stores run on a machine's disk and on a simulated one that loses power in the middle. Whoever calls decides on
+the order of writing, syncing and renaming; nothing here adds a sync of its own, but for what its name says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from inos.store.files import start_writeback, sync_data, sync_folder, write_all
+
+# SQLite's own default, 2 MB of pages of 4 KiB.
+CACHE_PAGES: Final = 500
+# 64 MiB of log. A checkpoint of it stalls the writer that meets it for about 0.1 s, so it is left to `checkpoint`.
+AUTOCHECKPOINT_PAGES: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseFile:
+    """How SQLite gets at one database: the name to open and the registered VFS, "" for the machine's own. With
+    `one_connection` the VFS has no memory to share between connections: one does everything, in turn."""
+
+    name: str
+    vfs: str = ""
+    one_connection: bool = False
+    cache_pages: int = CACHE_PAGES
+    autocheckpoint_pages: int = AUTOCHECKPOINT_PAGES
+
+
+class Files(Protocol):
+    """The files of one machine. Calls block and raise OSError; new files and folders are for their owner only."""
+
+    def exists(self, path: Path) -> bool:
+        """Whether there is a file or folder of this name."""
+
+    def size(self, path: Path) -> int:
+        """Bytes of the file."""
+
+    def read(self, path: Path, limit: int) -> bytes:
+        """The first bytes of the file, at most `limit`."""
+
+    def listed(self, folder: Path) -> list[tuple[str, int]]:
+        """Name and size of each regular file in `folder`, in any order."""
+
+    def make_folders(self, root: Path, names: Sequence[str]) -> None:
+        """Make those of `names`, relative to `root`, that are missing, in this order; synced when it returns."""
+
+    def write_synced(self, files: Sequence[tuple[Path, bytes]]) -> None:
+        """Write each of `files` anew; their bytes are on the disk when this returns, their names perhaps not. All are
+        open at once. When it raises, some may be there, whole or not."""
+
+    def rename(self, old: Path, new: Path) -> None:
+        """Move a file, over another where one is."""
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file; an absent one is fine."""
+
+    def sync_folder(self, folder: Path) -> None:
+        """The names in `folder` are on the disk when this returns."""
+
+    def free_bytes(self, folder: Path) -> int:
+        """Room that an unprivileged writer has on the disk of `folder`."""
+
+    def database(self, path: Path) -> DatabaseFile:
+        """How SQLite gets at the database of this name."""
+
+
+class RealFiles:
+    """The machine's own file system."""
+
+    def exists(self, path: Path) -> bool:
+        return path.exists()
+
+    def size(self, path: Path) -> int:
+        return path.stat().st_size
+
+    def read(self, path: Path, limit: int) -> bytes:
+        with path.open("rb", buffering=0) as file:
+            return _read(file.fileno(), limit)
+
+    def listed(self, folder: Path) -> list[tuple[str, int]]:
+        with os.scandir(folder) as entries:
+            files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+            return [(entry.name, entry.stat(follow_symlinks=False).st_size) for entry in files]
+
+    def make_folders(self, root: Path, names: Sequence[str]) -> None:
+        parents: dict[Path, None] = {}
+        for folder in (root / name for name in names):
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+                parents[folder.parent] = None
+        for parent in parents:
+            sync_folder(parent)
+
+    def write_synced(self, files: Sequence[tuple[Path, bytes]]) -> None:
+        descriptors: list[int] = []
+        try:
+            for path, data in files:
+                descriptors.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+                write_all(descriptors[-1], data)
+                start_writeback(descriptors[-1])
+            for descriptor in descriptors:
+                sync_data(descriptor)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def rename(self, old: Path, new: Path) -> None:
+        old.replace(new)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+    def sync_folder(self, folder: Path) -> None:
+        sync_folder(folder)
+
+    def free_bytes(self, folder: Path) -> int:
+        disk = os.statvfs(folder)
+        return disk.f_bavail * disk.f_frsize
+
+    def database(self, path: Path) -> DatabaseFile:
+        return DatabaseFile(str(path))
+
+
+REAL_FILES: Final = RealFiles()
+
+
+def _read(descriptor: int, limit: int) -> bytes:
+    data = os.read(descriptor, limit)
+    while 0 < len(data) < limit:
+        more = os.read(descriptor, limit - len(data))
+        if not more:
+            break
+        data += more
+    return data
