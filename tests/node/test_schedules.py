@@ -6,7 +6,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import trio
@@ -108,10 +107,10 @@ async def cids_named(node: ClusterNode) -> list[Cid]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_nothing_acknowledged_is_lost(tmp_path: Path, seed: int) -> None:
+def test_nothing_acknowledged_is_lost(seed: int) -> None:
     @sim_test
     async def run() -> None:
-        async with open_cluster(tmp_path, 6, replace(SETTINGS, seed=seed)) as cluster:
+        async with open_cluster(6, replace(SETTINGS, seed=seed)) as cluster:
             chance = random.Random(seed)
             user = User(cluster, chance)
             async with trio.open_nursery() as nursery:

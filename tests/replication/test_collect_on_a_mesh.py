@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import trio
@@ -26,8 +25,8 @@ def is_empty(cluster: Cluster) -> bool:
 
 
 @sim_test
-async def test_what_is_removed_frees_its_space_everywhere_after_the_delay(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 7, SOON) as cluster:
+async def test_what_is_removed_frees_its_space_everywhere_after_the_delay() -> None:
+    async with open_cluster(7, SOON) as cluster:
         for number, size in enumerate((10_000, 2 * MIB, 4 * MIB)):
             await cluster.nodes[number].put(fixed_bytes(size, number), f"/f/{number}")
         await cluster.passes(20)  # until every node of the owner has the names
@@ -40,8 +39,8 @@ async def test_what_is_removed_frees_its_space_everywhere_after_the_delay(tmp_pa
 
 
 @sim_test
-async def test_an_absent_node_does_not_bring_back_what_was_removed(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 4, SOON) as cluster:
+async def test_an_absent_node_does_not_bring_back_what_was_removed() -> None:
+    async with open_cluster(4, SOON) as cluster:
         report = await cluster.nodes[0].put(fixed_bytes(2 * MIB, "gone"), "/gone")
         await cluster.passes(10)
         absent = cluster.nodes[2]
@@ -58,9 +57,9 @@ async def test_an_absent_node_does_not_bring_back_what_was_removed(tmp_path: Pat
 
 
 @sim_test
-async def test_content_put_again_after_its_removal_stays(tmp_path: Path) -> None:
+async def test_content_put_again_after_its_removal_stays() -> None:
     data = fixed_bytes(2 * MIB, "again")
-    async with open_cluster(tmp_path, 4, SOON) as cluster:
+    async with open_cluster(4, SOON) as cluster:
         first = await cluster.nodes[0].put(data, "/first")
         await cluster.nodes[0].remove("/first")
         await cluster.passes(20)
@@ -72,8 +71,8 @@ async def test_content_put_again_after_its_removal_stays(tmp_path: Path) -> None
 
 
 @sim_test
-async def test_a_node_that_missed_the_removal_may_put_the_content_again(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 4, SOON) as cluster:
+async def test_a_node_that_missed_the_removal_may_put_the_content_again() -> None:
+    async with open_cluster(4, SOON) as cluster:
         late = cluster.nodes[3]
         for number, data in enumerate((b"small", fixed_bytes(2 * MIB, "missed"))):
             name = f"/again{number}"
@@ -92,9 +91,9 @@ async def test_a_node_that_missed_the_removal_may_put_the_content_again(tmp_path
 
 
 @sim_test
-async def test_one_of_two_names_keeps_the_object(tmp_path: Path) -> None:
+async def test_one_of_two_names_keeps_the_object() -> None:
     data = fixed_bytes(MIB + 5, "two names")
-    async with open_cluster(tmp_path, 3, SOON) as cluster:
+    async with open_cluster(3, SOON) as cluster:
         await cluster.nodes[0].put(data, "/a/file")
         await cluster.nodes[1].put(data, "/b/file")
         await cluster.nodes[2].remove("/a")
@@ -103,8 +102,8 @@ async def test_one_of_two_names_keeps_the_object(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_two_nodes_put_the_same_content_at_once(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 6, SOON) as cluster:
+async def test_two_nodes_put_the_same_content_at_once() -> None:
+    async with open_cluster(6, SOON) as cluster:
         for data in (b"the same", fixed_bytes(2 * MIB, "same")):
             async with trio.open_nursery() as nursery:
                 for node in cluster.nodes[:3]:
@@ -116,9 +115,9 @@ async def test_two_nodes_put_the_same_content_at_once(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_what_an_interrupted_put_left_is_freed_after_the_grace(tmp_path: Path) -> None:
+async def test_what_an_interrupted_put_left_is_freed_after_the_grace() -> None:
     settings = ClusterSettings(remove_delay_s=60)
-    async with open_cluster(tmp_path, 3, settings) as cluster:
+    async with open_cluster(3, settings) as cluster:
         kept = await cluster.nodes[1].put(fixed_bytes(MIB, "kept"), "/kept")
 
         async def never_ending() -> None:
@@ -144,8 +143,8 @@ async def test_what_an_interrupted_put_left_is_freed_after_the_grace(tmp_path: P
 
 
 @sim_test
-async def test_setting_a_clock_loses_nothing(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 3, SOON) as cluster:
+async def test_setting_a_clock_loses_nothing() -> None:
+    async with open_cluster(3, SOON) as cluster:
         node = cluster.nodes[0]
         contents = {f"/{number}": fixed_bytes(MIB + number, "clock", number) for number in range(4)}
         for (name, data), jump_s in zip(contents.items(), (2 * DAY_S, -5 * DAY_S, 9 * DAY_S, -DAY_S), strict=True):
@@ -167,8 +166,8 @@ async def test_setting_a_clock_loses_nothing(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_nothing_is_freed_while_a_manifest_cannot_be_read(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 1, SOON) as cluster:
+async def test_nothing_is_freed_while_a_manifest_cannot_be_read() -> None:
+    async with open_cluster(1, SOON) as cluster:
         node = cluster.nodes[0]
         report = await node.put(fixed_bytes(3 * MIB, "manifest"), "/m")
         cid = Cid.parse(report.cid)
@@ -186,9 +185,9 @@ async def test_nothing_is_freed_while_a_manifest_cannot_be_read(tmp_path: Path) 
 
 
 @sim_test
-async def test_an_object_named_elsewhere_while_it_was_removed_is_kept(tmp_path: Path) -> None:
+async def test_an_object_named_elsewhere_while_it_was_removed_is_kept() -> None:
     settings = ClusterSettings(remove_delay_s=60)
-    async with open_cluster(tmp_path, 5, settings) as cluster:
+    async with open_cluster(5, settings) as cluster:
         for number, data in enumerate((b"small", fixed_bytes(2 * MIB, "named twice"))):
             report = await cluster.nodes[0].put(data, f"/one/{number}")
             await cluster.passes(20)
@@ -206,8 +205,8 @@ async def test_an_object_named_elsewhere_while_it_was_removed_is_kept(tmp_path: 
 
 
 @sim_test
-async def test_the_last_put_under_a_name_holds_wherever_it_was_made(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 7, SOON) as cluster:
+async def test_the_last_put_under_a_name_holds_wherever_it_was_made() -> None:
+    async with open_cluster(7, SOON) as cluster:
         for turn in range(14):
             data = b"version %d" % turn
             assert (await cluster.nodes[turn % 7].put(data, "/name")).level == "replicated"
@@ -217,8 +216,8 @@ async def test_the_last_put_under_a_name_holds_wherever_it_was_made(tmp_path: Pa
 
 
 @sim_test
-async def test_a_removal_that_came_just_before_a_crash_is_not_forgotten(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 3, SOON) as cluster:
+async def test_a_removal_that_came_just_before_a_crash_is_not_forgotten() -> None:
+    async with open_cluster(3, SOON) as cluster:
         late = cluster.nodes[2]
         await cluster.nodes[0].put(b"soon gone", "/name")
         assert await late.get("/name") == b"soon gone"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import trio
 
@@ -38,8 +36,8 @@ async def check_readable(cluster: Cluster, objects: dict[Cid, tuple[str, bytes]]
 
 
 @sim_test
-async def test_one_loss_after_another_with_time_between(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 8, STRIPES) as cluster:
+async def test_one_loss_after_another_with_time_between() -> None:
+    async with open_cluster(8, STRIPES) as cluster:
         objects = await put_some(cluster)
         wanted = {cid: cluster.survives(cid) for cid in objects}
         assert list(wanted.values()) == [4, 4, 2]
@@ -53,8 +51,8 @@ async def test_one_loss_after_another_with_time_between(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_two_losses_at_once(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 7, STRIPES) as cluster:
+async def test_two_losses_at_once() -> None:
+    async with open_cluster(7, STRIPES) as cluster:
         objects = await put_some(cluster)
         wanted = {cid: cluster.survives(cid) for cid in objects}
         victims = [node for node in cluster.nodes if node.number in (2, 4)]
@@ -72,8 +70,8 @@ async def test_two_losses_at_once(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_a_blink_moves_nothing(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 6, STRIPES) as cluster:
+async def test_a_blink_moves_nothing() -> None:
+    async with open_cluster(6, STRIPES) as cluster:
         objects = await put_some(cluster)
         placements = {cid: cluster.placement(cid) for cid in objects}
         await cluster.passes(30)
@@ -88,8 +86,8 @@ async def test_a_blink_moves_nothing(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_a_node_back_with_an_empty_disk_is_filled_again(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 5, STRIPES) as cluster:
+async def test_a_node_back_with_an_empty_disk_is_filled_again() -> None:
+    async with open_cluster(5, STRIPES) as cluster:
         objects = await put_some(cluster)
         await cluster.passes(60)
         victim = cluster.nodes[2]
@@ -101,11 +99,9 @@ async def test_a_node_back_with_an_empty_disk_is_filled_again(tmp_path: Path) ->
 
 
 @sim_test
-async def test_a_replaced_member_that_returns_gives_its_pieces_up_only_when_all_others_hold_theirs(
-    tmp_path: Path,
-) -> None:
+async def test_a_replaced_member_that_returns_gives_its_pieces_up_only_when_all_others_hold_theirs() -> None:
     settings = ClusterSettings(remove_delay_s=60)
-    async with open_cluster(tmp_path, 6, settings) as cluster:
+    async with open_cluster(6, settings) as cluster:
         report = await cluster.nodes[0].put(fixed_bytes(2 * MIB, "returns"))
         cid = Cid.parse(report.cid)
         placement = cluster.placement(cid)
@@ -135,9 +131,9 @@ async def test_a_replaced_member_that_returns_gives_its_pieces_up_only_when_all_
 
 
 @sim_test
-async def test_reading_goes_on_while_repair_moves_pieces(tmp_path: Path) -> None:
+async def test_reading_goes_on_while_repair_moves_pieces() -> None:
     settings = ClusterSettings(rules=STRIPES.rules, repair_after_s=1, remove_delay_s=30)
-    async with open_cluster(tmp_path, 8, settings) as cluster:
+    async with open_cluster(8, settings) as cluster:
         objects = await put_some(cluster)
         reads = 0
 
@@ -160,9 +156,9 @@ async def test_reading_goes_on_while_repair_moves_pieces(tmp_path: Path) -> None
 
 
 @sim_test
-async def test_too_many_losses_are_said_and_healed_by_the_return_of_a_holder(tmp_path: Path) -> None:
+async def test_too_many_losses_are_said_and_healed_by_the_return_of_a_holder() -> None:
     data = fixed_bytes(6 * MIB, "many")
-    async with open_cluster(tmp_path, 7, STRIPES) as cluster:
+    async with open_cluster(7, STRIPES) as cluster:
         report = await cluster.nodes[0].put(data)
         cid = Cid.parse(report.cid)
         await cluster.passes(30)

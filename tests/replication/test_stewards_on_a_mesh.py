@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from inos.core.ids import Cid
 from inos.replication.steward import steward_of
 from inos.testing.cluster import Cluster, ClusterNode, fixed_bytes, open_cluster
@@ -20,8 +18,8 @@ def steward(cluster: Cluster, cid: Cid) -> ClusterNode:
 
 
 @sim_test
-async def test_a_steward_that_lost_its_disk_is_told(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 5) as cluster:
+async def test_a_steward_that_lost_its_disk_is_told() -> None:
+    async with open_cluster(5) as cluster:
         reports = [await cluster.nodes[0].put(fixed_bytes(2 * MIB, number)) for number in range(6)]
         cids = [Cid.parse(report.cid) for report in reports]
         await cluster.passes(60)
@@ -34,9 +32,9 @@ async def test_a_steward_that_lost_its_disk_is_told(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_members_that_died_during_the_put_are_told(tmp_path: Path) -> None:
+async def test_members_that_died_during_the_put_are_told() -> None:
     """Killed while still thought alive, the steward among them: placed, never asked, and back before repair begins."""
-    async with open_cluster(tmp_path, 5) as cluster:
+    async with open_cluster(5) as cluster:
         cids = []
         for number in range(6):
             victims = [cluster.nodes[1 + number % 4], cluster.nodes[1 + (number + 1) % 4]]

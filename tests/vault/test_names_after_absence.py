@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from inos.core.errors import NotEnoughNodes, NotFound
@@ -13,8 +11,8 @@ from inos.testing.run import sim_test
 
 
 @sim_test
-async def test_a_name_written_meanwhile_can_be_removed_at_once(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 5) as cluster:
+async def test_a_name_written_meanwhile_can_be_removed_at_once() -> None:
+    async with open_cluster(5) as cluster:
         late = cluster.nodes[4]
         await late.crash()
         await cluster.nodes[0].put(fixed_bytes(1000, "new"), "/new")
@@ -26,10 +24,10 @@ async def test_a_name_written_meanwhile_can_be_removed_at_once(tmp_path: Path) -
 
 
 @sim_test
-async def test_an_object_keeps_living_for_a_name_written_meanwhile(tmp_path: Path) -> None:
+async def test_an_object_keeps_living_for_a_name_written_meanwhile() -> None:
     """One content under two names is one object: removing the first must not take the second's content away."""
     data = fixed_bytes(100_000, "shared")
-    async with open_cluster(tmp_path, 5) as cluster:
+    async with open_cluster(5) as cluster:
         late = cluster.nodes[4]
         first = await cluster.nodes[0].put(data, "/one/same")
         await cluster.passes(10)
@@ -45,9 +43,9 @@ async def test_an_object_keeps_living_for_a_name_written_meanwhile(tmp_path: Pat
 
 
 @sim_test
-async def test_a_node_that_was_away_and_is_cut_off_removes_nothing(tmp_path: Path) -> None:
+async def test_a_node_that_was_away_and_is_cut_off_removes_nothing() -> None:
     data = fixed_bytes(1000, "kept")
-    async with open_cluster(tmp_path, 5) as cluster:
+    async with open_cluster(5) as cluster:
         late = cluster.nodes[4]
         await late.put(data, "/kept")
         await late.crash()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import trio
@@ -24,9 +23,9 @@ def background_tasks(node: ClusterNode) -> int:
 
 
 @sim_test
-async def test_every_size_class_comes_back_from_every_member(tmp_path: Path) -> None:
+async def test_every_size_class_comes_back_from_every_member() -> None:
     sizes = [0, 1, 65_536, 65_537, MIB, MIB + 1, 3 * MIB - 1, 3 * MIB, 7 * MIB + 5]
-    async with open_cluster(tmp_path, 7, STRIPES) as cluster:
+    async with open_cluster(7, STRIPES) as cluster:
         for number, size in enumerate(sizes):
             data = fixed_bytes(size, number)
             for sized in (True, False):
@@ -40,18 +39,18 @@ async def test_every_size_class_comes_back_from_every_member(tmp_path: Path) -> 
 
 
 @sim_test
-async def test_ranges_of_a_striped_object(tmp_path: Path) -> None:
+async def test_ranges_of_a_striped_object() -> None:
     data = fixed_bytes(7 * MIB + 5, "range")
-    async with open_cluster(tmp_path, 7, STRIPES) as cluster:
+    async with open_cluster(7, STRIPES) as cluster:
         report = await cluster.nodes[0].put(data)
         for start, end in ((0, 1), (MIB - 1, MIB + 1), (3 * MIB, 4 * MIB), (7 * MIB, None), (9, 9), (8 * MIB, None)):
             assert await cluster.nodes[4].get(report.ref, start, end) == data[start:end]
 
 
 @sim_test
-async def test_a_lone_node_stores_locally_and_completes_when_others_come(tmp_path: Path) -> None:
+async def test_a_lone_node_stores_locally_and_completes_when_others_come() -> None:
     data = fixed_bytes(2 * MIB, "alone")
-    async with open_cluster(tmp_path, 1) as cluster:
+    async with open_cluster(1) as cluster:
         alone = cluster.nodes[0]
         report = await alone.put(data, "/alone")
         assert (report.level, report.survives, report.wanted_survives) == ("local", 0, 4)
@@ -71,9 +70,9 @@ async def test_a_lone_node_stores_locally_and_completes_when_others_come(tmp_pat
 
 
 @sim_test
-async def test_a_requirement_is_met_or_the_put_fails(tmp_path: Path) -> None:
+async def test_a_requirement_is_met_or_the_put_fails() -> None:
     data = fixed_bytes(2 * MIB, "required")
-    async with open_cluster(tmp_path, 3) as cluster:
+    async with open_cluster(3) as cluster:
         node = cluster.nodes[0]
         assert (await node.put(data, require="3")).level == "quorum"
         assert (await node.put(b"small", require="quorum")).level == "quorum"
@@ -86,9 +85,9 @@ async def test_a_requirement_is_met_or_the_put_fails(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_many_small_files_in_one_batch(tmp_path: Path) -> None:
+async def test_many_small_files_in_one_batch() -> None:
     items = [BatchItem(f"/many/{index:03}", 0o644, 0, b"%d" % (index // 2)) for index in range(300)]
-    async with open_cluster(tmp_path, 3) as cluster:
+    async with open_cluster(3) as cluster:
         reports = await cluster.nodes[0].core.keeping.vault.put_batch(items, "")
         assert {report.level for report in reports} == {"quorum"}
         for item in items[::37]:
@@ -96,7 +95,7 @@ async def test_many_small_files_in_one_batch(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_a_failing_source_is_what_the_put_raises(tmp_path: Path) -> None:
+async def test_a_failing_source_is_what_the_put_raises() -> None:
     class Gone(Exception):
         """The client hung up."""
 
@@ -105,7 +104,7 @@ async def test_a_failing_source_is_what_the_put_raises(tmp_path: Path) -> None:
             yield block
         raise Gone
 
-    async with open_cluster(tmp_path, 3, STRIPES) as cluster:
+    async with open_cluster(3, STRIPES) as cluster:
         node = cluster.nodes[0]
         for size in (10, 2 * MIB, 8 * MIB):
             for said in (None, 16 * MIB):
@@ -118,8 +117,8 @@ async def test_a_failing_source_is_what_the_put_raises(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_a_full_disk_is_said_as_such_and_leaves_no_object(tmp_path: Path) -> None:
-    async with open_cluster(tmp_path, 2, ClusterSettings(rules=STRIPES.rules)) as cluster:
+async def test_a_full_disk_is_said_as_such_and_leaves_no_object() -> None:
+    async with open_cluster(2, ClusterSettings(rules=STRIPES.rules)) as cluster:
         full = await cluster.add(quota_bytes=3 * MIB)
         await cluster.connected()
         for sized in (True, False):
@@ -131,9 +130,9 @@ async def test_a_full_disk_is_said_as_such_and_leaves_no_object(tmp_path: Path) 
 
 
 @sim_test
-async def test_a_full_member_is_not_counted(tmp_path: Path) -> None:
+async def test_a_full_member_is_not_counted() -> None:
     data = fixed_bytes(6 * MIB, "member is full")
-    async with open_cluster(tmp_path, 3) as cluster:
+    async with open_cluster(3) as cluster:
         full = await cluster.add(quota_bytes=3 * MIB)
         await cluster.connected()
         report = await cluster.nodes[0].put(data, "/a")
@@ -142,7 +141,7 @@ async def test_a_full_member_is_not_counted(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_a_put_cancelled_midway_leaves_nothing_running(tmp_path: Path) -> None:
+async def test_a_put_cancelled_midway_leaves_nothing_running() -> None:
     async def endless() -> AsyncIterator[bytes]:
         number = 0
         while True:
@@ -150,7 +149,7 @@ async def test_a_put_cancelled_midway_leaves_nothing_running(tmp_path: Path) -> 
             number += 1
             yield fixed_bytes(MIB // 2, number)
 
-    async with open_cluster(tmp_path, 3) as cluster:
+    async with open_cluster(3) as cluster:
         node = cluster.nodes[0]
         with trio.move_on_after(0.3):
             await node.core.keeping.vault.put(endless(), PutOptions(name="/endless", size=64 * MIB))
@@ -161,9 +160,9 @@ async def test_a_put_cancelled_midway_leaves_nothing_running(tmp_path: Path) -> 
 
 
 @sim_test
-async def test_a_reader_may_stop_at_any_moment(tmp_path: Path) -> None:
+async def test_a_reader_may_stop_at_any_moment() -> None:
     data = fixed_bytes(20 * MIB, "stop")
-    async with open_cluster(tmp_path, 3) as cluster:
+    async with open_cluster(3) as cluster:
         report = await cluster.nodes[0].put(data)
         node = cluster.nodes[0]
         for taken in (0, 1, 3):
@@ -176,9 +175,9 @@ async def test_a_reader_may_stop_at_any_moment(tmp_path: Path) -> None:
 
 
 @sim_test
-async def test_content_that_cannot_be_read_to_its_end_is_an_error(tmp_path: Path) -> None:
+async def test_content_that_cannot_be_read_to_its_end_is_an_error() -> None:
     data = fixed_bytes(20 * MIB, "lost in the middle")
-    async with open_cluster(tmp_path, 3) as cluster:
+    async with open_cluster(3) as cluster:
         report = await cluster.nodes[0].put(data)
         cid = Cid.parse(report.cid)
         placement = cluster.placement(cid)

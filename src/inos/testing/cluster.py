@@ -1,24 +1,24 @@
-"""A mesh of complete nodes in one process: real disks, real records, memory for a network, and a clock that jumps.
+"""A mesh of complete nodes in one process: real stores, memory for disks and network, and a clock that jumps.
 
     @sim_test
-    async def test_something(tmp_path):
-        async with open_cluster(tmp_path, 5) as cluster:
+    async def test_something():
+        async with open_cluster(5) as cluster:
             reference = await cluster.nodes[0].put(b"content")
             await cluster.nodes[1].crash()
             await cluster.passes(120)
 
-Each node is what `inos up` runs, opened by `open_core` on a data root of its own; only the wires (`MemoryFabric`), the
-clock and chance (`SimEnv`) are simulated, so that minutes of repair pass in milliseconds and a seed repeats a run. A
-node keeps its disk over `crash` and `start`. `crash` ends everything the node does at the nearest point where
-it waits; what the disk does when power is lost is the store's own business and tested there.
+Each node is what `inos up` runs, opened by `open_core` on a disk of its own; only the disks (`SimDisk`), the wires
+(`MemoryFabric`), the clock and chance (`SimEnv`) are simulated, so that minutes of repair pass in milliseconds and a
+seed repeats a run. A node keeps its disk over `crash` and `start`. `crash` ends everything the node does at the nearest
+point where it waits, and takes the power from its disk: what was not synced by then may be gone, or half there.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -38,6 +38,7 @@ from inos.replication.holder import HoldState
 from inos.replication.layout import assigned_to, read_layout
 from inos.replication.placement import Placement
 from inos.replication.scheme import DEFAULT_RULES, PlanRules
+from inos.sim.disk import SimDisk
 from inos.sim.fabric import MemoryFabric
 from inos.state.capability import Capability
 from inos.state.certificates import SERIAL_BYTES, Certificate, Genesis, Grant, found_mesh, issue_certificate
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 LATENCY_S: Final = 0.001
 QUOTA_BYTES: Final = 10**9
+DISK_BYTES: Final = 4 * QUOTA_BYTES
 REPAIR_AFTER_S: Final = 30.0
 REMOVE_DELAY_S: Final = 600.0
 # Longer than failing, the repair delay, a few rounds of repair and their backoff, and anti-entropy.
@@ -90,7 +92,7 @@ class ClusterNode:
         self.cluster = cluster
         self.number = number
         self.quota_bytes = quota_bytes
-        self.root = cluster.root / f"node{number}"
+        self.disk = self._new_disk()
         self.env = SimEnv(cluster.settings.seed * 1000 + number)
         self.keyring = Keyring(MasterSecret(blake3_digest(b"owner %d" % owner)))
         self.node_key = self.keyring.node_key(blake3_digest(b"node %d" % number)[:NODE_NONCE_BYTES])
@@ -120,11 +122,16 @@ class ClusterNode:
         """Open the node on its disk; it finds the others by itself."""
         await self.cluster.run_node(self._run)
 
-    async def crash(self) -> None:
-        """End it at once, whatever it is doing; the others see their connections break."""
+    async def crash(self, *, power_lost: bool = True) -> None:
+        """End it at once, whatever it is doing; the others see their connections break. With the power goes what its
+        disk had not synced; without `power_lost` it is the process alone that ends."""
         assert self._scope is not None
         if self.cluster.fabric.node(self.peer) is not None:
             self.cluster.fabric.stop(self.peer)
+        if power_lost:
+            self.disk.crash()
+        else:
+            self.disk.kill()
         self._scope.cancel()
         await self._ended.wait()
 
@@ -136,19 +143,23 @@ class ClusterNode:
     def lose_disk(self) -> None:
         """Forget everything but who the node is, as after a restore from its phrase. Only while it does not run."""
         assert not self.running
-        self.root = self.root.with_name(self.root.name + "-new")
+        self.disk = self._new_disk()
         self.prepare()
 
+    def _new_disk(self) -> SimDisk:
+        chance = random.Random(self.cluster.settings.seed * 1000 + self.number)  # noqa: S311 - repeatable by intent
+        return SimDisk(chance, capacity_bytes=DISK_BYTES)
+
     def prepare(self) -> None:
-        """Make the data root of a node that has just joined: it knows the members so far, and nothing else."""
-        self.root.mkdir(parents=True)
+        """Fill the disk of a node that has just joined: it knows the members so far, and nothing else."""
         with self._opened_disk() as disk:
             remember_mesh(disk.settings, self.cluster.genesis, self.cluster.certify(self))
             known = self.cluster.member_records()
             disk.records.apply(known, [EVERYWHERE_SECTOR] * len(known))
 
     def _opened_disk(self) -> AbstractContextManager[Disk]:
-        return open_disk(self.root, self.keyring.database_key(), self.quota_bytes, self.env)
+        key = self.keyring.database_key()
+        return open_disk(self.disk.root, key, self.quota_bytes, self.env, files=self.disk.files)
 
     async def _run(self, task_status: TaskStatus[None]) -> None:
         self._ended = trio.Event()
@@ -223,8 +234,7 @@ class ClusterNode:
 class Cluster:
     """The nodes, the wires between them, and the mesh they are in."""
 
-    def __init__(self, root: Path, settings: ClusterSettings, nursery: trio.Nursery) -> None:
-        self.root = root
+    def __init__(self, settings: ClusterSettings, nursery: trio.Nursery) -> None:
         self.settings = settings
         self.fabric = MemoryFabric(SimEnv(settings.seed), latency_s=LATENCY_S)
         self.nodes: list[ClusterNode] = []
@@ -334,12 +344,10 @@ class Cluster:
 
 
 @asynccontextmanager
-async def open_cluster(
-    root: Path, nodes: int, settings: ClusterSettings | None = None
-) -> AsyncGenerator[Cluster, None]:
+async def open_cluster(nodes: int, settings: ClusterSettings | None = None) -> AsyncGenerator[Cluster, None]:
     """A cluster of `nodes` started nodes of one owner that see each other; all end with the block."""
     async with open_tasks() as nursery:
-        cluster = Cluster(root, settings or ClusterSettings(), nursery)
+        cluster = Cluster(settings or ClusterSettings(), nursery)
         for _ in range(nodes):
             await cluster.add()
         await cluster.connected()
