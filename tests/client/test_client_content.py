@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 import inos
+from inos.client.local import read_small
 from inos.client.mesh import Mesh
 from inos.core.errors import (
     BadInput,
@@ -104,6 +105,29 @@ def test_every_kind_of_source(run: Any, tmp_path: Path) -> None:
         Path("/dev/null").open("rb") as null,
     ):
         run(work)
+
+
+def test_what_the_system_makes_up_is_read_to_its_end(run: Any, tmp_path: Path) -> None:
+    """Files of /proc have no length, and come a page at a time."""
+    symbols, watches = Path("/proc/kallsyms"), Path("/proc/sys/fs/epoll")
+    expected = symbols.read_bytes()
+    assert symbols.stat().st_size == 0 and len(expected) > MIB
+
+    async def work(mesh: Mesh) -> None:
+        watched = Watcher()
+        put = await mesh.put(symbols, progress=watched)
+        assert isinstance(put, PutReport) and (put.name, put.size) == ("/kallsyms", len(expected))
+        assert (watched.size, watched.done) == (None, len(expected))
+        assert await read(mesh, put) == expected
+        await mesh.put(watches, name="/epoll")
+        assert await read(mesh, "/epoll/max_user_watches") == (watches / "max_user_watches").read_bytes() != b""
+        (tmp_path / "empty").touch()
+        assert isinstance(empty := await mesh.put(tmp_path / "empty"), PutReport) and empty.size == 0
+
+    run(work)
+    assert read_small(symbols, 64 * MIB) == expected
+    assert read_small(symbols, len(expected)) == expected
+    assert read_small(symbols, len(expected) - 1) is None
 
 
 def test_an_error_of_the_source_is_the_callers(run: Any, service: MemoryService) -> None:

@@ -56,9 +56,12 @@ def open_source(path: str | os.PathLike[str]) -> BinaryIO:
 
 def read_small(path: str | os.PathLike[str], limit: int) -> bytes | None:
     """A whole file of at most `limit` bytes; None when it is larger (it grew since it was looked at)."""
+    data = b""
     with open_source(path) as file:
         try:
-            data = file.read(limit + 1)
+            # What the system makes up (/proc) comes a page at a time, whatever is asked for.
+            while len(data) <= limit and (more := file.read(limit + 1 - len(data))):
+                data += more
         except OSError as error:
             raise file_error(path, error) from None
     return data if len(data) <= limit else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -42,16 +43,18 @@ class Uploads:
             return await self._calls.report(PutReport, Request("PUT", "/v1/objects", query, None, counted, length))
 
     async def put_file(self, path: Path, *, query: Mapping[str, str], progress: Progress) -> PutReport:
-        """Store one file, as long as it was when it was opened."""
+        """Store one file, as long as it was when it was opened. One that has no length may be one that the system makes
+        up as it is read (/proc): it is read to its end."""
         with await in_thread(open_source, path) as file:
             status = os.fstat(file.fileno())
+            size = status.st_size or None
             query = {"mode": str(status.st_mode & 0o7777), "modified_ms": str(status.st_mtime_ns // 10**6), **query}
             send, blocks = anyio.create_memory_object_stream[bytes](1)
             try:
                 async with blocks, anyio.create_task_group() as tasks, send:
                     # The disk reads one block while the last one goes out.
-                    tasks.start_soon(_read_into, send, file, path, status.st_size)
-                    report = await self.put_stream(blocks, query=query, size=status.st_size, progress=progress)
+                    tasks.start_soon(_read_into, send, file, path, size)
+                    report = await self.put_stream(blocks, query=query, size=size, progress=progress)
                     tasks.cancel_scope.cancel()
             except BaseExceptionGroup as errors:
                 raise first_error(errors) from None
@@ -156,15 +159,18 @@ def _read_batch(entries: Iterable[Entry]) -> tuple[list[BatchItem], list[Entry]]
     return items, grown
 
 
-async def _read_into(send: MemoryObjectSendStream[bytes], file: BinaryIO, path: Path, size: int) -> None:
-    while size:
+async def _read_into(send: MemoryObjectSendStream[bytes], file: BinaryIO, path: Path, size: int | None) -> None:
+    left = sys.maxsize if size is None else size
+    while left:
         try:
-            block = await in_thread(file.read, min(BLOCK_BYTES, size))
+            block = await in_thread(file.read, min(BLOCK_BYTES, left))
         except OSError as error:
             raise file_error(path, error) from None
+        if not block and size is None:
+            break
         if not block:
             raise Conflict(f"{path} became shorter while it was read", hint="put it again when nothing writes to it")
-        size -= len(block)
+        left -= len(block)
         await send.send(block)
     await send.aclose()
 
