@@ -69,6 +69,22 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signa
     assert not list(tmp_path.iterdir())
 
 
+def test_the_nodes_of_a_killed_demo_end_by_themselves(tmp_path: Path) -> None:
+    demo = subprocess.Popen(
+        inos_command("demo", "--nodes", "3", "--kill", "1"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=clean_environment() | {"TMPDIR": str(tmp_path)},
+    )
+    nodes = lambda: [p for p in processes_below(tmp_path) if "up" in p.cmdline()]  # noqa: E731
+    wait_for(lambda: len(nodes()) == 3, "all nodes run, the last ones not for long")
+    demo.kill()
+    demo.wait()
+    wait_for(lambda: not processes_below(tmp_path), "they have ended")
+    assert sorted(path.name for path in tmp_path.glob("*/node-*")) == ["node-1", "node-2", "node-3"]
+    assert not list(tmp_path.glob("*/node-*/api.json"))  # each withdrew it: they stopped, nobody killed them
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

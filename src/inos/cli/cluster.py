@@ -75,7 +75,7 @@ def _start(nodes: int, folder: Path) -> list[Path]:
     except OSError as error:
         raise BadInput(f"cannot make {folder}: {error.strerror}", hint="choose another --folder") from None
     note(f"starting {count_text(nodes, 'node')} below {folder}")
-    mesh = LocalMesh(folder)
+    mesh = LocalMesh(folder, outlives=True)
     with terminated_like_interrupted(), ExitStack() as unless_all_run:
         unless_all_run.callback(mesh.stop)
         mesh.start(nodes)

@@ -1,6 +1,7 @@
 """`inos demo`: a mesh of real processes on this machine, a real file in, nodes killed, the file back.
 
-Rules: what it says it measured itself; whatever happens, Ctrl-C included, no process and no file of it stays.
+Rules: what it says it measured itself; whatever happens, Ctrl-C included, no process and no file of it stays. After
+kill -9 the files do.
 """
 
 from __future__ import annotations

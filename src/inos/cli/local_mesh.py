@@ -1,7 +1,8 @@
 """A mesh of real node processes on this machine, for the demonstration, the cluster command, benchmarks and tests.
 
 Each node is an ordinary `inos up` with a data root of its own below one folder; nothing is simulated. A node writes its
-events and its errors to files beside its data, so that it needs nobody to read them and may outlive who started it.
+events and its errors to files beside its data, so that it needs nobody to read them. It ends with the process that
+started it, however that ends (its standard input is a pipe from there), unless it is to outlive it.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ PID: Final = "node.pid"
 
 @dataclass(slots=True)
 class LocalNode:
-    """One node process. `ready` is its first event."""
+    """One node process. `ready` is its first event; one that `outlives` stays when this process ends."""
 
     home: Path
     options: tuple[str, ...] = ()
+    outlives: bool = False
     process: subprocess.Popen[bytes] | None = None
     ready: dict[str, Any] = field(default_factory=dict)
 
@@ -56,10 +58,11 @@ class LocalNode:
     def start(self) -> None:
         """Start the process; it says when it is ready (`wait_ready`)."""
         self.ready = {}
+        self._let_go()
         with (self.home / EVENTS).open("wb") as events, (self.home / LOG).open("ab") as errors:
             self.process = subprocess.Popen(
-                up_command(self.home, *self.options),
-                stdin=subprocess.DEVNULL,
+                up_command(self.home, *self.options, *([] if self.outlives else ["--until-stdin-ends"])),
+                stdin=subprocess.DEVNULL if self.outlives else subprocess.PIPE,
                 stdout=events,
                 stderr=errors,
                 env=clean_environment(),
@@ -102,6 +105,11 @@ class LocalNode:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.close()
 
     def _last_words(self) -> str:
         lines = (self.home / LOG).read_text(errors="replace").strip().splitlines()
@@ -109,14 +117,16 @@ class LocalNode:
 
 
 class LocalMesh:
-    """Nodes `node-1` … `node-n` below `folder`, joined into one mesh. A context manager: leaving it stops them all.
+    """Nodes `node-1` … `node-n` below `folder`, joined into one mesh. A context manager: leaving it stops them all, and
+    so does the end of this process, unless the mesh `outlives` it.
 
     Data roots that exist already are used again, so a mesh that was stopped can be started anew.
     """
 
-    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, options: Sequence[str] = (), *, outlives: bool = False) -> None:
         self.folder = folder
         self.options = tuple(options)
+        self.outlives = outlives
         self.nodes: list[LocalNode] = []
 
     def __enter__(self) -> LocalMesh:
@@ -129,7 +139,7 @@ class LocalMesh:
         """Add `count` nodes and wait until all are members of one mesh. `options` are theirs alone."""
         homes = [self.folder / f"node-{len(self.nodes) + number + 1}" for number in range(count)]
         make_homes([home for home in homes if not home.exists()])
-        fresh = [LocalNode(home, (*self.options, *options)) for home in homes]
+        fresh = [LocalNode(home, (*self.options, *options), self.outlives) for home in homes]
         joining = list(fresh)
         if not self.nodes:
             first = joining.pop(0)

@@ -102,6 +102,10 @@ def up(
     ] = "1h",
     ticket: Annotated[str, typer.Option("--join", help="Join the mesh of this ticket first.", metavar="TICKET")] = "",
     passphrase_file: PassphraseFile = None,
+    until_stdin_ends: Annotated[
+        bool,
+        typer.Option("--until-stdin-ends", help="Stop when standard input ends: with whoever started it.", hidden=True),
+    ] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -130,6 +134,7 @@ def up(
             remove_delay_s=parse_time_s(remove_delay),
             join=ticket,
             json=as_json,
+            until_stdin_ends=until_stdin_ends,
         )
     )
 

@@ -51,3 +51,4 @@ class UpOptions:
     remove_delay_s: float = DEFAULT_REMOVE_DELAY_S
     join: str = field(default="", repr=False)
     json: bool = False
+    until_stdin_ends: bool = False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
+import select
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -45,6 +48,7 @@ _TOKEN_BYTES: Final = 32
 _LISTEN: Final = "node/listen"
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _REJOIN_WAIT_S: Final = 20.0
+_STDIN: Final = 0
 
 
 def join_offline(home: Path, ticket: str, passphrase: str | None) -> JoinReport:
@@ -58,7 +62,7 @@ def join_offline(home: Path, ticket: str, passphrase: str | None) -> JoinReport:
 
 
 def run_node(options: UpOptions) -> None:
-    """Run a node until SIGINT or SIGTERM."""
+    """Run a node until SIGINT or SIGTERM, or the end of standard input where the options say so."""
     keep_large_buffers()
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     env, root = RealEnv(), DataRoot(options.home)
@@ -135,7 +139,9 @@ class _Daemon:
         """Serve until a signal comes. Further ones, while it stops, change nothing."""
         with trio.open_signal_receiver(*_SIGNALS) as signals:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._stop_on_signal, signals, nursery.cancel_scope)
+                nursery.start_soon(self._stop_after, partial(anext, signals), nursery.cancel_scope)
+                if self._options.until_stdin_ends:
+                    nursery.start_soon(self._stop_after, _stdin_ended, nursery.cancel_scope)
                 await self._serve(identity, nursery)
 
     async def _serve(self, identity: Identity, nursery: trio.Nursery) -> None:
@@ -233,8 +239,8 @@ class _Daemon:
             load_identity, identity.keyring, identity.node_key, self._disk.settings, self._env
         )
 
-    async def _stop_on_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-        await anext(signals)
+    async def _stop_after(self, event: Callable[[], Awaitable[object]], scope: trio.CancelScope) -> None:
+        await event()
         self._events.say("stopping")
         await self._events.drained()
         scope.cancel()
@@ -244,6 +250,15 @@ class _Daemon:
 
     def _keep(self, values: dict[str, str]) -> None:
         self._disk.settings.put({key: value.encode() for key, value in values.items()})
+
+
+async def _stdin_ended() -> None:
+    """Wait for the end of standard input, whatever comes before it."""
+    while True:
+        with suppress(PermissionError):  # a file, /dev/null: reading never waits
+            await trio.lowlevel.wait_readable(_STDIN)
+        if not os.read(_STDIN, select.PIPE_BUF):
+            return
 
 
 @asynccontextmanager
