@@ -61,8 +61,20 @@ class ManifestBuilder:
     """Takes sealed chunks in order and makes the manifest. Keeps about 72 bytes a chunk and 32 a parity shard: 75 MB
     for an object of 1 TiB, 0.4 MB for one of 5 GB. Use `build_inline` for content of at most INLINE_BYTES."""
 
-    def __init__(self, convergence_secret: bytes, scheme: Scheme, *, name: str, page_chunks: int | None = None) -> None:
-        """`page_chunks`, data chunks to a page, is a whole number of stripes; by default what suits the scheme."""
+    def __init__(
+        self,
+        convergence_secret: bytes,
+        scheme: Scheme,
+        *,
+        name: str,
+        page_chunks: int | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        """`page_chunks`, data chunks to a page, is a whole number of stripes; by default what suits the scheme. Every
+        chunk but the last has `chunk_bytes` of plaintext, at most CHUNK_BYTES."""
+        if not 0 < chunk_bytes <= CHUNK_BYTES:
+            raise BadInput(f"a chunk has 1 to {CHUNK_BYTES} bytes, not {chunk_bytes}")
+        self._chunk_bytes = chunk_bytes
         self._secret, self._scheme, self._name = convergence_secret, scheme, _checked_name(name)
         self._page_chunks = page_chunks or scheme.page_chunks()
         if not 0 < self._page_chunks <= scheme.page_chunks() or self._page_chunks % scheme.data_shards:
@@ -74,7 +86,7 @@ class ManifestBuilder:
 
     def add_stripe(self, chunks: Sequence[SealedChunk], parity: Sequence[tuple[Address, int]] = ()) -> None:
         """The next stripe: its data chunks and (address, stored bytes) of its parity. All but the last are full, and
-        all chunks but the object's last have CHUNK_BYTES."""
+        all chunks but the object's last have `chunk_bytes`."""
         self._check_stripe(chunks, parity)
         if self._chunks % self._page_chunks == 0:
             if len(self._drafts) == MAX_PAGES:
@@ -89,7 +101,7 @@ class ManifestBuilder:
             draft.parity += address
         if parity:
             draft.parity_sizes.append(parity[0][1])
-        self._ended = len(chunks) < self._scheme.data_shards or chunks[-1].plain_size < CHUNK_BYTES
+        self._ended = len(chunks) < self._scheme.data_shards or chunks[-1].plain_size < self._chunk_bytes
 
     def finish(self, size: int, content_hash: bytes) -> BuiltObject:
         """The object, once every stripe was added. `size` and the 32-byte BLAKE3 `content_hash` are of the whole
@@ -100,7 +112,7 @@ class ManifestBuilder:
             size=size,
             name=self._name,
             content_hash=_checked_hash(content_hash),
-            chunk_bytes=CHUNK_BYTES,
+            chunk_bytes=self._chunk_bytes,
             scheme=self._scheme,
             page_chunks=self._page_chunks,
             chunks_hash=self._hasher.digest(),
@@ -128,8 +140,8 @@ class ManifestBuilder:
         width = self._scheme.data_shards
         if self._ended or not 0 < len(chunks) <= width:
             raise BadInput(f"a stripe of {len(chunks)} chunks cannot stand here in the scheme {self._scheme}")
-        if any(chunk.plain_size != CHUNK_BYTES for chunk in chunks[:-1]):
-            raise BadInput(f"only the last chunk of an object may have fewer than {CHUNK_BYTES} bytes")
+        if any(chunk.plain_size != self._chunk_bytes for chunk in chunks[:-1]):
+            raise BadInput(f"only the last chunk of an object may have fewer than {self._chunk_bytes} bytes")
         longest = max(len(chunk.stored) for chunk in chunks)
         if len(parity) != self._scheme.stripe_parity or any(size != longest for _, size in parity):
             raise BadInput(f"a stripe has {self._scheme.stripe_parity} parity shards as long as its longest chunk")

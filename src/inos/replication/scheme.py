@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from inos.objects.chunks import CHUNK_BYTES
 from inos.objects.layout import Scheme
 
 KB, MB, GB = 10**3, 10**6, 10**9
@@ -35,10 +36,13 @@ _MEMBERS_MAX: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class PlanRules:
-    """What a mesh may want otherwise: from which size stripes replace copies, and how many lost nodes are tolerated."""
+    """What a mesh may want otherwise: from which size stripes replace copies, how many lost nodes are tolerated, and how
+    large chunks are. An object of small chunks gets the members of one with as many whole ones, so that a simulation
+    of massive objects has their real numbers of pieces and holders."""
 
     erasure_from_bytes: int = ERASURE_FROM_BYTES
     tolerated_losses: int = TOLERATED_LOSSES
+    chunk_bytes: int = CHUNK_BYTES
 
 
 DEFAULT_RULES: Final = PlanRules()
@@ -70,11 +74,12 @@ def choose_plan(size_bytes: int, availabilities: Sequence[float], rules: PlanRul
     nodes = max(1, len(availabilities))
     mean = sum(availabilities) / nodes if availabilities else 1.0
     copies = _copies_for(mean)
+    members = base_members(size_bytes * CHUNK_BYTES // rules.chunk_bytes)
     if size_bytes >= rules.erasure_from_bytes:
-        scheme = _stripe_for(min(nodes, base_members(size_bytes)), mean, rules.tolerated_losses)
+        scheme = _stripe_for(min(nodes, members), mean, rules.tolerated_losses)
         if scheme is not None:
-            return Plan(scheme, copies, min(nodes, base_members(size_bytes)))
-    return Plan(Scheme(1, 0), copies, min(nodes, max(copies, base_members(size_bytes))))
+            return Plan(scheme, copies, min(nodes, members))
+    return Plan(Scheme(1, 0), copies, min(nodes, max(copies, members)))
 
 
 def shards_needed(scheme: Scheme, copies: int) -> int:

@@ -15,6 +15,7 @@ a run under a seeded scheduler repeats, frame for frame.
 from __future__ import annotations
 
 from math import ceil
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -22,7 +23,7 @@ import trio
 from inos.core.env import Env
 from inos.core.errors import BadInput, PeerUnavailable
 from inos.core.ids import PeerId
-from inos.mesh.network import Admission, Message
+from inos.mesh.network import Admission, Message, Outcome
 from inos.sim.frames import Counters, Frame, Kind, Watcher
 from inos.sim.hostile import HostileSeat
 from inos.sim.network import MemoryNetwork
@@ -47,6 +48,7 @@ class MemoryFabric(Wires):
         self._stations: dict[PeerId, MemoryNetwork] = {}
         self._announced: dict[bytes, dict[PeerId, None]] = {}
         self._watchers: list[Watcher] = []
+        self._tampering: dict[PeerId, Callable[[Frame], Outcome]] = {}
         self._numbers = 0
         self._naps: dict[PeerId, int] = {}
 
@@ -112,8 +114,14 @@ class MemoryFabric(Wires):
         """`watcher` sees every frame that arrives, before its receiver does."""
         self._watchers.append(watcher)
 
+    def tamper(self, peer: PeerId, tampering: Callable[[Frame], Outcome]) -> None:
+        """Have `peer` send what `tampering` makes of its messages instead of them."""
+        self._tampering[peer] = tampering
+
     def send(self, frame: Frame) -> None:
         """Put `frame` on its wire."""
+        if self._tampering and frame.source in self._tampering:
+            frame.message = self._tampering[frame.source](frame)
         way = self.way(frame.source, frame.target)
         counters = self.counters
         counters.sent += 1

@@ -17,7 +17,7 @@ from inos.core.crew import Crew
 from inos.core.env import Env
 from inos.core.errors import Corrupt, InosError, NotFound, StorageFull, Unavailable
 from inos.core.ids import Address, Cid, OwnerId, PeerId
-from inos.objects.chunks import CHUNK_BYTES, open_chunk
+from inos.objects.chunks import open_chunk
 from inos.objects.layout import COPIES
 from inos.objects.manifest_codec import OuterPage
 from inos.objects.opening import Inner, PageKeys, open_inline, open_inner, open_page
@@ -120,11 +120,12 @@ class Getter:
             return
         if start >= end:
             return
-        ahead = _Ahead(self._source, opened, start // CHUNK_BYTES, (end - 1) // CHUNK_BYTES)
+        chunk_bytes = opened.inner.chunk_size
+        ahead = _Ahead(self._source, opened, start // chunk_bytes, (end - 1) // chunk_bytes)
         self._crew.start(ahead.run)
         try:
             async for index, plain in ahead:
-                base = index * CHUNK_BYTES
+                base = index * chunk_bytes
                 yield plain[max(0, start - base) : end - base]
         finally:
             ahead.close()

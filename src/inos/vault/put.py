@@ -19,7 +19,7 @@ from inos.core.env import Env
 from inos.core.errors import Unavailable
 from inos.core.ids import Cid, OwnerId
 from inos.mesh.network import MAX_BODY_BYTES, Calls
-from inos.objects.chunks import CHUNK_BYTES, SealedChunk
+from inos.objects.chunks import SealedChunk
 from inos.objects.layout import COPIES, INLINE_BYTES, Scheme
 from inos.objects.manifest import BuiltObject, ManifestBuilder, build_inline
 from inos.replication.durability import UNREADABLE, Group, quorum_losses, survivable_losses
@@ -168,12 +168,12 @@ class Putter:
             sealer, spooled, ended = await self._spool(blocks)
             size = blocks.total_bytes if ended else self._rules.erasure_from_bytes
         else:
-            sealer = Sealer(self._secret, COPIES, self._env)
+            sealer = Sealer(self._secret, COPIES, self._env, self._rules.chunk_bytes)
         plan, members = self._plan(size)
         sealer.scheme = plan.scheme
         unnamed = Placement(Cid(bytes(32)), self._owner, plan.scheme, plan.copies, members, 0)
         pusher = Pusher(self._me, unnamed, self._calls, self._view)
-        builder = ManifestBuilder(self._secret, plan.scheme, name=name)
+        builder = ManifestBuilder(self._secret, plan.scheme, name=name, chunk_bytes=self._rules.chunk_bytes)
         upload = Upload(self._home, pusher, self._env, blocks, sealer, builder, plan, members)
         await upload.run(spooled)
         return await self._commit(upload, requirement)
@@ -183,10 +183,10 @@ class Putter:
 
         Only then is its scheme known. What is kept in memory of a spooled chunk is not its bytes.
         """
-        sealer = Sealer(self._secret, COPIES, self._env)
+        sealer = Sealer(self._secret, COPIES, self._env, self._rules.chunk_bytes)
         spooled: list[SealedChunk] = []
         while blocks.total_bytes < self._rules.erasure_from_bytes:
-            plain = await blocks.read(batch_chunks(COPIES) * CHUNK_BYTES)
+            plain = await blocks.read(batch_chunks(COPIES) * self._rules.chunk_bytes)
             if not plain:
                 return sealer, spooled, True
             chunks = await sealer.seal_chunks(plain)

@@ -41,15 +41,16 @@ def batch_chunks(scheme: Scheme) -> int:
 class Sealer:
     """Seals the batches of one object in order, on two threads, hashing the content along the way."""
 
-    def __init__(self, secret: bytes, scheme: Scheme, env: Env) -> None:
+    def __init__(self, secret: bytes, scheme: Scheme, env: Env, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self.chunk_bytes = chunk_bytes
         self._secret = secret
         self.scheme = scheme
         self._env = env
         self.content = ContentHasher()
 
     async def seal_chunks(self, plain: bytes) -> list[SealedChunk]:
-        view = memoryview(plain)
-        blocks = [bytes(view[start : start + CHUNK_BYTES]) for start in range(0, len(plain), CHUNK_BYTES)]
+        view, step = memoryview(plain), self.chunk_bytes
+        blocks = [bytes(view[start : start + step]) for start in range(0, len(plain), step)]
         half = (len(blocks) + 1) // 2
         sealed: dict[int, list[SealedChunk]] = {}
 

@@ -10,7 +10,7 @@ import trio
 from inos.core.crew import open_tasks
 from inos.core.env import Env
 from inos.core.ids import Address
-from inos.objects.chunks import CHUNK_BYTES, SealedChunk
+from inos.objects.chunks import SealedChunk
 from inos.objects.manifest import ManifestBuilder
 from inos.replication.bulk import Chunk
 from inos.replication.scheme import Plan
@@ -60,7 +60,7 @@ class Upload:
 
     async def _read(self, out: trio.MemorySendChannel[bytes]) -> None:
         async with out:
-            while plain := await self.blocks.read(batch_chunks(self.plan.scheme) * CHUNK_BYTES):
+            while plain := await self.blocks.read(batch_chunks(self.plan.scheme) * self.sealer.chunk_bytes):
                 await out.send(plain)
 
     async def _seal(
