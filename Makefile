@@ -1,10 +1,13 @@
 # One word for everything. Every target sets up what it needs by itself; the second time that costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench fuzz soak cluster lock clean
+.PHONY: help setup demo test lint format bench fuzz sim soak cluster lock clean
 
 N ?= 5
 FUZZ_S ?= 60
 JOBS ?= 2
+SEED ?= $(shell date +%s)
+SEEDS ?= 50
+MINUTES ?= 10
 PYTEST_ARGS ?=
 PY := .venv/bin/python
 
@@ -31,6 +34,9 @@ bench: setup ## measure; JSON and a table land in bench/results
 
 fuzz: setup ## feed every decoder garbage, FUZZ_S=60 seconds each (TARGET=record for one)
 	@sh scripts/fuzz.sh "$(FUZZ_S)" $(TARGET)
+
+sim: setup ## 50 fresh seeds: 20 nodes, 10 simulated minutes of faults each (SEED=1 SEEDS=50 MINUTES=10)
+	@$(PY) -m inos sim --seed $(SEED) --seeds $(SEEDS) --minutes $(MINUTES) --jobs $(JOBS)
 
 soak: setup ## kill nodes at random moments, at least 100 times; takes long
 	@$(PY) -m pytest -m soak --timeout 7200 tests/soak $(PYTEST_ARGS)

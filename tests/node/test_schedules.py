@@ -13,7 +13,7 @@ import trio
 from inos.core.errors import InosError, NotFound
 from inos.core.ids import Cid
 from inos.replication.scheme import PlanRules
-from inos.testing.cluster import Cluster, ClusterNode, ClusterSettings, fixed_bytes, open_cluster
+from inos.sim.cluster import Cluster, ClusterNode, ClusterSettings, fixed_bytes, open_cluster
 from inos.testing.run import sim_test
 
 MIB = 1 << 20

@@ -12,7 +12,7 @@ from inos.core.ids import Cid
 from inos.core.reports import PutOptions
 from inos.objects.chunks import CHUNK_BYTES
 from inos.replication.scheme import PlanRules
-from inos.testing.cluster import Cluster, ClusterSettings, fixed_bytes, open_cluster, stream
+from inos.sim.cluster import Cluster, ClusterSettings, fixed_bytes, open_cluster, stream
 from inos.testing.run import sim_test
 
 MIB = 1 << 20

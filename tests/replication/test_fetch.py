@@ -16,10 +16,10 @@ from inos.replication.bulk import GET, serve_chunks
 from inos.replication.durability import Group
 from inos.replication.fetch import MAX_HEDGES, Fetcher, Stripe
 from inos.replication.scores import Scores
+from inos.sim.cluster import fixed_bytes
 from inos.sim.fabric import MemoryFabric
 from inos.sim.network import MemoryNetwork
 from inos.store.memory_chunks import MemoryChunkStore
-from inos.testing.cluster import fixed_bytes
 from inos.testing.env import SimEnv
 from inos.testing.members import fixed_key
 from inos.testing.run import sim_test

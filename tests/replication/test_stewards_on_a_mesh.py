@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inos.core.ids import Cid
 from inos.replication.steward import steward_of
-from inos.testing.cluster import Cluster, ClusterNode, fixed_bytes, open_cluster
+from inos.sim.cluster import Cluster, ClusterNode, fixed_bytes, open_cluster
 from inos.testing.run import sim_test
 
 MIB = 1 << 20

@@ -6,7 +6,7 @@ import pytest
 
 from inos.core.errors import NotEnoughNodes, NotFound
 from inos.core.ids import Cid
-from inos.testing.cluster import fixed_bytes, open_cluster
+from inos.sim.cluster import fixed_bytes, open_cluster
 from inos.testing.run import sim_test
 
 

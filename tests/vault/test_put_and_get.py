@@ -11,7 +11,7 @@ from inos.core.errors import NotEnoughNodes, NotFound, StorageFull, Unavailable
 from inos.core.ids import Cid
 from inos.core.reports import BatchItem, PutOptions
 from inos.replication.scheme import PlanRules
-from inos.testing.cluster import ClusterNode, ClusterSettings, fixed_bytes, open_cluster, stream
+from inos.sim.cluster import ClusterNode, ClusterSettings, fixed_bytes, open_cluster, stream
 from inos.testing.run import sim_test
 
 MIB = 1 << 20

@@ -36,9 +36,9 @@ _MEMBERS_MAX: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class PlanRules:
-    """What a mesh may want otherwise: from which size stripes replace copies, how many lost nodes are tolerated, and how
-    large chunks are. An object of small chunks gets the members of one with as many whole ones, so that a simulation
-    of massive objects has their real numbers of pieces and holders."""
+    """What a mesh may want otherwise: from which size stripes replace copies, how many lost nodes are tolerated, and
+    how large chunks are. An object of small chunks gets the members of one with as many whole ones, so that a
+    simulation of massive objects has their real numbers of pieces and holders."""
 
     erasure_from_bytes: int = ERASURE_FROM_BYTES
     tolerated_losses: int = TOLERATED_LOSSES

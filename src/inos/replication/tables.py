@@ -25,7 +25,7 @@ from inos.replication.table_gate import Gate, Verdict
 from inos.replication.table_intake import Intake, RecordHandler
 from inos.replication.table_reads import Page, TableReader
 from inos.replication.table_server import TableServer
-from inos.replication.table_view import AlsoHold, Assignment, MembersView
+from inos.replication.table_view import AlsoHold, Assignment, MembersView, Place
 from inos.replication.table_writes import TOPIC, WRITE_DEADLINE_S, TableNetwork, TableWriter, WriteResult
 from inos.state.lamport import LamportClock
 from inos.state.record import Record
@@ -158,6 +158,11 @@ class Tables:
         """Whether this node is kept up to date about `key` without asking."""
         self._assignment.refresh()
         return self._assignment.holds(self._assignment.me, self._assignment.place_of(table, key))
+
+    def keeps(self, table: str, sector: int) -> bool:
+        """Whether this node is to have every record of a sector."""
+        self._assignment.refresh()
+        return self._assignment.holds(self._assignment.me, Place(table, sector))
 
     @property
     def pending(self) -> int:

@@ -14,8 +14,8 @@ a run under a seeded scheduler repeats, frame for frame.
 
 from __future__ import annotations
 
-from math import ceil
 from collections.abc import Callable
+from math import ceil
 from typing import Final
 
 import trio

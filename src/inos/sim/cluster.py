@@ -15,9 +15,10 @@ point where it waits, and takes the power from its disk: what was not synced by 
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,10 +29,10 @@ from inos.core.errors import InosError, NotFound
 from inos.core.ids import Address, Cid, OwnerId, PeerId
 from inos.core.reports import PutOptions, PutReport
 from inos.crypto.derive import NODE_NONCE_BYTES, Keyring, MasterSecret
-from inos.crypto.hashing import blake3_digest
+from inos.crypto.hashing import address_of, blake3_digest
 from inos.mesh.network import Admission, Network
 from inos.node.core import Core, NodeSettings, Parts, open_core
-from inos.node.disk import Disk, open_disk
+from inos.node.disk import BLOBS, Disk, open_disk
 from inos.node.identity import Identity, load_identity, remember_mesh
 from inos.replication.durability import UNREADABLE, Group, survivable_losses
 from inos.replication.holder import HoldState
@@ -40,12 +41,16 @@ from inos.replication.placement import Placement
 from inos.replication.scheme import DEFAULT_RULES, PlanRules
 from inos.sim.disk import SimDisk
 from inos.sim.fabric import MemoryFabric
+from inos.sim.liar import Liar
+from inos.sim.machine import MachineEnv
+from inos.sim.wires import Distance
 from inos.state.capability import Capability
 from inos.state.certificates import SERIAL_BYTES, Certificate, Genesis, Grant, found_mesh, issue_certificate
 from inos.state.record import Record
 from inos.state.records import sign_record
-from inos.state.revocation import MEMBERS
+from inos.state.revocation import MEMBERS, revoke_as_founder
 from inos.state.tables import EVERYWHERE_SECTOR
+from inos.store.chunk_files import SUFFIX
 from inos.testing.env import EPOCH_S, SimEnv
 
 if TYPE_CHECKING:
@@ -70,6 +75,10 @@ class ClusterSettings:
     remove_delay_s: float = REMOVE_DELAY_S
     quota_bytes: int = QUOTA_BYTES
     rules: PlanRules = DEFAULT_RULES
+    disk_bytes: int = DISK_BYTES
+    latency_s: float = LATENCY_S
+    regions: int = 1
+    region_latency_s: float = LATENCY_S
 
 
 def fixed_bytes(size: int, *labels: object) -> bytes:
@@ -88,12 +97,16 @@ async def stream(data: bytes, step: int = 1 << 20) -> AsyncIterator[bytes]:
 class ClusterNode:
     """One machine: its disk, and the node on it while it runs. `env.skew_s` sets its wall clock wrong."""
 
-    def __init__(self, cluster: Cluster, number: int, owner: int, quota_bytes: int) -> None:
+    def __init__(self, cluster: Cluster, number: int, owner: int, quota_bytes: int, region: str) -> None:
         self.cluster = cluster
         self.number = number
         self.quota_bytes = quota_bytes
+        self.region = region
         self.disk = self._new_disk()
-        self.env = SimEnv(cluster.settings.seed * 1000 + number)
+        self.env = MachineEnv(cluster.settings.seed * 1000 + number, self.disk)
+        self.started_s = 0.0
+        """Virtual time of its last start."""
+        self._clients: dict[trio.CancelScope, None] = {}
         self.keyring = Keyring(MasterSecret(blake3_digest(b"owner %d" % owner)))
         self.node_key = self.keyring.node_key(blake3_digest(b"node %d" % number)[:NODE_NONCE_BYTES])
         self.peer = PeerId.from_public_key(self.node_key.public_key)
@@ -132,6 +145,9 @@ class ClusterNode:
             self.disk.crash()
         else:
             self.disk.kill()
+        for client in list(self._clients):
+            client.cancel()
+        self.env.wake()
         self._scope.cancel()
         await self._ended.wait()
 
@@ -143,12 +159,12 @@ class ClusterNode:
     def lose_disk(self) -> None:
         """Forget everything but who the node is, as after a restore from its phrase. Only while it does not run."""
         assert not self.running
-        self.disk = self._new_disk()
+        self.disk = self.env.disk = self._new_disk()
         self.prepare()
 
     def _new_disk(self) -> SimDisk:
         chance = random.Random(self.cluster.settings.seed * 1000 + self.number)  # noqa: S311 - repeatable by intent
-        return SimDisk(chance, capacity_bytes=DISK_BYTES)
+        return SimDisk(chance, capacity_bytes=self.cluster.settings.disk_bytes)
 
     def prepare(self) -> None:
         """Fill the disk of a node that has just joined: it knows the members so far, and nothing else."""
@@ -167,6 +183,7 @@ class ClusterNode:
             with self._opened_disk() as disk, trio.CancelScope() as self._scope:
                 identity = load_identity(self.keyring, self.node_key, disk.settings, self.env)
                 async with open_core(self._parts(identity, disk), self.env) as self._core:
+                    self.started_s = trio.current_time()
                     task_status.started()
                     await trio.sleep_forever()
         finally:
@@ -178,7 +195,7 @@ class ClusterNode:
         settings = NodeSettings(
             name=f"node{self.number}",
             profile="heavy",
-            region="",
+            region=self.region,
             repair_after_s=common.repair_after_s,
             remove_delay_s=common.remove_delay_s,
             rules=common.rules,
@@ -194,6 +211,58 @@ class ClusterNode:
         finally:
             if fabric.node(self.peer) is network:
                 fabric.stop(self.peer)
+
+    # What happens to it
+
+    @contextmanager
+    def client(self, scope: trio.CancelScope) -> Iterator[None]:
+        """What a user does inside ends with the node, by `scope`."""
+        self._clients[scope] = None
+        try:
+            yield
+        finally:
+            del self._clients[scope]
+
+    def fall_asleep(self) -> None:
+        """Close its lid; fine when it is closed."""
+        self.cluster.fabric.asleep(self.peer)
+        self.env.fall_asleep()
+
+    def wake(self) -> None:
+        """Open its lid."""
+        self.cluster.fabric.awake(self.peer)
+        self.env.wake()
+
+    def rot(self, addresses: Sequence[Address] | None, chunks: int) -> int:
+        """Flip a bit in each of `chunks` of its chunk files, of `addresses` where given; how many were damaged."""
+        wanted = None if addresses is None else {address.hex() for address in addresses}
+        files = [path for path in self.disk.paths() if path.endswith(SUFFIX)]
+        if wanted is not None:
+            files = [path for path in files if path.rpartition("/")[2].removesuffix(SUFFIX) in wanted]
+        for path in (chosen := self.env.random.sample(files, min(chunks, len(files)))):
+            self.disk.rot(path)
+        return len(chosen)
+
+    def is_sound(self, address: Address) -> bool:
+        """Whether the chunk's file, if it has one, has the right bytes, looked at without the node noticing."""
+        name = address.hex()
+        file = self.disk.peek(f"{self.disk.root}/{BLOBS}/{name[:2]}/{name}{SUFFIX}")
+        return file is None or address_of(file) == address
+
+    def turn(self, chance: random.Random) -> None:
+        """Make it lie from now on, and lose what it says it has."""
+        self.cluster.fabric.tamper(self.peer, Liar(chance))
+        self.rot(None, 1 << 30)
+
+    async def revoke(self, other: ClusterNode) -> None:
+        """Take `other`'s membership away; this node's owner must have founded the mesh."""
+        core = self.core
+        keeps, lamport = core.membership.certified_by(other.key), core.tables.clock.tick()
+        record = revoke_as_founder(
+            self.keyring.owner_key(), other.key, keeps=keeps, lamport=lamport, reason="", now_s=self.env.now_s()
+        )
+        await core.tables.write([record])
+        await core.network.disconnect(other.peer)
 
     # What its user does
 
@@ -236,7 +305,9 @@ class Cluster:
 
     def __init__(self, settings: ClusterSettings, nursery: trio.Nursery) -> None:
         self.settings = settings
-        self.fabric = MemoryFabric(SimEnv(settings.seed), latency_s=LATENCY_S)
+        self.fabric = MemoryFabric(SimEnv(settings.seed), latency_s=settings.latency_s)
+        for one, other in itertools.combinations(range(settings.regions), 2):
+            self.fabric.set_distance(str(one), str(other), Distance(settings.region_latency_s))
         self.nodes: list[ClusterNode] = []
         self._nursery = nursery
         founder = Keyring(MasterSecret(blake3_digest(b"owner 0"))).owner_key()
@@ -247,7 +318,10 @@ class Cluster:
 
     async def add(self, *, owner: int = 0, quota_bytes: int | None = None) -> ClusterNode:
         """One more node, started. Owner 0 founded the mesh."""
-        node = ClusterNode(self, len(self.nodes), owner, quota_bytes or self.settings.quota_bytes)
+        number = len(self.nodes)
+        region = str(number % self.settings.regions) if self.settings.regions > 1 else ""
+        node = ClusterNode(self, number, owner, quota_bytes or self.settings.quota_bytes, region)
+        self.fabric.place(node.peer, region)
         node.prepare()
         self.nodes.append(node)
         await node.start()
@@ -271,6 +345,10 @@ class Cluster:
         address = f"/memory/{node.peer}/p2p/{node.peer}"
         said = Capability(certificate=self.certify(node).encode(), addresses=(address,), name=f"node{node.number}")
         return sign_record(node.node_key, MEMBERS, node.key, said.encode(), 1)
+
+    def by_peer(self, peer: PeerId) -> ClusterNode | None:
+        """The machine of that name."""
+        return next((node for node in self.nodes if node.peer == peer), None)
 
     def running(self) -> list[ClusterNode]:
         return [node for node in self.nodes if node.running]

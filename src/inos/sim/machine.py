@@ -1,0 +1,47 @@
+"""The Env of a simulated machine: it sleeps when its lid is closed, and its disk takes time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple
+
+import trio
+
+from inos.sim.disk import SimDisk
+from inos.testing.env import SimEnv
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class MachineEnv(SimEnv):
+    """SimEnv of one machine. While it sleeps no blocking work begins, and what its disk did is paid for in time."""
+
+    def __init__(self, seed: int, disk: SimDisk) -> None:
+        super().__init__(seed)
+        self.disk = disk
+        self._awake: trio.Event | None = None
+
+    def fall_asleep(self) -> None:
+        """Close the lid."""
+        if self._awake is None:
+            self._awake = trio.Event()
+
+    def wake(self) -> None:
+        """Open it."""
+        if self._awake is not None:
+            self._awake.set()
+            self._awake = None
+
+    async def in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        if self._awake is not None:
+            await self._awake.wait()
+        await trio.lowlevel.checkpoint()
+        try:
+            return work(*args)
+        finally:
+            busy_s = self.disk.take_busy_s()
+            if busy_s:
+                await trio.sleep(busy_s)
+            else:
+                await trio.lowlevel.checkpoint()

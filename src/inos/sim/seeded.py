@@ -1,0 +1,61 @@
+"""Running a coroutine so that a seed decides everything: the clock, the order of tasks, and when garbage is collected.
+
+trio orders tasks that are ready at the same moment by chance on purpose. Under its (private) switch for deterministic
+scheduling it sorts them first, and its own generator, seeded here, does the rest. The clock jumps ahead whenever all
+tasks wait. The cyclic garbage collector is stopped, because it ends forgotten generators at moments that depend on the
+history of the process; `Sweeper` collects at fixed virtual times instead.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+import trio
+from trio._core import _run as scheduler  # the only way to seed it; pinned by requirements/*.lock
+from trio.testing import MockClock
+
+T = TypeVar("T")
+
+COLLECT_EVERY_S: Final = 60.0
+
+
+def run_seeded(seed: int, main: Callable[[], Awaitable[T]]) -> T:
+    """What `main` returns, run under a virtual clock that starts at zero. The same `seed` and `main` do the same, step
+    by step, in any process."""
+    with _decided_by(seed):
+        result: T = trio.run(_with_sweeper, main, clock=MockClock(autojump_threshold=0))
+        return result
+
+
+async def _with_sweeper(main: Callable[[], Awaitable[T]]) -> T:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_sweep)
+        result = await main()
+        nursery.cancel_scope.cancel()
+    return result
+
+
+async def _sweep() -> None:
+    while True:
+        await trio.sleep(COLLECT_EVERY_S)
+        gc.collect()
+
+
+@contextmanager
+def _decided_by(seed: int) -> Iterator[None]:
+    """Have trio's scheduler follow `seed`; everything is as before afterwards."""
+    before = (scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r.getstate(), gc.isenabled())
+    gc.collect()
+    gc.disable()
+    scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
+    scheduler._r.seed(seed)
+    try:
+        yield
+    finally:
+        scheduler._ALLOW_DETERMINISTIC_SCHEDULING = before[0]  # type: ignore[misc]
+        scheduler._r.setstate(before[1])
+        if before[2]:
+            gc.enable()

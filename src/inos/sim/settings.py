@@ -1,0 +1,54 @@
+"""What the machines of a simulated mesh have in common, apart from what happens to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from inos.replication.scheme import PlanRules
+from inos.sim.cluster import ClusterSettings
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SimSettings:
+    """`regions`: how many the machines are spread over in turn. Delays in seconds, sizes in bytes."""
+
+    nodes: int = 5
+    seed: int = 0
+    regions: int = 1
+    latency_s: float = 0.001
+    region_latency_s: float = 0.05
+    repair_after_s: float = 30.0
+    remove_delay_s: float = 60.0
+    disk_bytes: int = 1 << 30
+    erasure_from_bytes: int = 3 * MIB
+    chunk_bytes: int = MIB
+    settle_s: float = 600.0
+
+    def rules(self) -> PlanRules:
+        return PlanRules(erasure_from_bytes=self.erasure_from_bytes, chunk_bytes=self.chunk_bytes)
+
+    def cluster(self) -> ClusterSettings:
+        """The same for the machines."""
+        return ClusterSettings(
+            seed=self.seed,
+            repair_after_s=self.repair_after_s,
+            remove_delay_s=self.remove_delay_s,
+            quota_bytes=self.disk_bytes,
+            rules=self.rules(),
+            disk_bytes=self.disk_bytes,
+            latency_s=self.latency_s,
+            regions=self.regions,
+            region_latency_s=self.region_latency_s,
+        )
+
+    def given(self) -> list[str]:
+        """The arguments of `script.cluster` that make these settings."""
+        plain = SimSettings()
+        others = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(self)
+            if field.name != "nodes" and getattr(self, field.name) != getattr(plain, field.name)
+        ]
+        return [str(self.nodes), *others]

@@ -1,0 +1,131 @@
+"""What is really on the disks of a simulated mesh, which no node can know: the ground invariants stand on.
+
+Presence is read from each machine's own index, which is cheap and right while disks are sound; of a machine whose disk
+was damaged, every piece is read and hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inos.core.errors import InosError
+from inos.core.ids import Address, Cid
+from inos.replication.durability import UNREADABLE, Group, survivable_losses
+from inos.replication.placement import TABLE as PLACEMENT
+from inos.replication.placement import Placement
+from inos.sim.cluster import ClusterNode
+from inos.sim.promises import Promise
+from inos.sim.world import World
+from inos.vault.catalogue import TABLE as CATALOGUE
+
+# A record that this many other machines have outlives any single one of them.
+_SPREAD_RECORDS = 3
+_PAGE = 10_000
+
+
+def standing(world: World, promise: Promise, without: Sequence[int] = ()) -> int:
+    """How many more machines the object can lose, by the pieces that running machines other than `without` really
+    have, members or not; -1 when it cannot be read."""
+    placement = world.cluster.placement(promise.cid)
+    if placement is None:
+        return UNREADABLE
+    groups = _groups(world, placement)
+    if groups is None:
+        return UNREADABLE
+    holders = [node for node in world.honest() if node.number not in without]
+    good = [node.key for node in holders if node.key in placement.members and _holds(world, node, placement)]
+    losses = survivable_losses(groups, good)
+    if losses >= 0:
+        return losses
+    return 0 if _readable(world, groups, holders) else UNREADABLE
+
+
+def _groups(world: World, placement: Placement) -> list[Group] | None:
+    """All groups of an object; None when its manifest is on no running machine. They never change for one epoch."""
+    known = world.layouts.get((placement.cid, placement.epoch))
+    if known is not None and known[0] == placement.members:
+        return known[1]
+    try:
+        groups = world.cluster.groups(placement)
+    except InosError:
+        return None
+    world.layouts[placement.cid, placement.epoch] = (placement.members, groups)
+    return groups
+
+
+def _holds(world: World, node: ClusterNode, placement: Placement) -> bool:
+    """Whether the machine has all of its pieces."""
+    wanted = world.cluster.assigned(placement, node.key)
+    return len(pieces(world, node, wanted)) == len(set(wanted))
+
+
+def pieces(world: World, node: ClusterNode, wanted: Sequence[Address]) -> set[Address]:
+    """Which of `wanted` the machine really has. Looks past its stores: reading through them would find damage for
+    the node, which is what it is to do by itself."""
+    found = set(node.core.disk.chunks.present(wanted))
+    return found if node.number not in world.doubted else {address for address in found if node.is_sound(address)}
+
+
+def _readable(world: World, groups: Sequence[Group], holders: Sequence[ClusterNode]) -> bool:
+    """Whether enough pieces of every group lie somewhere, on members or not."""
+    wanted = list(dict.fromkeys(address for group in groups for address in group.addresses))
+    there: set[Address] = set()
+    for node in holders:
+        there |= pieces(world, node, wanted)
+    return all(sum(address in there for address in set(group.addresses)) >= group.need for group in groups)
+
+
+def can_lose(world: World, node: ClusterNode) -> bool:
+    """Whether everything that is owed outlives the disk of this machine: no more than the mesh promised to survive."""
+    for promise in world.promises.owed():
+        if standing(world, promise, [node.number]) < 0 or len(promise.lost) >= promise.survives:
+            return False
+    return not node.running or _records_are_spread(world, node)
+
+
+def _records_are_spread(world: World, node: ClusterNode) -> bool:
+    others = [other for other in world.honest() if other is not node]
+    for table in (PLACEMENT, CATALOGUE):
+        for record in node.core.disk.records.scan(table, b"", b"", _PAGE, include_removed=True):
+            having = 0
+            for other in others:
+                known = other.core.disk.records.get(table, record.key)
+                having += known is not None and known.lamport >= record.lamport
+            if having < _SPREAD_RECORDS:
+                return False
+    return True
+
+
+def take_account(world: World) -> None:
+    """Start a new count of losses for every object that is seen to have all of its redundancy, and stop doubting the
+    disks that are seen whole."""
+    away = {node.number for node in world.cluster.nodes if not world.settled(node)}
+    for promise in world.promises.owed():
+        if promise.lost and standing(world, promise) >= promise.wanted:
+            promise.lost = dict.fromkeys(number for number in promise.lost if number in away)
+    for number in list(world.doubted):
+        node = world.cluster.nodes[number]
+        if node.running and not any(promise.lost.keys() & {number} for promise in world.promises.owed()):
+            del world.doubted[number]
+
+
+def needed_chunks(world: World) -> set[Address] | None:
+    """Every chunk of every object with a placement, manifests and pages included; None while a manifest is nowhere."""
+    needed: set[Address] = set()
+    for placement in _placed(world):
+        groups = _groups(world, placement)
+        if groups is None:
+            return None
+        needed.update(address for group in groups for address in group.addresses)
+    return needed
+
+
+def _placed(world: World) -> list[Placement]:
+    """The latest placement of each object that any running machine knows."""
+    cids = {
+        Cid(record.key): None
+        for node in world.honest()
+        for record in node.core.disk.records.scan(PLACEMENT, b"", b"", _PAGE)
+    }
+    found = [world.cluster.placement(cid) for cid in cids]
+    return [placement for placement in found if placement is not None]
