@@ -21,7 +21,7 @@ from inos.cli.output import age_text, losses_text, size_text, table, time_text
 COMMANDS = sorted(get_command(make_app()).commands)  # type: ignore[attr-defined]
 ALL = {
     *("init", "up", "passphrase", "version", "demo", "cluster", "invite", "join", "peers", "revoke", "status"),
-    *("put", "get", "ls", "stat", "rm", "verify"),
+    *("put", "get", "ls", "stat", "rm", "verify", "sim"),
 }
 
 
@@ -46,7 +46,7 @@ def test_every_command_takes_home_and_json() -> None:
     for name, command in get_command(make_app()).commands.items():  # type: ignore[attr-defined]
         options = {option for parameter in command.params for option in parameter.opts}
         assert "--json" in options
-        assert "--home" in options or name in ("demo", "cluster")
+        assert "--home" in options or name in ("demo", "cluster", "sim")
         assert command.help and "." in command.help.splitlines()[0]
         assert all(getattr(parameter, "help", "") for parameter in command.params), name
 

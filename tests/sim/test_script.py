@@ -83,7 +83,7 @@ def test_shrinking_gives_up_in_time() -> None:
     def play(script: Script, length_s: float) -> Result:
         nonlocal runs
         runs += 1
-        return _result(script, length_s, "readable")
+        return _result(script, length_s)
 
     script = cluster(12)
     for _ in range(500):

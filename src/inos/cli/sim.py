@@ -40,7 +40,7 @@ def sim(
     jobs: Annotated[int, typer.Option(help="Processes side by side; 0 is one for each core.", min=0)] = 0,
     shrink: Annotated[bool, typer.Option("--shrink", help="Make a failing run into a short scenario.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a report (Markdown) here.", metavar="FILE")] = None,
-    step: Annotated[int, typer.Option(hidden=True, min=1)] = 1,
+    step: Annotated[int, typer.Option(help="Play only every so manieth seed.", min=1)] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Run a whole mesh in this process, from a seed: real code, simulated clock, wires and disks, and faults.

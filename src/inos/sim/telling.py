@@ -89,7 +89,8 @@ class Tally:
         return (
             f"{self.runs} seeds, {len(self.failed)} failed; {self.simulated_s / 3600:.1f} simulated hours at "
             f"{speed:.0f}x real time a process, {self.frames / max(self.real_s, 1e-9):,.0f} frames/s; "
-            f"{self.acknowledged} puts acknowledged; whole again at most {self.slowest_to_settle_s:.0f} s after the last fault"
+            f"{self.acknowledged} puts acknowledged; whole again at most {self.slowest_to_settle_s:.0f} s after the "
+            "last fault"
         )
 
 
