@@ -179,6 +179,10 @@ TARGETS: Final[Mapping[str, Target]] = {
         in_two(bulk.decode_batch),
         lambda: samples.pair(bulk.encode_batch([(samples.CID.address, b"chunk")]), b"chunk"),
     ),
+    "replication.bulk.decode_wanted": _struct(bulk.decode_wanted, CHUNKS + "ChunkRequest", address=_KEY),
+    "replication.hold_calls.decode_asked": _struct(
+        hold_calls.decode_asked, CHUNKS + "StateRequest", cids=[_KEY, _KEY], verify=True
+    ),
     "replication.hold_calls.decode_holds": _wire(
         in_two(hold_calls.decode_holds),
         lambda: samples.pair(

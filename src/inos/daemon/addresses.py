@@ -31,9 +31,11 @@ def as_place(text: str) -> str:
     if match is None or int(match[3]) > 65535:
         raise _no_place(text)
     try:
-        ipaddress.ip_address(match[2])
+        version = ipaddress.ip_address(match[2]).version
     except ValueError:
         raise _no_place(text) from None
+    if match[1] != f"ip{version}":
+        raise _no_place(text)
     return place
 
 

@@ -72,9 +72,7 @@ def serve_chunks(calls: Calls, home: ChunkHome, env: Env) -> None:
     """Answer the three methods from `home`."""
 
     async def get(_peer: PeerId, request: Message) -> Message:
-        with reading(_REQUEST, request.payload, max_bytes=256) as r:
-            address = Address(r.address)
-        return Message(b"", await env.in_thread(home.get, address))
+        return Message(b"", await env.in_thread(home.get, decode_wanted(request.payload)))
 
     async def put(_peer: PeerId, request: Message) -> Message:
         chunks = decode_batch(request.payload, request.body)
@@ -136,6 +134,12 @@ def cut_body(addresses: Sequence[Address], sizes: Sequence[int], body: bytes, st
         chunks.append((address, body if whole else body[start : start + size]))
         start += size
     return chunks, start
+
+
+def decode_wanted(payload: bytes) -> Address:
+    """The chunk that is asked for."""
+    with reading(_REQUEST, payload, max_bytes=256) as r:
+        return Address(r.address)
 
 
 def encode_addresses(addresses: Sequence[Address]) -> bytes:

@@ -109,6 +109,14 @@ def decode_holds(payload: bytes, body: bytes) -> list[HoldRequest]:
     return requests
 
 
+def decode_asked(payload: bytes) -> tuple[list[Cid], bool]:
+    """The objects whose states are asked for, and whether to check every byte."""
+    with reading(_STATES, payload, max_bytes=MAX_PAYLOAD_BYTES) as r:
+        if len(r.cids) > MAX_HOLDS:
+            raise BadFrame(f"{len(r.cids)} objects in one call, over the limit of {MAX_HOLDS}")
+        return [Cid(cid) for cid in r.cids], r.verify
+
+
 def _cut(batch: Any, body: bytes, start: int) -> tuple[list[Chunk], int]:
     return cut_body([Address(address) for address in batch.addresses], list(batch.sizes), body, start)
 
@@ -168,10 +176,7 @@ class HoldServer:
             work.done.set()
 
     async def _state(self, _peer: PeerId, request: Message) -> Message:
-        with reading(_STATES, request.payload, max_bytes=MAX_PAYLOAD_BYTES) as r:
-            cids, verify = [Cid(cid) for cid in r.cids], r.verify
-        if len(cids) > MAX_HOLDS:
-            raise BadFrame(f"{len(cids)} objects in one call, over the limit of {MAX_HOLDS}")
+        cids, verify = decode_asked(request.payload)
         known = {one.cid: one for one in await self._inbox.known_all(cids) if one is not None}
         if verify:
             found = [await self._holding.state(placement, verify=True) for placement in known.values()]
