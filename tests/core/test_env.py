@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from inos.core.env import Env, RealEnv
+from inos.core.env import Env, Machine, RealEnv
 from inos.testing.env import SimEnv
 from inos.testing.run import trio_test
 
@@ -36,6 +36,22 @@ async def test_tokens_have_their_size_and_differ(make_env: type[RealEnv]) -> Non
     env: Env = make_env()
     assert [len(env.token_bytes(size)) for size in (0, 1, 16, 1000)] == [0, 1, 16, 1000]
     assert len({env.token_bytes(16) for _ in range(100)}) == 100
+
+
+@trio_test
+async def test_a_machine_has_cores_memory_and_a_load(make_env: type[RealEnv]) -> None:
+    env: Env = make_env()
+    assert env.machine().cores >= 1
+    assert env.machine().memory_bytes > 1 << 20
+    assert 0 <= env.load() <= 1
+    assert env.machine() == make_env().machine()
+
+
+def test_a_simulated_machine_is_what_it_is_said_to_be() -> None:
+    env = SimEnv(machine=Machine(64, 1 << 40), busy=0.75)
+    assert (env.machine(), env.load()) == (Machine(64, 1 << 40), 0.75)
+    env.busy = 1.0
+    assert env.load() == 1.0
 
 
 @trio_test

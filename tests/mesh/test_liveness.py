@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,9 +152,12 @@ def test_measurements_survive_a_restart_and_can_be_forgotten() -> None:
 
 
 def test_the_distant_past_counts_less() -> None:
-    long_ago = Observed(30 * DAY_S, 0.0).plus(1.0, alive=True)
-    assert long_ago.observed_s < 16 * DAY_S
-    assert 0 <= long_ago.alive_s <= long_ago.observed_s
+    liveness = watching(A)
+    liveness.restore({A: Observed(30 * DAY_S, 20 * DAY_S)})
+    ticked(liveness, 0, 10, A)
+    observed = liveness.export()[A]
+    assert observed.observed_s == pytest.approx(15 * DAY_S, abs=10)
+    assert observed.alive_s == pytest.approx(10 * DAY_S, abs=10)
 
 
 STEPS = st.lists(

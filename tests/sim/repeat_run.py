@@ -14,12 +14,12 @@ from typing import Any
 
 import trio
 from sim_mesh import Town
-from trio.testing import MockClock
 
 from inos.core.errors import InosError
 from inos.core.ids import PeerId
 from inos.crypto.hashing import ContentHasher
 from inos.mesh.network import Message
+from inos.sim.clock import JumpClock
 from inos.sim.frames import Frame
 from inos.sim.network import MemoryNetwork
 from inos.sim.wires import Distance, Weather
@@ -101,4 +101,4 @@ if __name__ == "__main__":
     scheduler: Any = import_module("trio._core._run")
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True
     scheduler._r.seed(int(sys.argv[1]))
-    trio.run(main, int(sys.argv[1]), clock=MockClock(autojump_threshold=0))
+    trio.run(main, int(sys.argv[1]), clock=JumpClock())

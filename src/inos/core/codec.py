@@ -11,7 +11,7 @@ inside its `with`: copy what you need into value types there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -42,8 +42,27 @@ def _struct(name: str) -> Any:
 
 def encode(struct: str, **fields: Any) -> bytes:
     """The bytes of one message of `struct` ("folder/file.capnp:Name"); nested structs are dicts, lists are lists."""
-    encoded: bytes = _struct(struct).new_message(**fields).to_bytes()
+    if any(map(_is_structs, fields.values())):
+        message = _struct(struct).new_message()
+        _fill(message, fields)
+    else:
+        message = _struct(struct).new_message(**fields)
+    encoded: bytes = message.to_bytes()
     return encoded
+
+
+def _is_structs(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _fill(builder: Any, fields: Mapping[str, Any]) -> None:
+    # pycapnp takes four times as long to set a list of structs from dictionaries by itself; the bytes are the same.
+    for name, value in fields.items():
+        if _is_structs(value):
+            for item, item_fields in zip(builder.init(name, len(value)), value, strict=True):
+                _fill(item, item_fields)
+        else:
+            setattr(builder, name, value)
 
 
 @contextmanager

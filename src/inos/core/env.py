@@ -1,4 +1,4 @@
-"""The only door to time, chance and threads.
+"""The only door to time, chance, threads, and what the machine is.
 
 Everything above takes an `Env`; nothing else imports `time`, `random`, `secrets`, `os.urandom` or `trio.to_thread`
 (tests/test_tidy.py checks it). `trio.sleep` and trio deadlines are free to use: a simulation owns trio's clock. A real
@@ -8,10 +8,12 @@ node gets `RealEnv`; the simulator supplies one that draws everything from a see
 from __future__ import annotations
 
 import math
+import os
 import random
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar, TypeVarTuple
 
 import trio
@@ -20,8 +22,16 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a node runs on."""
+
+    cores: int
+    memory_bytes: int
+
+
 class Env(Protocol):
-    """Time, chance and threads, owned by whoever runs the node."""
+    """Time, chance, threads and the machine, owned by whoever runs the node."""
 
     @property
     def random(self) -> random.Random:
@@ -39,9 +49,15 @@ class Env(Protocol):
     async def in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run blocking `work(*args)` away from the event loop and return what it returns."""
 
+    def machine(self) -> Machine:
+        """What this node runs on; does not change."""
+
+    def load(self) -> float:
+        """The share of the machine's cores that is busy, 0..1."""
+
 
 class RealEnv:
-    """The machine's own clock, entropy and threads."""
+    """The machine itself: its clock, entropy, threads and load."""
 
     # Blocking work is disk and hashing; more threads than this only fight over two cores and the GIL.
     THREADS = 8
@@ -49,6 +65,8 @@ class RealEnv:
     def __init__(self) -> None:
         self._random = random.Random(secrets.randbits(128))  # noqa: S311 - jitter and sampling, never keys
         self._limiter = trio.CapacityLimiter(self.THREADS)
+        memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        self._machine = Machine(os.cpu_count() or 1, memory_bytes)
 
     @property
     def random(self) -> random.Random:
@@ -65,6 +83,12 @@ class RealEnv:
 
     async def in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         return await trio.to_thread.run_sync(work, *args, limiter=self._limiter)
+
+    def machine(self) -> Machine:
+        return self._machine
+
+    def load(self) -> float:
+        return min(1.0, os.getloadavg()[0] / self._machine.cores)
 
 
 FOREVER_S = math.inf

@@ -94,10 +94,7 @@ class PeerId(str):
 
     def public_key(self) -> bytes:
         """The raw 32-byte Ed25519 public key inside the id."""
-        raw = _base58_decode(self)
-        if len(raw) != 38 or raw[:6] != _PEER_PREFIX:
-            raise BadInput(f"not an Ed25519 peer id: {str(self)[:80]!r}", hint="peer ids start with '12D3KooW'")
-        return raw[6:]
+        return _public_key(self)
 
     def short(self) -> str:
         """The last characters: enough for a person to tell nodes apart."""
@@ -109,6 +106,14 @@ def _peer_id(public_key: bytes) -> PeerId:
     if len(public_key) != DIGEST_BYTES:
         raise BadInput(f"an Ed25519 public key has {DIGEST_BYTES} bytes, got {len(public_key)}")
     return PeerId(_base58_encode(_PEER_PREFIX + public_key))
+
+
+@lru_cache(maxsize=4096)  # base58 costs 20 us, and every heartbeat asks
+def _public_key(peer: str) -> bytes:
+    raw = _base58_decode(peer)
+    if len(raw) != 38 or raw[:6] != _PEER_PREFIX:
+        raise BadInput(f"not an Ed25519 peer id: {peer[:80]!r}", hint="peer ids start with '12D3KooW'")
+    return raw[6:]
 
 
 def _base58_encode(data: bytes) -> str:

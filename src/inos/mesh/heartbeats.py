@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Final, Protocol
 
 import trio
@@ -20,7 +21,7 @@ from inos.core.env import Env
 from inos.core.errors import BadFrame, InosError
 from inos.core.ids import PeerId
 from inos.mesh.liveness import Change, Liveness
-from inos.mesh.network import Calls, Message, PeerEvents, Peers
+from inos.mesh.network import Message, Outcome, PeerEvents, Peers, Signals
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +49,16 @@ class Beat:
     roots: bytes = b""
 
     def encode(self) -> bytes:
-        return codec.encode(_BEAT, version=_VERSION, load=self.load, roots=self.roots)
+        return _encode(self.load, self.roots)
 
 
+# A mesh at rest says the same in each beat, and a node hears some dozens of others.
+@lru_cache(maxsize=16)
+def _encode(load: float, roots: bytes) -> bytes:
+    return codec.encode(_BEAT, version=_VERSION, load=load, roots=roots)
+
+
+@lru_cache(maxsize=256)
 def decode_beat(data: bytes) -> Beat:
     """Raises BadFrame. A later version's beat is read as far as it is known here."""
     with codec.reading(_BEAT, data, max_bytes=_MAX_BEAT_BYTES) as beat:
@@ -60,7 +68,7 @@ def decode_beat(data: bytes) -> Beat:
         return Beat(load, roots)
 
 
-class Wires(Calls, Peers, PeerEvents, Protocol):
+class Wires(Signals, Peers, PeerEvents, Protocol):
     """What beating needs of a network."""
 
 
@@ -89,7 +97,7 @@ class Heartbeats:
         self._calling: set[PeerId] = set()
         self._on_change: list[ChangeHandler] = []
         self._on_beat: list[BeatHandler] = []
-        network.serve(METHOD, self._answer)
+        network.serve_plain(METHOD, self._answer)
 
     def on_change(self, handler: ChangeHandler) -> None:
         """`handler` is told of every peer that comes up or fails; it must not block."""
@@ -101,14 +109,13 @@ class Heartbeats:
 
     async def run(self) -> None:
         """Beat until cancelled."""
-        async with trio.open_nursery() as nursery:
-            while True:
-                beat_at_s = self._env.monotonic_s() + BEAT_S * self._jittered()
-                self._beat_round(nursery)
-                while (now_s := self._env.monotonic_s()) < beat_at_s:
-                    wake_s = min(beat_at_s, max(self._liveness.deadline_s(), now_s + _SHORTEST_S))
-                    await trio.sleep(wake_s - now_s)
-                    self.observe()
+        while True:
+            beat_at_s = self._env.monotonic_s() + BEAT_S * self._jittered()
+            self._beat_round()
+            while (now_s := self._env.monotonic_s()) < beat_at_s:
+                wake_s = min(beat_at_s, max(self._liveness.deadline_s(), now_s + _SHORTEST_S))
+                await trio.sleep(wake_s - now_s)
+                self.observe()
 
     def observe(self) -> None:
         """Judge everybody by what the network heard up to now."""
@@ -126,7 +133,7 @@ class Heartbeats:
     def _jittered(self) -> float:
         return 1 + JITTER * (2 * self._env.random.random() - 1)
 
-    def _beat_round(self, nursery: trio.Nursery) -> None:
+    def _beat_round(self) -> None:
         now_s = self._env.monotonic_s()
         connected = self._network.connected()
         for gone in self._beaten_s.keys() - connected:
@@ -138,20 +145,19 @@ class Heartbeats:
         for peer in sorted(due):
             if peer not in self._calling:
                 self._calling.add(peer)
-                nursery.start_soon(self._beat, peer, request)
+                self._network.call_soon(peer, METHOD, request, partial(self._answered, peer), timeout_s=TIMEOUT_S)
 
-    async def _beat(self, peer: PeerId, request: Message) -> None:
+    def _answered(self, peer: PeerId, outcome: Outcome) -> None:
+        self._calling.discard(peer)
         try:
-            answer = await self._network.call(peer, METHOD, request, timeout_s=TIMEOUT_S)
-            self._note(peer, decode_beat(answer.payload))
+            if isinstance(outcome, InosError):
+                raise outcome
+            self._note(peer, decode_beat(outcome.payload))
         except InosError as error:
             log.debug("no beat from %s: %s", peer.short(), error)
-        finally:
-            self._calling.discard(peer)
 
-    async def _answer(self, peer: PeerId, request: Message) -> Message:
+    def _answer(self, peer: PeerId, request: Message) -> Message:
         self._note(peer, decode_beat(request.payload))
-        await trio.lowlevel.checkpoint()
         return Message(self._own().encode())
 
     def _note(self, peer: PeerId, beat: Beat) -> None:

@@ -51,6 +51,9 @@ class _Attempts:
     next_s: float = 0.0
 
 
+_FRESH: Final = _Attempts()
+
+
 def choose_links(me: bytes, members: Collection[bytes], spares: int = 0) -> list[bytes]:
     """Whom (node keys) `me` keeps a link to: everybody in a small mesh, else its picks and, after them, `spares` more.
     A pure function of the members, so it changes only with them."""
@@ -78,6 +81,9 @@ class Links:
         self._members = members
         self._book = book
         self._attempts: dict[PeerId, _Attempts] = {}
+        # What `choose_links` said of these members, by number of spares.
+        self._ranked_of: frozenset[bytes] = frozenset()
+        self._ranked: dict[int, list[bytes]] = {}
         # In a large mesh most links are others' picks: their end must show as a failure, not as something unwatched.
         self._lost: set[PeerId] = set()
         network.on_connected(self._gain)
@@ -104,6 +110,9 @@ class Links:
     async def step(self) -> None:
         """Dial every target that is missing and due, and wait for all of them."""
         due = self._due()
+        if not due:
+            await trio.lowlevel.checkpoint()
+            return
         limiter = trio.CapacityLimiter(PARALLEL)
         async with trio.open_nursery() as nursery:
             for peer, addresses in due:
@@ -112,25 +121,33 @@ class Links:
     def _due(self) -> list[tuple[PeerId, Sequence[str]]]:
         now_s, connected = self._env.monotonic_s(), self._network.connected()
         chosen = self._chosen()
-        peers = {member.peer for member in chosen}
-        for gone in [peer for peer in self._attempts if peer not in peers]:
-            del self._attempts[gone]
+        if self._attempts:
+            peers = {member.peer for member in chosen}
+            for gone in [peer for peer in self._attempts if peer not in peers]:
+                del self._attempts[gone]
         due: list[tuple[PeerId, Sequence[str]]] = []
         for member in chosen:
-            addresses = self._where(member)
-            if member.peer in connected or not addresses:
+            if member.peer in connected or self._attempts.get(member.peer, _FRESH).next_s > now_s:
                 continue
-            if self._attempts.get(member.peer, _Attempts()).next_s <= now_s:
+            if addresses := self._where(member):
                 due.append((member.peer, addresses))
         return due
 
     def _chosen(self) -> list[Member]:
         """The picks, and a spare for each that has been silent for a while: in a large mesh links must not run out."""
+        picks = self._ranking(0)
+        silent = sum(self._is_silent(member.peer) for member in picks) if self._attempts else 0
+        return self._ranking(silent) if silent else picks
+
+    def _ranking(self, spares: int) -> list[Member]:
+        """Whom `choose_links` chooses, worked out anew only when that can have changed."""
         members = self._members()
-        picks = choose_links(self._me, members)
-        silent = sum(self._is_silent(members[node].peer) for node in picks)
-        chosen = choose_links(self._me, members, spares=silent) if silent else picks
-        return [members[node] for node in chosen]
+        if members.keys() != self._ranked_of:
+            self._ranked_of = frozenset(members)
+            self._ranked.clear()
+        if spares not in self._ranked:
+            self._ranked[spares] = choose_links(self._me, members, spares)
+        return [members[node] for node in self._ranked[spares]]
 
     def _is_silent(self, peer: PeerId) -> bool:
         attempts = self._attempts.get(peer)

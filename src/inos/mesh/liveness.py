@@ -52,16 +52,29 @@ class Observed:
     observed_s: float = 0.0
     alive_s: float = 0.0
 
-    def plus(self, seconds: float, *, alive: bool) -> Observed:
-        observed_s = self.observed_s + seconds
-        alive_s = self.alive_s + (seconds if alive else 0.0)
-        scale = 0.5 if observed_s > _WINDOW_S else 1.0
-        return Observed(observed_s * scale, alive_s * scale)
-
     @property
     def availability(self) -> float:
         """0..1: the share of time alive, leaning on the prior until there is a day or so of observation."""
         return (self.alive_s + _PRIOR_S * _PRIOR_SHARE) / (self.observed_s + _PRIOR_S)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """An Observed that grows in place: it does so for every peer at every tick."""
+
+    observed_s: float = 0.0
+    alive_s: float = 0.0
+
+    def add(self, seconds: float, *, alive: bool) -> None:
+        self.observed_s += seconds
+        if alive:
+            self.alive_s += seconds
+        if self.observed_s > _WINDOW_S:
+            self.observed_s *= 0.5
+            self.alive_s *= 0.5
+
+    def observed(self) -> Observed:
+        return Observed(self.observed_s, self.alive_s)
 
 
 @dataclass(slots=True)
@@ -80,7 +93,7 @@ class Liveness:
     def __init__(self, *, failed_after_s: float = FAILED_AFTER_S) -> None:
         self._failed_after_s = failed_after_s
         self._watched: dict[PeerId, _Watch] = {}
-        self._observed: dict[PeerId, Observed] = {}
+        self._observed: dict[PeerId, _Tally] = {}
         self._ticked_s: float | None = None
 
     def watch(self, peers: Collection[PeerId], now_s: float) -> None:
@@ -89,7 +102,8 @@ class Liveness:
         for peer in [peer for peer in self._watched if peer not in wanted]:
             del self._watched[peer]
         for peer in peers:
-            self._watched.setdefault(peer, _Watch(now_s, now_s))
+            if peer not in self._watched:
+                self._watched[peer] = _Watch(now_s, now_s)
 
     def heard(self, peer: PeerId, at_s: float) -> None:
         """A frame came from `peer` at `at_s`. Peers not watched are ignored; `tick` draws the conclusions."""
@@ -129,15 +143,15 @@ class Liveness:
 
     def availability(self, peer: PeerId) -> float:
         """0..1, measured; 0.95 for a peer never watched."""
-        return self._observed.get(peer, Observed()).availability
+        return self._observed.get(peer, _Tally()).observed().availability
 
     def export(self) -> Mapping[PeerId, Observed]:
         """What was measured, for keeping over a restart."""
-        return dict(self._observed)
+        return {peer: tally.observed() for peer, tally in self._observed.items()}
 
     def restore(self, observed: Mapping[PeerId, Observed]) -> None:
         """Go on from what an earlier run exported."""
-        self._observed.update(observed)
+        self._observed.update((peer, _Tally(one.observed_s, one.alive_s)) for peer, one in observed.items())
 
     def forget(self, peer: PeerId) -> None:
         """Drop all that is known of a peer that is no longer a member."""
@@ -149,10 +163,14 @@ class Liveness:
             watch.quiet_s = max(watch.quiet_s, now_s)
 
     def _account(self, passed_s: float) -> None:
+        if passed_s <= 0:
+            return
         for peer, watch in self._watched.items():
-            if passed_s > 0 and watch.state is not State.UNKNOWN:
-                known = self._observed.get(peer, Observed())
-                self._observed[peer] = known.plus(passed_s, alive=watch.state is State.ALIVE)
+            if watch.state is not State.UNKNOWN:
+                tally = self._observed.get(peer)
+                if tally is None:
+                    tally = self._observed[peer] = _Tally()
+                tally.add(passed_s, alive=watch.state is State.ALIVE)
 
     def _judge(self, peer: PeerId, watch: _Watch, now_s: float) -> Change | None:
         if watch.state is not State.FAILED and now_s - watch.quiet_s >= self._failed_after_s:

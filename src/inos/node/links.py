@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -73,16 +72,12 @@ class Meeting:
 class _OwnBeat:
     """What this node's heartbeats say."""
 
-    def __init__(self) -> None:
+    def __init__(self, env: Env) -> None:
         self.summary: Callable[[], bytes] = bytes
+        self._env = env
 
     def __call__(self) -> Beat:
-        return Beat(load(), self.summary())
-
-
-def load() -> float:
-    """The share of this machine's cores that is busy, 0..1."""
-    return min(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        return Beat(self._env.load(), self.summary())
 
 
 def open_meeting(
@@ -95,7 +90,7 @@ def open_meeting(
     repair_after_s: float,
 ) -> Meeting:
     """Wire links, heartbeats and liveness over `network`."""
-    book, liveness, own_beat = AddressBook(), Liveness(), _OwnBeat()
+    book, liveness, own_beat = AddressBook(), Liveness(), _OwnBeat(env)
     links = Links(network, env, me=identity.node, members=membership.members, book=book)
     heartbeats = Heartbeats(network, env, liveness, own=own_beat, watched=links.watched)
     view = MeshView(identity.node, membership, liveness, network, env, repair_after_s=repair_after_s)

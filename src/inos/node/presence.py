@@ -4,7 +4,6 @@ changes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -74,7 +73,7 @@ class Presence:
     def _current(self) -> Capability:
         storage_bytes = self._offer.storage_bytes()
         step_bytes = max(1, storage_bytes // _USED_STEPS)
-        about = self._about
+        about, machine = self._about, self._env.machine()
         return Capability(
             certificate=self._identity.certificate.encode(),
             addresses=tuple(self._addresses())[:MAX_ADDRESSES],
@@ -82,7 +81,7 @@ class Presence:
             profile=about.profile,
             storage_bytes=storage_bytes,
             used_bytes=self._offer.used_bytes() // step_bytes * step_bytes,
-            cores=os.cpu_count() or 1,
-            memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            cores=machine.cores,
+            memory_bytes=machine.memory_bytes,
             name=about.name,
         )

@@ -118,15 +118,19 @@ class AntiEntropy:
 
     def in_step(self, place: Place) -> bool:
         """Whether this replica of `place` has been compared with another lately, or there is no other."""
+        return self._is_in_step(place, self._env.monotonic_s())
+
+    def _is_in_step(self, place: Place, now_s: float) -> bool:
         compared_s = self._in_step_s.get(place)
-        if compared_s is not None and self._env.monotonic_s() - compared_s < IN_STEP_S:
+        if compared_s is not None and now_s - compared_s < IN_STEP_S:
             return True
         assignment = self._assignment
         return assignment.holds(assignment.me, place) and not assignment.others(place, alive=False)
 
     def lagging(self) -> list[Place]:
         """The places this node should hold that are not in step."""
-        return [place for place in self._assignment.held() if not self.in_step(place)]
+        now_s = self._env.monotonic_s()
+        return [place for place in self._assignment.held() if not self._is_in_step(place, now_s)]
 
     async def step(self) -> None:
         """One round. Raises when this node's own store fails; a peer that fails is left for another time."""
@@ -146,7 +150,8 @@ class AntiEntropy:
         for node in [node for node in self._suspects if node in chosen or not self._assignment.is_member(node)]:
             del self._suspects[node]
         rest = alive.difference(chosen)
-        for wanted in (self.lagging() + list(self._hand_overs), self._assignment.places()):
+        handed = list(self._hand_overs)
+        for wanted in (self.lagging() + handed, [*self._assignment.held(), *handed]):
             candidates = self._candidates(wanted, rest)
             if candidates:
                 chosen.append(self._env.random.choice(candidates))
@@ -155,15 +160,20 @@ class AntiEntropy:
 
     def _candidates(self, places: Iterable[Place], among: set[bytes]) -> list[bytes]:
         """Those of `among` with whom one of these places, drawn at random, is to be compared."""
-        shared = [place for place in places if self._partners(place, among)]
+        shared = [place for place in places if self._has_partners(place, among)]
         return self._partners(self._env.random.choice(shared), among) if shared else []
 
+    def _has_partners(self, place: Place, among: set[bytes]) -> bool:
+        if place in self._hand_overs:
+            return bool(self._partners(place, among))
+        assignment = self._assignment
+        return bool(among) if assignment.is_everywhere(place) else not among.isdisjoint(assignment.replicas(place))
+
     def _partners(self, place: Place, among: set[bytes]) -> list[bytes]:
+        """Those of `among` to compare `place` with, which is held here or to be handed over."""
         hand_over = self._hand_overs.get(place)
-        if hand_over is None and not self._assignment.holds(self._assignment.me, place):
-            return []
         done = hand_over.confirmed if hand_over is not None else frozenset()
-        if self._specs[place.table].scope is Scope.EVERYWHERE:
+        if self._assignment.is_everywhere(place):
             return sorted(among - done)
         return [node for node in self._assignment.replicas(place) if node in among and node not in done]
 
@@ -184,7 +194,8 @@ class AntiEntropy:
 
     async def _exchange(self, node: bytes) -> bool:
         """Compare with `node` and exchange what differs. False when the round ended before all was done."""
-        places = [place for place in self._assignment.places() if self._partners(place, {node})]
+        only = {node}
+        places = [place for place in [*self._assignment.held(), *self._hand_overs] if self._has_partners(place, only)]
         roots = await self._env.in_thread(self._roots, sorted({place.table for place in places}))
         ours = {place: roots.get(place, b"") for place in places}
         theirs: dict[Place, bytes] = {}

@@ -6,7 +6,7 @@ a push is taken by whoever gets it, and nothing is ever taken away from a node b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from inos.state.sectors import SECTORS, replicas
@@ -41,11 +41,14 @@ class Assignment:
     """Which members keep a place, worked out once for each change of members. Owned by the event loop."""
 
     def __init__(self, view: MembersView, specs: Mapping[str, TableSpec], also_hold: AlsoHold) -> None:
+        """`also_hold` is asked once for each change of members."""
         self._view = view
         self._specs = specs
         self._also_hold = also_hold
         self._members: dict[bytes, float] = {}
         self._replicas: dict[Place, tuple[bytes, ...]] = {}
+        self._held: dict[Place, None] | None = None
+        self._places = tuple(self._every_place())
 
     @property
     def me(self) -> bytes:
@@ -57,6 +60,7 @@ class Assignment:
         if members != self._members:
             self._members = dict(members)
             self._replicas.clear()
+            self._held = None
 
     def replicas(self, place: Place) -> tuple[bytes, ...]:
         """Who answers for `place`, best first: those whose majority makes a write durable."""
@@ -86,21 +90,30 @@ class Assignment:
 
     def holds(self, node: bytes, place: Place) -> bool:
         """Whether `node` should have every record of `place`, by its part in the mesh or, for this node, by choice."""
-        if self.is_everywhere(place):
-            return node in self._members
-        return node in self.replicas(place) or (node == self.me and self._also_hold(*place))
+        if node == self.me:
+            return place in self.held()
+        return self.has_part(node, place)
 
-    def places(self) -> Iterable[Place]:
-        """Every place there is."""
+    def has_part(self, node: bytes, place: Place) -> bool:
+        """Whether `node` should have every record of `place` by its part in the mesh."""
+        return node in self._members if self.is_everywhere(place) else node in self.replicas(place)
+
+    def held(self) -> Collection[Place]:
+        """The places this node should hold, in order."""
+        if self._held is None:
+            me = self.me
+            held = [
+                p for p in self._places if self.has_part(me, p) or (not self.is_everywhere(p) and self._also_hold(*p))
+            ]
+            self._held = dict.fromkeys(held)
+        return self._held.keys()
+
+    def place_of(self, table: str, key: bytes) -> Place:
+        return Place(table, self._specs[table].sector_of(key))
+
+    def _every_place(self) -> Iterable[Place]:
         for name, spec in self._specs.items():
             if spec.scope is Scope.EVERYWHERE:
                 yield Place(name, EVERYWHERE_SECTOR)
             else:
                 yield from (Place(name, sector) for sector in range(SECTORS))
-
-    def held(self) -> list[Place]:
-        """The places this node should hold."""
-        return [place for place in self.places() if self.holds(self.me, place)]
-
-    def place_of(self, table: str, key: bytes) -> Place:
-        return Place(table, self._specs[table].sector_of(key))

@@ -60,8 +60,7 @@ class Call:
 
     def expire(self) -> None:
         """Its time is up."""
-        if self._done is not None:
-            self.settle(PeerUnavailable(f"{self.to.short()} did not answer {self.method} within {self.timeout_s:g} s"))
+        self.settle(PeerUnavailable(f"{self.to.short()} did not answer {self.method} within {self.timeout_s:g} s"))
 
     def give_up(self) -> None:
         """Nobody waits for the outcome any more."""

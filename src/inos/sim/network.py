@@ -267,7 +267,7 @@ class MemoryNetwork:
         return result
 
     def _send(self, call: Call, kind: Kind, request: Message, number: int) -> None:
-        self._fabric.schedule.at(trio.current_time() + call.timeout_s, Call.expire, call)
+        self._fabric.schedule.expire_at(trio.current_time() + call.timeout_s, call)
         self._fabric.send(Frame(kind, self._me, call.to, call.method, request, number, call))
 
     def _serve(self, frame: Frame) -> None:

@@ -10,11 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import trio
 
 T = TypeVar("T")
+
+
+class Deadline(Protocol):
+    """Something that ends by itself at some moment unless it ends before."""
+
+    @property
+    def open(self) -> bool: ...
+
+    def expire(self) -> None: ...
 
 
 class Schedule:
@@ -40,10 +49,18 @@ class Schedule:
         elif self._sleep is not None and due_s < self._sleep.deadline:
             self._sleep.deadline = due_s
 
+    def expire_at(self, due_s: float, what: Deadline) -> None:
+        """Call `what.expire()` at `due_s` if it is still open then."""
+        self.at(due_s, _expire, what)
+
     async def _run(self) -> None:
+        heap = self._heap
         try:
             while True:
-                with trio.CancelScope(deadline=self._heap[0][0] if self._heap else inf) as self._sleep:
+                # Most deadlines are met: nobody is woken for them.
+                while heap and heap[0][2] is _expire and not heap[0][3].open:
+                    heappop(heap)
+                with trio.CancelScope(deadline=heap[0][0] if heap else inf) as self._sleep:
                     await trio.sleep_forever()
                 self._sleep = None
                 self._run_due(trio.current_time())
@@ -56,3 +73,8 @@ class Schedule:
         while heap and heap[0][0] <= now_s and heap[0][1] <= last:
             _, _, act, what = heappop(heap)
             act(what)
+
+
+def _expire(what: Deadline) -> None:
+    if what.open:
+        what.expire()

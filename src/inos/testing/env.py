@@ -1,4 +1,5 @@
-"""An Env for tests and simulations: time is trio's clock, chance comes from one seed, "threads" run inline.
+"""An Env for tests and simulations: time is trio's clock, chance comes from one seed, "threads" run inline, the machine
+and its load are what the test says.
 
 Under `trio.testing.MockClock` a test owns time; the same seed draws the same numbers. Nothing it draws is secret.
 """
@@ -11,18 +12,25 @@ from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
+from inos.core.env import Machine
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+# A small machine at rest.
+MACHINE: Final = Machine(cores=4, memory_bytes=8 << 30)
 # Wall clock at trio's second zero: an arbitrary round date in 2027, so that no test depends on today's.
 EPOCH_S: Final = 1_800_000_000.0
 
 
 class SimEnv:
-    """The Env contract on trio's clock. `skew_s` moves the wall clock only, as a wrongly set machine would."""
+    """The Env contract on trio's clock. `skew_s` moves the wall clock only, as a wrongly set machine would; `busy` is
+    the load."""
 
-    def __init__(self, seed: int = 0, *, skew_s: float = 0.0) -> None:
+    def __init__(self, seed: int = 0, *, skew_s: float = 0.0, machine: Machine = MACHINE, busy: float = 0.0) -> None:
         self.skew_s = skew_s
+        self.busy = busy
+        self._machine = machine
         self._random = random.Random(seed)  # noqa: S311 - repeatable by intent, and never a real key
 
     @property
@@ -44,3 +52,9 @@ class SimEnv:
         result = work(*args)
         await trio.lowlevel.checkpoint()
         return result
+
+    def machine(self) -> Machine:
+        return self._machine
+
+    def load(self) -> float:
+        return self.busy
