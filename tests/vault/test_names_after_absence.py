@@ -6,6 +6,7 @@ import pytest
 
 from inos.core.errors import NotEnoughNodes, NotFound
 from inos.core.ids import Cid
+from inos.replication.placement import TABLE as PLACEMENT
 from inos.sim.cluster import fixed_bytes, open_cluster
 from inos.testing.run import sim_test
 
@@ -59,3 +60,25 @@ async def test_a_node_that_was_away_and_is_cut_off_removes_nothing() -> None:
         await cluster.passes(30)
         for node in cluster.nodes:
             assert await node.get("inos:/kept") == data + b"new"
+
+
+@sim_test
+async def test_a_name_whose_removal_is_on_its_way_takes_no_removal_back() -> None:
+    """A node that has heard of an object's removal before that of its name kept the object for ever, nameless."""
+    async with open_cluster(5) as cluster:
+        late = cluster.nodes[4]
+        cid = Cid.parse((await cluster.nodes[0].put(fixed_bytes(1000, "gone"), "/gone")).cid)
+        await cluster.passes(10)
+        cluster.cut_off(late)
+        await cluster.nodes[0].remove("inos:/gone")
+        removal = cluster.nodes[0].core.disk.records.get(PLACEMENT, bytes(cid))
+        assert removal is not None and removal.removed
+        await late.core.tables.take([removal.encoded])
+        vault = late.core.keeping.vault
+        assert await vault.revive(cid)  # nobody to ask: the object stays for now, and nothing is said to others
+        assert late.core.keeping.placements.removed(cid)
+        cluster.fabric.heal()
+        await cluster.passes(1)
+        assert not await vault.revive(cid)
+        await cluster.passes(60)
+        assert all(node.core.keeping.placements.removed(cid) for node in cluster.nodes)

@@ -151,6 +151,7 @@ class Collector:
         self._clock: ClockWatch | None = None
         self._last_full_s: float | None = None
         self._asked: Cid | None = None
+        self._removed_since_s: dict[Cid, float] = {}
         self.counts = CollectCounts()
 
     async def step(self) -> None:
@@ -180,21 +181,35 @@ class Collector:
         due: list[Cid] = []
         rows = await self._env.in_thread(list, self._holdings.rows())
         await self._ask_about(rows)
-        for row in await self._env.in_thread(self._in_question, rows):
+        in_question = await self._env.in_thread(self._in_question, rows)
+        self._note_removals(in_question)
+        for row in in_question:
             ending = self._placements.removed(row.cid) or await self._handed_over(row.cid)
             if not ending:
                 if row.dropped_at_s is not None:
                     await self._env.in_thread(self._holdings.keep, row.cid)
             elif row.dropped_at_s is None or now_s < row.dropped_at_s:
                 await self._env.in_thread(self._holdings.drop, row.cid, now_s)
-            elif await self._is_revived(row.cid, now_s - row.dropped_at_s):
+            elif await self._is_revived(row.cid, self._ending_for_s(row.cid, now_s - row.dropped_at_s)):
                 await self._env.in_thread(self._holdings.keep, row.cid)
-            elif now_s - row.dropped_at_s >= self._delay_s:
+            elif self._ending_for_s(row.cid, now_s - row.dropped_at_s) >= self._delay_s:
                 due.append(row.cid)
         if due:
             await self._env.in_thread(self._holdings.remove, due)
             self.counts.dropped += len(due)
         return len(due)
+
+    def _note_removals(self, rows: Sequence[HoldingRow]) -> None:
+        """Remember since when this node has known of the removals among `rows`."""
+        now_s, before = self._env.monotonic_s(), self._removed_since_s
+        removed = (row.cid for row in rows if self._placements.removed(row.cid))
+        self._removed_since_s = {cid: before.get(cid, now_s) for cid in removed}
+
+    def _ending_for_s(self, cid: Cid, dropped_for_s: float) -> float:
+        """For how long the reason has been known for which a holding ends. One that was to end already, because others
+        have the object, begins anew when the object is removed: the removal may be taken back."""
+        since_s = self._removed_since_s.get(cid)
+        return dropped_for_s if since_s is None else min(dropped_for_s, self._env.monotonic_s() - since_s)
 
     def _in_question(self, rows: Sequence[HoldingRow]) -> list[HoldingRow]:
         """Those that end, are about to, or were to: nearly none of very many, hence looked for in a thread. Blocks."""

@@ -77,6 +77,7 @@ class ClusterSettings:
     rules: PlanRules = DEFAULT_RULES
     disk_bytes: int = DISK_BYTES
     latency_s: float = LATENCY_S
+    tick_s: float = 0.0
     regions: int = 1
     region_latency_s: float = LATENCY_S
 
@@ -305,7 +306,7 @@ class Cluster:
 
     def __init__(self, settings: ClusterSettings, nursery: trio.Nursery) -> None:
         self.settings = settings
-        self.fabric = MemoryFabric(SimEnv(settings.seed), latency_s=settings.latency_s)
+        self.fabric = MemoryFabric(SimEnv(settings.seed), latency_s=settings.latency_s, tick_s=settings.tick_s)
         for one, other in itertools.combinations(range(settings.regions), 2):
             self.fabric.set_distance(str(one), str(other), Distance(settings.region_latency_s))
         self.nodes: list[ClusterNode] = []

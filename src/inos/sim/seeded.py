@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 import trio
 from trio._core import _run as scheduler  # the only way to seed it; pinned by requirements/*.lock
-from trio.testing import MockClock
+from inos.sim.clock import JumpClock
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def run_seeded(seed: int, main: Callable[[], Awaitable[T]]) -> T:
     """What `main` returns, run under a virtual clock that starts at zero. The same `seed` and `main` do the same, step
     by step, in any process."""
     with _decided_by(seed):
-        result: T = trio.run(_with_sweeper, main, clock=MockClock(autojump_threshold=0))
+        result: T = trio.run(_with_sweeper, main, clock=JumpClock())
         return result
 
 

@@ -19,6 +19,7 @@ class SimSettings:
     regions: int = 1
     latency_s: float = 0.001
     region_latency_s: float = 0.05
+    tick_s: float = 0.005
     repair_after_s: float = 30.0
     remove_delay_s: float = 60.0
     disk_bytes: int = 1 << 30
@@ -39,6 +40,7 @@ class SimSettings:
             rules=self.rules(),
             disk_bytes=self.disk_bytes,
             latency_s=self.latency_s,
+            tick_s=self.tick_s,
             regions=self.regions,
             region_latency_s=self.region_latency_s,
         )

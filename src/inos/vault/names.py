@@ -147,6 +147,17 @@ class Catalogue:
         await self._catch_up()
         return [_entry_of(row) for row in await self._env.in_thread(self._index.of_object, cid)]
 
+    async def still_named(self, cid: Cid) -> bool:
+        """Whether a majority knows one of the names that this node knows for an object: their removal may be on its way
+        here. Raises NotEnoughNodes."""
+        for entry in await self.names_of(cid):
+            record = await self._tables.read(TABLE, self._cipher.key_of(entry.name), quorum=True)
+            if record is not None and not record.removed:
+                found = await self._env.in_thread(self._cipher.open, record.key, record.value)
+                if found.reference == entry.reference:
+                    return True
+        return False
+
     def arrived(self, record: Record) -> None:
         """Told of every catalogue record that changed this node's replica; other owners' are none of ours."""
         if record.key.startswith(self._cipher.prefix):

@@ -117,9 +117,13 @@ class Vault:
         return agreed
 
     async def revive(self, cid: Cid) -> bool:
-        """Take back the removal of an object that still has a name: whoever removed it had not heard of that name."""
-        if not await self._catalogue.names_of(cid):
-            return False
+        """Take back the removal of an object that still has a name: whoever removed it had not heard of that name.
+        Whether the object is to be kept: also when nobody can say, because too few others can be asked."""
+        try:
+            if not await self._catalogue.still_named(cid):
+                return False
+        except NotEnoughNodes:
+            return True
         try:
             await self._putter.found_again(cid)
         except (NotFound, Corrupt):
