@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+import random
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 
 from inos.core.env import RealEnv
 from inos.core.errors import BadInput, Conflict, Corrupt, NewerFormat
+from inos.sim.disk import SimDisk
 from inos.store.cursor import Cursor
 from inos.store.database import Database
+from inos.store.filesystem import REAL_FILES, Files
 from inos.store.group_commit import Outcome, Work
 from inos.store.migrations import MIGRATIONS, Migration
 from inos.testing.env import SimEnv
@@ -40,35 +43,77 @@ def everything(cursor: Cursor) -> dict[str, bytes]:
     return dict(cursor.execute("SELECT key, value FROM settings"))
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a database is put: a folder of a machine, or of a simulated disk."""
+
+    folder: Path
+    files: Files
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "inos.db"
+
+    def open(self, name: str = "inos.db", key: bytes = KEY, migrations: Sequence[Migration] = MIGRATIONS) -> Database:
+        return Database(self.folder / name, key, RealEnv(), migrations=migrations, files=self.files)
+
+    def content(self, name: str = "inos.db") -> bytes:
+        return self.files.read(self.folder / name, 1 << 30)
+
+    def write(self, name: str, data: bytes) -> None:
+        self.files.write_synced([(self.folder / name, data)])
+
+    def names(self) -> list[str]:
+        return sorted(name for name, _ in self.files.listed(self.folder))
+
+
+KINDS: Final = ("machine", "simulated")
+
+
+def place_of(kind: str, folder: Path) -> Place:
+    if kind == "machine":
+        return Place(folder, REAL_FILES)
+    disk = SimDisk(random.Random(1), capacity_bytes=10**9)
+    return Place(disk.root, disk.files)
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return place_of(request.param, tmp_path)
+
+
 def opened(path: Path) -> Database:
     return Database(path, KEY, RealEnv())
 
 
-def filled(path: Path, rows: int = 200) -> Path:
+def filled(place: Place, rows: int = 200) -> Place:
     """A closed database with `rows` settings, its log written back."""
-    database = opened(path)
+    database = place.open()
     database.write(
         lambda cursor: list(
             cursor.executemany("INSERT INTO settings VALUES (?, ?)", ((f"k{n}", PLAIN * 8) for n in range(rows)))
         )
     )
     database.close()
-    return path
+    return place
 
 
-def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
-    path = tmp_path / "inos.db"
-    first = opened(path)
+def test_what_was_written_is_there_after_reopening(place: Place) -> None:
+    first = place.open()
     first.write(put("a", b"1"))
     first.close()
-    second = opened(path)
+    second = place.open()
     assert second.read(everything) == {"a": b"1"}
     second.close()
-    assert (path.stat().st_mode & 0o777) == 0o600
 
 
-def test_a_write_that_raises_leaves_nothing(tmp_path: Path) -> None:
-    database = opened(tmp_path / "inos.db")
+def test_it_is_for_its_owner_only(tmp_path: Path) -> None:
+    opened(tmp_path / "inos.db").close()
+    assert ((tmp_path / "inos.db").stat().st_mode & 0o777) == 0o600
+
+
+def test_a_write_that_raises_leaves_nothing(place: Place) -> None:
+    database = place.open()
 
     def half(cursor: Cursor) -> None:
         put("a", b"1")(cursor)
@@ -80,7 +125,16 @@ def test_a_write_that_raises_leaves_nothing(tmp_path: Path) -> None:
     database.close()
 
 
-def test_readers_cannot_write_and_see_a_snapshot(tmp_path: Path) -> None:
+def test_readers_cannot_write(place: Place) -> None:
+    database = place.open()
+    with pytest.raises(Exception, match=r"readonly|read.only"):
+        database.read(put("b", b"2"))
+    database.write(put("a", b"1"))
+    assert database.read(everything) == {"a": b"1"}
+    database.close()
+
+
+def test_readers_see_a_snapshot(tmp_path: Path) -> None:
     database = opened(tmp_path / "inos.db")
 
     def read_around_a_write(cursor: Cursor) -> tuple[int, int]:
@@ -90,13 +144,11 @@ def test_readers_cannot_write_and_see_a_snapshot(tmp_path: Path) -> None:
 
     assert database.read(read_around_a_write) == (0, 0)
     assert database.read(everything) == {"a": b"1"}
-    with pytest.raises(Exception, match=r"readonly|read.only"):
-        database.read(put("b", b"2"))
     database.close()
 
 
-def test_threads_share_it(tmp_path: Path) -> None:
-    database = opened(tmp_path / "inos.db")
+def test_threads_share_it(place: Place) -> None:
+    database = place.open()
 
     def work(number: int) -> None:
         for step in range(10):
@@ -112,8 +164,8 @@ def test_threads_share_it(tmp_path: Path) -> None:
     database.close()
 
 
-def test_closing_twice_is_fine_and_using_it_after_is_said(tmp_path: Path) -> None:
-    database = opened(tmp_path / "inos.db")
+def test_closing_twice_is_fine_and_using_it_after_is_said(place: Place) -> None:
+    database = place.open()
     database.close()
     database.close()
     for use in (lambda: database.read(everything), lambda: database.write(put("a", b"")), database.checkpoint):
@@ -121,13 +173,14 @@ def test_closing_twice_is_fine_and_using_it_after_is_said(tmp_path: Path) -> Non
             use()
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 8), st.booleans()), max_size=40), st.integers(0, 3))
-def test_group_commit_is_each_write_alone(jobs: list[tuple[int, bool]], seed: int) -> None:
+def test_group_commit_is_each_write_alone(kind: str, jobs: list[tuple[int, bool]], seed: int) -> None:
     """Whatever meets in a group, the result is that of running the successful ones one after the other."""
 
-    async def main(folder: Path) -> None:
-        database = Database(folder / "inos.db", KEY, SimEnv(seed))
+    async def main(place: Place) -> None:
+        database = Database(place.path, KEY, SimEnv(seed), files=place.files)
         failed: list[int] = []
 
         async def run(number: int, slot: int, fails: bool) -> None:
@@ -157,12 +210,8 @@ def test_group_commit_is_each_write_alone(jobs: list[tuple[int, bool]], seed: in
         assert found == {key: sorted(values) for key, values in expected.items()}
         database.close()
 
-    with_tmp(lambda folder: trio.run(main, folder))
-
-
-def with_tmp(run: Callable[[Path], None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        run(Path(folder))
+        trio.run(main, place_of(kind, Path(folder)))
 
 
 @trio_test
@@ -185,8 +234,8 @@ async def test_writers_of_one_moment_share_one_commit(tmp_path: Path, monkeypatc
 
 
 @trio_test
-async def test_a_cancelled_writer_holds_nobody_up(tmp_path: Path) -> None:
-    database = opened(tmp_path / "inos.db")
+async def test_a_cancelled_writer_holds_nobody_up(place: Place) -> None:
+    database = place.open()
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -225,91 +274,80 @@ def test_nothing_readable_on_the_disk(tmp_path: Path) -> None:
         database.close()
 
 
-def test_another_key_does_not_open_it(tmp_path: Path) -> None:
-    path = filled(tmp_path / "inos.db")
-    before = path.read_bytes()
+def test_another_key_does_not_open_it(place: Place) -> None:
+    before = filled(place).content()
     with pytest.raises(Corrupt) as caught:
-        Database(path, bytes(32), RealEnv())
+        place.open(key=bytes(32))
     assert "identity" in caught.value.hint
-    assert path.read_bytes() == before
+    assert place.content() == before
     with pytest.raises(BadInput):
-        Database(path, b"short", RealEnv())
+        place.open(key=b"short")
 
 
 @pytest.mark.parametrize("kept", [0, 1, 16, 100, 511, 512, 4096, 5000, 40_960])
-def test_a_truncated_file_is_reported(tmp_path: Path, kept: int) -> None:
-    path = filled(tmp_path / "inos.db")
-    path.write_bytes(path.read_bytes()[:kept])
+def test_a_truncated_file_is_reported(place: Place, kept: int) -> None:
+    place.write("inos.db", filled(place).content()[:kept])
     with pytest.raises(Corrupt) as caught:
-        opened(path).read(everything)
+        place.open().read(everything)
     assert caught.value.hint
 
 
-def test_garbage_is_reported_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "inos.db"
+def test_garbage_is_reported_and_left_alone(place: Place) -> None:
     garbage = bytes(range(256)) * 64
-    path.write_bytes(garbage)
+    place.write("inos.db", garbage)
     with pytest.raises(Corrupt):
-        opened(path)
-    assert path.read_bytes() == garbage
+        place.open()
+    assert place.content() == garbage
 
 
-def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
-    original = filled(tmp_path / "inos.db")
-    size = original.stat().st_size
-    for position in range(0, size, size // 60):
-        path = tmp_path / "flipped.db"
-        shutil.copy(original, path)
-        with path.open("r+b") as file:
-            file.seek(position)
-            byte = file.read(1)[0]
-            file.seek(position)
-            file.write(bytes([byte ^ 1]))
+def test_every_flipped_bit_is_noticed(place: Place) -> None:
+    original = filled(place).content()
+    for position in range(0, len(original), len(original) // 60):
+        flipped = bytearray(original)
+        flipped[position] ^= 1
+        place.write("flipped.db", bytes(flipped))
         try:
-            database = opened(path)
+            database = place.open("flipped.db")
         except (Corrupt, NewerFormat):
             continue
         assert database.check() or len(database.read(everything)) == 200
         database.close()
 
 
-def test_a_log_without_its_database_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "inos.db-wal").write_bytes(b"the log of a lost database")
+def test_a_log_without_its_database_is_reported(place: Place) -> None:
+    place.write("inos.db-wal", b"the log of a lost database")
     with pytest.raises(Corrupt, match="missing"):
-        opened(tmp_path / "inos.db")
+        place.open()
 
 
-def test_a_creation_that_was_interrupted_starts_over(tmp_path: Path) -> None:
-    (tmp_path / "inos.db.new").write_bytes(b"half of a")
-    opened(tmp_path / "inos.db").close()
-    assert [file.name for file in tmp_path.iterdir()] == ["inos.db"]
+def test_a_creation_that_was_interrupted_starts_over(place: Place) -> None:
+    place.write("inos.db.new", b"half of a")
+    place.open().close()
+    assert place.names() == ["inos.db"]
 
 
-def test_a_newer_schema_is_refused_and_left_untouched(tmp_path: Path) -> None:
-    path = tmp_path / "inos.db"
-    database = opened(path)
+def test_a_newer_schema_is_refused_and_left_untouched(place: Place) -> None:
+    database = place.open()
     database.write(lambda cursor: list(cursor.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")))
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for file in tmp_path.glob("inos.db*"):  # as a crash would leave it: with a log
-        shutil.copy(file, copy)
-    before = {name: (copy / name).read_bytes() for name in ("inos.db", "inos.db-wal")}
+    before = {end: place.content("inos.db" + end) for end in ("", "-wal")}
+    for end, content in before.items():  # as a crash would leave it: with a log
+        place.write("copy.db" + end, content)
     with pytest.raises(NewerFormat):
-        opened(copy / "inos.db")
-    assert {name: (copy / name).read_bytes() for name in before} == before
+        place.open("copy.db")
+    assert {end: place.content("copy.db" + end) for end in before} == before
     database.close()
 
 
-def test_migrations_resume_where_they_stopped(tmp_path: Path) -> None:
-    path = filled(tmp_path / "inos.db", rows=3)
+def test_migrations_resume_where_they_stopped(place: Place) -> None:
+    filled(place, rows=3)
     grow = Migration("CREATE TABLE more (a INTEGER) STRICT; INSERT INTO more VALUES (7)", frozenset({"more"}))
     broken = Migration("CREATE TABLE most (a INTEGER) STRICT", frozenset({"most", "never made"}))
     mended = Migration("CREATE TABLE most (a INTEGER) STRICT", frozenset({"most"}))
     with pytest.raises(Corrupt, match="never made"):
-        Database(path, KEY, RealEnv(), migrations=(*MIGRATIONS, grow, broken))
+        place.open(migrations=(*MIGRATIONS, grow, broken))
     with pytest.raises(NewerFormat):
-        opened(path)
-    database = Database(path, KEY, RealEnv(), migrations=(*MIGRATIONS, grow, mended))
+        place.open()
+    database = place.open(migrations=(*MIGRATIONS, grow, mended))
     assert database.read(lambda cursor: list(cursor.execute("SELECT a FROM more"))) == [(7,)]
     assert len(database.read(everything)) == 3
     database.close()
@@ -355,8 +393,8 @@ def test_a_full_disk_fails_the_write_whole_and_it_goes_on_after(tmp_path: Path) 
     database.close()
 
 
-def test_settings_of_every_connection(tmp_path: Path) -> None:
-    database = opened(tmp_path / "inos.db")
+def test_settings_of_every_connection(place: Place) -> None:
+    database = place.open()
 
     def look(cursor: Cursor) -> list[int | str]:
         names = ("journal_mode", "synchronous", "foreign_keys", "trusted_schema", "cell_size_check", "temp_store")

@@ -117,7 +117,7 @@ class SimFile:
 
     def _size_left(self, chance: random.Random, now: int, old: int) -> int:
         low, high = sorted((now, old))
-        between = chance.randint(low, high) // PAGE_BYTES * PAGE_BYTES
+        between = chance.randint(low // PAGE_BYTES, high // PAGE_BYTES) * PAGE_BYTES
         return chance.choice((low, high, max(low, between)))
 
 

@@ -16,9 +16,10 @@ from inos.store.filesystem import DatabaseFile
 if TYPE_CHECKING:
     from inos.sim.disk import SimDisk
 
-# A simulation has hundreds of databases in one process: 128 KiB of pages and some 400 KiB of log for each.
-CACHE_PAGES: Final = 32
-AUTOCHECKPOINT_PAGES: Final = 100
+# A simulation has hundreds of databases in one process: some 80 KiB of pages, which SQLite sets aside anyway for any
+# connection, and 150 KiB of log.
+CACHE_PAGES: Final = 20
+AUTOCHECKPOINT_PAGES: Final = 32
 
 
 class SimFiles:

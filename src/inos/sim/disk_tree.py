@@ -20,12 +20,12 @@ from inos.sim.disk_file import SimFile
 
 
 class _Before(NamedTuple):
-    """What a name stood for at its folder's last sync, the number of its last change, and the path that change took
-    the file from where it was a rename."""
+    """What a name stood for at its folder's last sync, the number of its last change, and where that was a rename the
+    path of the other name."""
 
     file: SimFile | None
     change: int
-    source: str
+    other: str
 
 
 class Tree:
@@ -95,17 +95,17 @@ class Tree:
         file = self.get(old)
         self._check_folder(new.rpartition("/")[0])
         change = next(self._changes)
-        self._set(new, file, change, source=old)
-        self._set(old, None, change)
+        self._set(new, file, change, other=old)
+        self._set(old, None, change, other=new)
 
     def sync_folder(self, folder: str) -> None:
-        """The names in `folder` are on the disk, and that the files renamed into it have left their old ones."""
+        """The names in `folder` are on the disk, and with them the other side of each rename."""
         self._check_folder(folder)
         for before in self._before.pop(folder, {}).values():
-            if before.source:
-                self._forget_change(before.source, before.change)
+            if before.other:
+                self._forget_change(before.other, before.change)
 
-    def _set(self, path: str, file: SimFile | None, change: int, source: str = "") -> None:
+    def _set(self, path: str, file: SimFile | None, change: int, other: str = "") -> None:
         folder, _, name = path.rpartition("/")
         names = self._names.setdefault(folder, {})
         stood_for = names.pop(name, None)
@@ -116,7 +116,7 @@ class Tree:
             del self._names[folder]
         changed = self._before.setdefault(folder, {})
         synced = changed[name].file if name in changed else stood_for
-        changed[name] = _Before(synced, change, source)
+        changed[name] = _Before(synced, change, other)
         if synced is file:  # made and removed again: nothing to lose
             self._forget_change(path, change)
 
@@ -155,8 +155,8 @@ class Tree:
             file = self.find(path)
             if before.change in lost:
                 self._set(path, before.file, before.change)
-                if before.source and file is not None:
-                    moved.append((before.source, file))
+                if before.other and file is not None:
+                    moved.append((before.other, file))
         for path, file in moved:  # never synced under its old name either: there, or gone
             if self.find(path) is None and chance.random() < 0.5:
                 self._set(path, file, next(self._changes))

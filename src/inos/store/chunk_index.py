@@ -118,7 +118,7 @@ def clear_marks(cursor: Cursor) -> None:
 
 
 def mark(cursor: Cursor, addresses: Iterable[Address]) -> None:
-    list(cursor.executemany("INSERT OR IGNORE INTO marks VALUES (?)", ((address,) for address in addresses)))
+    list(cursor.executemany("INSERT OR IGNORE INTO marks VALUES (?)", ((address,) for address in sorted(addresses))))
 
 
 _UNMARKED = "touched_at < ? AND NOT EXISTS (SELECT 1 FROM marks WHERE marks.address = chunks.address)"

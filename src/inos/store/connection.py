@@ -50,8 +50,9 @@ def connect(path: Path, key: bytes, files: Files) -> apsw.Connection:
     file = files.database(path)
     try:
         connection = apsw.Connection(file.name, flags=apsw.SQLITE_OPEN_READWRITE, vfs=file.vfs or None)
-    except apsw.CantOpenError as error:
-        raise Corrupt(f"{path.name} cannot be opened: {error}", hint="check the permissions of the data root") from None
+    except (apsw.CantOpenError, apsw.IOError) as error:
+        hint = "check the disk and the permissions of the data root"
+        raise Corrupt(f"{path.name} cannot be opened: {error}", hint=hint) from None
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         connection.execute("PRAGMA cipher = 'chacha20'")
