@@ -75,7 +75,7 @@ async def weather(cluster: Cluster, chance: random.Random) -> None:
             await trio.sleep(chance.uniform(0.1, 8))
             cluster.fabric.heal()
         else:
-            await node.crash()
+            await node.crash(power_lost=chance.random() < 0.7)
             await trio.sleep(chance.choice([0.0, 1.0, 12.0, 40.0]))
             await node.start()
 

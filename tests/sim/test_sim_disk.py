@@ -410,3 +410,20 @@ def test_what_cannot_be_written_is_not_acknowledged(operation: str) -> None:
     disk.crash()
     with running(disk) as node:
         assert node.chunks.get(address) == data
+
+
+def test_a_commit_holds_although_its_log_cannot_be_written_back() -> None:
+    disk = new_disk()
+    with running(disk) as node:
+        disk.fail("read", where="inos.db-wal", times=10**6)
+        for number in range(200):
+            node.settings.put({"a": b"%d" % number})
+        long = disk.files.size(disk.root / "inos.db-wal")
+        assert long > 100 * PAGE_BYTES
+        disk.fail("read", where="inos.db-wal", times=0)
+        for number in range(200, 400):
+            node.settings.put({"a": b"%d" % number})
+        assert disk.files.size(disk.root / "inos.db-wal") < long + 20 * PAGE_BYTES
+    disk.crash()
+    with running(disk) as node:
+        assert node.settings.get("a") == b"399"

@@ -1,4 +1,4 @@
-"""Simulation: the network seam in memory, for tests of whole meshes in one process.
+"""Simulation: the network and the disks of nodes in memory, for whole meshes in one process.
 
 Imported by tests only; nothing that ships depends on it.
 """

@@ -101,7 +101,7 @@ class SimFile:
         changed = sorted({*self._before, *range(first_new, (len(now) + PAGE_BYTES - 1) // PAGE_BYTES)})
         for page in changed:
             for start, end in _surviving(chance, page):
-                piece = now[start : min(end, size)]
+                piece = now[start:end].ljust(end - start, b"\0")[: max(0, size - start)]
                 left[start : start + len(piece)] = piece
         survivor = SimFile(left)
         survivor._synced_bytes = len(left)

@@ -55,14 +55,14 @@ def connect(path: Path, key: bytes, files: Files) -> apsw.Connection:
         raise Corrupt(f"{path.name} cannot be opened: {error}", hint=hint) from None
     try:
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-        connection.execute("PRAGMA cipher = 'chacha20'")
-        connection.execute(f"PRAGMA key = 'raw:{key.hex()}'")
+        run_once(connection, "PRAGMA cipher = 'chacha20'")
+        run_once(connection, f"PRAGMA key = 'raw:{key.hex()}'")
         if file.one_connection:  # said before the first access, the log needs no memory shared between connections
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            run_once(connection, "PRAGMA locking_mode = EXCLUSIVE")
         with translated(connection, path):
-            connection.execute("SELECT count(*) FROM sqlite_schema")
+            run_once(connection, "SELECT count(*) FROM sqlite_schema")
             for setting in (*_SETTINGS, f"cache_size = {file.cache_pages}"):
-                connection.execute(f"PRAGMA {setting}")
+                run_once(connection, f"PRAGMA {setting}")
         connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     except BaseException:
         connection.close()
@@ -71,10 +71,19 @@ def connect(path: Path, key: bytes, files: Files) -> apsw.Connection:
 
 
 def begin_log(connection: apsw.Connection, autocheckpoint_pages: int) -> None:
-    """Have the writer's connection keep a write-ahead log."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA wal_autocheckpoint = {autocheckpoint_pages}")
-    connection.execute(f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES}")
+    """Have the writer's connection keep a write-ahead log, written back where it reaches `autocheckpoint_pages`."""
+    run_once(connection, "PRAGMA journal_mode = WAL")
+    run_once(connection, f"PRAGMA journal_size_limit = {LOG_KEPT_BYTES}")
+
+    # As `PRAGMA wal_autocheckpoint` would, but for errors: from a VFS in Python they came through to the writer there,
+    # whose transaction had been committed.
+    def write_back(writer: apsw.Connection, _database: str, pages: int) -> int:
+        if pages >= autocheckpoint_pages:
+            with contextlib.suppress(apsw.Error):
+                writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        return apsw.SQLITE_OK
+
+    connection.set_wal_hook(write_back)
 
 
 def _create(path: Path, key: bytes, files: Files) -> None:
@@ -87,8 +96,8 @@ def _create(path: Path, key: bytes, files: Files) -> None:
     connection = connect(fresh, key, files)
     try:
         with translated(connection, path):
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute("PRAGMA journal_mode = WAL")
+            run_once(connection, f"PRAGMA application_id = {APPLICATION_ID}")
+            run_once(connection, "PRAGMA journal_mode = WAL")
     finally:
         connection.close()
     files.rename(fresh, path)
@@ -97,9 +106,14 @@ def _create(path: Path, key: bytes, files: Files) -> None:
 
 def refuse_foreign(connection: apsw.Connection, path: Path) -> None:
     """Raises Corrupt unless the database is one of ours."""
-    for (found,) in connection.execute("PRAGMA application_id"):
+    for (found,) in run_once(connection, "PRAGMA application_id"):
         if found != APPLICATION_ID:
             raise Corrupt(f"{path.name} is not an INOS database", hint="it belongs to another program")
+
+
+def run_once(connection: apsw.Connection, sql: str) -> apsw.Cursor:
+    """Run what is not run again and keep nothing of it: not the 3 KB of a statement held ready, nor a key in it."""
+    return connection.execute(sql, can_cache=False)
 
 
 def roll_back(connection: apsw.Connection) -> None:

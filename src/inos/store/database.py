@@ -23,7 +23,7 @@ import outcome
 
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, Corrupt
-from inos.store.connection import begin_log, connect, open_existing, refuse_foreign, roll_back, translated
+from inos.store.connection import begin_log, connect, open_existing, refuse_foreign, roll_back, run_once, translated
 from inos.store.cursor import Cursor
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.group_commit import GroupCommit, Outcome, Work
@@ -109,7 +109,7 @@ class Database:
 
     def _open_reader(self) -> apsw.Connection:
         reader = connect(self._path, self._key, self._files)
-        reader.execute("PRAGMA query_only = ON")
+        run_once(reader, "PRAGMA query_only = ON")
         return reader
 
     def _refuse_closed(self) -> None:
