@@ -13,7 +13,7 @@ import trio
 
 from inos.api.server import Bound, serve_api
 from inos.api.service import NodeService
-from inos.core.endpoint import Endpoint, remove_endpoint, write_endpoint
+from inos.core.endpoint import SOCKET_FILE, Endpoint, remove_endpoint, write_endpoint
 from inos.core.env import RealEnv
 
 TOKEN = "a-token-for-tests"
@@ -53,17 +53,18 @@ def served(service: NodeService, home: Path, *, port: int = 0) -> Iterator[Serve
                     port=port,
                     token=TOKEN,
                     version="0.1.0",
+                    local=home / SOCKET_FILE,
                     task_status=task_status,
                 )
 
             bounds.append(await nursery.start(serve))
             started.set()
 
+    home.mkdir(exist_ok=True)
     thread = threading.Thread(target=trio.run, args=(main,))
     thread.start()
     try:
         assert started.wait(10), "the API did not start"
-        home.mkdir(exist_ok=True)
         write_endpoint(home, Endpoint(bounds[0].url, TOKEN))
         yield Served(bounds[0].url, TOKEN, home)
     finally:

@@ -14,6 +14,7 @@ import pytest
 import inos
 from inos.client.local import read_small
 from inos.client.mesh import Mesh
+from inos.core.endpoint import SOCKET_FILE
 from inos.core.errors import (
     BadInput,
     BadReference,
@@ -339,7 +340,8 @@ def test_a_cancelled_download_leaves_a_part(cutting: Any, run: Any, tmp_path: Pa
     assert (tmp_path / "out").read_bytes() == content
 
 
-def test_a_file_that_shrinks_while_it_is_read(run: Any, tmp_path: Path, service: MemoryService) -> None:
+def test_a_file_that_shrinks_while_it_is_read(run: Any, node: Any, tmp_path: Path, service: MemoryService) -> None:
+    (node.home / SOCKET_FILE).unlink()  # read by the client then; test_handover.py has the other case
     source = tmp_path / "log"
     source.write_bytes(bytes(20 * MIB))
 

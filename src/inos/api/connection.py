@@ -7,6 +7,7 @@ another parser open to strangers for no use here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import trio
@@ -17,6 +18,8 @@ from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedEr
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import TrioSingleTask, WorkerContext
 from hypercorn.typing import ConnectionState
+
+from inos.api.local_socket import handed_over
 
 # A 512 MiB upload over loopback on two cores, median of four: 64 KiB reads 0.83 GB/s, 256 KiB 1.45, 1 MiB 1.9. More
 # than 256 KiB would have every small request allocate and give back that much.
@@ -35,6 +38,7 @@ class HttpConnection:
         self._idle = TrioSingleTask()
         self._protocol: Any = None
         self._gone = False
+        self._handed = handed_over(stream)
 
     async def run(self) -> None:
         """Serve; returns when the connection is closed."""
@@ -46,16 +50,18 @@ class HttpConnection:
                     self._config,
                     self._context,
                     tasks,
-                    ConnectionState({}),
+                    ConnectionState({} if self._handed is None else self._handed.state()),
                     False,
-                    self._stream.socket.getpeername()[:2],
-                    self._stream.socket.getsockname()[:2],
+                    self._name(self._stream.socket.getpeername),
+                    self._name(self._stream.socket.getsockname),
                     self._send,
                 )
                 await self._idle.restart(tasks, self._close_when_idle)
                 await self._read()
         finally:
             await self._close()
+            if self._handed is not None:
+                self._handed.close()
 
     def abort(self) -> None:
         """Close at once, whatever is being read or written."""
@@ -63,13 +69,22 @@ class HttpConnection:
 
     async def _read(self) -> None:
         try:
-            while data := await self._stream.receive_some(READ_BYTES):
+            while data := await self._receive():
                 await self._protocol.handle(RawData(data))
         except (trio.ClosedResourceError, trio.BrokenResourceError, H2CProtocolRequiredError, H2ProtocolAssumedError):
             await self._stream.aclose()
         self._gone = True
         await self._protocol.handle(Closed())
         await self._idle.stop()
+
+    async def _receive(self) -> bytes | bytearray:
+        if self._handed is not None:
+            return await self._handed.receive(self._stream.socket, READ_BYTES)
+        return await self._stream.receive_some(READ_BYTES)
+
+    def _name(self, ask: Callable[[], Any]) -> tuple[str, int] | None:
+        """What to call one end of the connection: a UNIX socket's has no number."""
+        return ask()[:2] if self._handed is None else None
 
     async def _send(self, event: Event) -> None:
         if isinstance(event, RawData):

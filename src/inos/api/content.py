@@ -49,7 +49,7 @@ class PutObject:
         except InosError as error:
             await _refuse_and_linger(receive, send, error)
             return
-        await _send_json(send, to_dict(report))
+        await send_json(send, to_dict(report))
 
 
 class PutBatch:
@@ -63,11 +63,11 @@ class PutBatch:
             async with aclosing(_body(limit_body(receive, BATCH_BODY_MAX))) as parts:
                 body = b"".join([part async for part in parts])
             items = decode_batch(body)
-            reports = await self._service.put_batch(items, _query(scope).get("require", ""))
+            reports = await self._service.put_batch(items, query_of(scope).get("require", ""))
         except InosError as error:
             await _refuse_and_linger(receive, send, error)
             return
-        await _send_json(send, {"reports": [to_dict(report) for report in reports]})
+        await send_json(send, {"reports": [to_dict(report) for report in reports]})
 
 
 class GetContent:
@@ -77,7 +77,7 @@ class GetContent:
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        target = _query(scope).get("target", "")
+        target = query_of(scope).get("target", "")
         if not target:
             raise BadInput("target is missing", hint="give ?target= a reference or a name")
         headers = Headers(scope=scope)
@@ -120,17 +120,17 @@ class GetContent:
 
 def put_options(scope: Scope) -> PutOptions:
     """The options of an upload, from its query and headers. Raises BadInput."""
-    query = _query(scope)
+    query = query_of(scope)
     length = Headers(scope=scope).get("content-length")
     name = query.get("name")
-    mode = _integer(query, "mode", 0o644)
+    mode = integer(query, "mode", 0o644)
     if not 0 <= mode <= _MODE_MAX:
         raise BadInput(f"mode {mode} is not a file mode", hint="give the permission bits as a decimal number")
     return PutOptions(
         name=None if name is None else ObjectName.parse(name),
         size=None if length is None else int(length),
         mode=mode,
-        modified_ms=_integer(query, "modified_ms", 0),
+        modified_ms=integer(query, "modified_ms", 0),
         require=query.get("require", ""),
     )
 
@@ -157,7 +157,8 @@ def content_headers(download: Download, length: int) -> dict[str, str]:
     }
 
 
-def _query(scope: Scope) -> dict[str, str]:
+def query_of(scope: Scope) -> dict[str, str]:
+    """The query's fields, each once. Raises BadInput."""
     try:
         text = scope["query_string"].decode("ascii")
         parsed = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=16)
@@ -166,7 +167,8 @@ def _query(scope: Scope) -> dict[str, str]:
     return {key: values[-1] for key, values in parsed.items()}
 
 
-def _integer(query: dict[str, str], key: str, default: int) -> int:
+def integer(query: dict[str, str], key: str, default: int) -> int:
+    """A number of the query. Raises BadInput."""
     text = query.get(key, str(default))
     try:
         return int(text) if len(text) < 20 else int("too long")
@@ -217,7 +219,8 @@ async def _refuse_range(send: Send, size: int) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _send_json(send: Send, value: object) -> None:
+async def send_json(send: Send, value: object) -> None:
+    """A JSON value as a whole response."""
     body = json.dumps(value).encode()
     await _start(send, 200, {"content-type": "application/json", "content-length": str(len(body))})
     await send({"type": "http.response.body", "body": body})

@@ -29,6 +29,8 @@ _TARGET: Final = _query("target", "A reference, a cid or a name", required=True)
 _NAME: Final = _query("name", "Name in the catalogue; none stores the object under its reference only")
 _MODE: Final = _query("mode", "Permission bits, decimal", kind="integer")
 _MODIFIED: Final = _query("modified_ms", "Milliseconds since 1970", kind="integer")
+_SIZE: Final = _query("size", "Bytes to store of the file", kind="integer", required=True)
+_START: Final = _query("start", "First byte to write; goes to the same offset", kind="integer")
 _RANGE: Final = {"name": "Range", "in": "header", "required": False, "schema": {"type": "string"}}
 
 # The raw routes of content.py, which FastAPI cannot describe by itself.
@@ -51,6 +53,24 @@ CONTENT_PATHS: Final[dict[str, dict[str, Any]]] = {
             "parameters": [_REQUIRE],
             "requestBody": {"required": True, "content": _BYTES},
             "responses": {"200": {"description": "The reports, in order", "content": _JSON}},
+        }
+    },
+    "/v1/objects:store": {
+        "post": {
+            "tags": ["objects"],
+            "summary": "Store an open file that comes along on the UNIX socket",
+            "operationId": "store_file",
+            "parameters": [_SIZE, _NAME, _MODE, _MODIFIED, _REQUIRE],
+            "responses": {"200": {"description": PutReport.__name__, "content": _JSON}},
+        }
+    },
+    "/v1/objects:write": {
+        "post": {
+            "tags": ["objects"],
+            "summary": "Write an object into an open file that comes along on the UNIX socket",
+            "operationId": "write_file",
+            "parameters": [_TARGET, _START],
+            "responses": {"200": {"description": "How many bytes were written", "content": _JSON}},
         }
     },
     "/v1/objects/content": {

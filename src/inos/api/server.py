@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -16,6 +17,7 @@ from hypercorn.trio.worker_context import WorkerContext
 
 from inos.api.app import make_app
 from inos.api.connection import HttpConnection
+from inos.api.local_socket import listening_at
 from inos.api.service import NodeService
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict
@@ -54,18 +56,22 @@ async def serve_api(
     port: int,
     token: str,
     version: str,
+    local: Path | None = None,
     task_status: TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; reports where once it listens. Port 0 takes a free one. Raises Conflict when it is in use,
-    BadInput for an address that is none. Once cancelled, requests in flight have STOP_S to end."""
+    BadInput for an address that is none. Once cancelled, requests in flight have STOP_S to end. `local` is the name of
+    a UNIX socket to listen on as well, where the system has such and the name is not too long for one."""
     app = make_app(service, env=env, token=token, host=host, version=version)
     connections = _Connections(ASGIWrapper(app))
-    async with await _listen(host, port) as listener, trio.open_nursery() as nursery:
+    async with await _listen(host, port) as listener, listening_at(local) as here, trio.open_nursery() as nursery:
         bound_port: int = listener.socket.getsockname()[1]
         await nursery.start(connections.hold)
         shown = f"[{host}]" if ":" in host else host
         task_status.started(Bound(f"http://{shown}:{bound_port}", bound_port))
         try:
+            if here is not None:
+                nursery.start_soon(connections.accept, here)
             await connections.accept(listener)
         finally:
             await connections.stop()

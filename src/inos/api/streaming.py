@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import anyio
 from starlette.types import Receive, Send
 
-from inos.core.errors import InosError
+from inos.core.errors import InosError, Unavailable
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,22 @@ async def send_stream(answer: Streamed, receive: Receive, send: Send) -> None:
         tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
         await _send(answer, send)
         tasks.cancel_scope.cancel()
+
+
+async def while_there(receive: Receive, work: Callable[[], Awaitable[T]]) -> T:
+    """`work()`, cancelled when the client goes; Unavailable then, for nobody to read."""
+    done: list[T] = []
+    failure: InosError = Unavailable("the client went away")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_cancel_when_gone, receive, tasks.cancel_scope)
+        try:
+            done.append(await work())
+        except InosError as error:
+            failure = error
+        tasks.cancel_scope.cancel()
+    if not done:
+        raise failure
+    return done[0]
 
 
 async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:

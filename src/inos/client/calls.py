@@ -40,6 +40,10 @@ class Calls:
         except Unreachable:
             raise self._unreachable() from None
 
+    def saw_life(self) -> None:
+        """The node was seen at work."""
+        self._http.saw_life()
+
     def _unreachable(self) -> InosError:
         if self._home is not None:
             return no_node(self._home)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -18,6 +18,8 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from inos.client.content import Content, Contents
+from inos.client.handover import WRITE_FROM_BYTES, Handover
+from inos.client.http import ConnectionLost, NoHandover
 from inos.client.local import file_error, finish_part, in_thread, open_part
 from inos.client.progress import Progress
 from inos.client.tasks import first_error
@@ -53,8 +55,9 @@ class Attributes:
 class Downloads:
     """Writes objects to files."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, handover: Handover) -> None:
         self._contents = contents
+        self._handover = handover
 
     async def get_file(
         self, target: str, out: Path, progress: Progress, attributes: Attributes | None = None
@@ -67,14 +70,24 @@ class Downloads:
             progress.total(content.size)
             part = part_path(out, content)
             have = await in_thread(_usable_size, part, content.size)
-            if not have:
-                await _write(part, content.chunks, progress)
-        if have:
+            large = content.size - have >= WRITE_FROM_BYTES
+            if not have and not large:
+                await _write(part, 0, content.chunks, progress)
+        if have or large:
             progress.advance(have)
-            await self._resume(content, part, have, progress)
+            await self._rest(content, part, have, large, progress)
         given = attributes or Attributes(content.mode, content.modified_ms)
         await in_thread(finish_part, part, out, given.mode, given.modified_ms)
         return GetReport(str(out), content.size, 1, 0, 0, have, anyio.current_time() - started_s)
+
+    async def _rest(self, content: Content, part: Path, have: int, large: bool, progress: Progress) -> None:
+        """Everything from `have` on."""
+        if large:
+            with await in_thread(open_part, part) as file, suppress(NoHandover, ConnectionLost):
+                await self._handover.write(file.fileno(), content.reference, have, progress)
+            # What is there is a beginning of this very object, whoever was broken off when.
+            have = await in_thread(_usable_size, part, content.size)
+        await self._resume(content, part, have, progress)
 
     async def _resume(self, content: Content, part: Path, have: int, progress: Progress) -> None:
         if have == content.size:
@@ -82,7 +95,7 @@ class Downloads:
         async with self._contents.open(content.reference, have) as rest:
             if rest.tag != content.tag:
                 raise Conflict(f"{content.reference} changed while it was read", hint="run it again")
-            await _write(part, rest.chunks, progress)
+            await _write(part, have, rest.chunks, progress)
 
 
 def part_path(out: Path, content: Content) -> Path:
@@ -102,11 +115,12 @@ def _usable_size(part: Path, size: int) -> int:
     return status.st_size
 
 
-async def _write(part: Path, chunks: AsyncGenerator[bytes, None], progress: Progress) -> None:
-    """Append what comes to `part`; the disk writes one piece while the next comes over. What came before a failure is
-    written too; a cancellation loses the last few pieces, never one between two others."""
+async def _write(part: Path, start: int, chunks: AsyncGenerator[bytes, None], progress: Progress) -> None:
+    """Write what comes to `part`, from `start` on; the disk writes one piece while the next comes over. What came
+    before a failure is written too; a cancellation loses the last few pieces, never one between two others."""
     failure: InosError | None = None
     with await in_thread(open_part, part) as file:
+        file.seek(start)
         send, receive = anyio.create_memory_object_stream[list[bytes]](1)
         try:
             async with receive, anyio.create_task_group() as tasks, send:

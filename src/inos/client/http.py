@@ -10,6 +10,7 @@ read while the upload is still going; nothing waits for a node that shows no lif
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ from urllib.parse import urlencode, urlsplit
 
 import anyio
 import h11
-from anyio.abc import SocketStream
+from anyio.abc import SocketStream, UNIXSocketStream
 
 from inos.client.patience import Patience, Tell
 from inos.client.tasks import first_error
-from inos.core.endpoint import Endpoint
+from inos.core.endpoint import SOCKET_FILE, Endpoint
 from inos.core.errors import BadFrame, BadInput, InosError, Unavailable, from_wire
 
 Body = bytes | AsyncIterable[bytes]
@@ -40,13 +41,17 @@ class ConnectionLost(Exception):
     """The node closed the connection, or died, in the middle; becomes Unavailable outside the client."""
 
 
+class NoHandover(Exception):
+    """The node takes no open files: send the bytes."""
+
+
 class Unreachable(Exception):
     """Nobody took the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `length` None with an iterable body: sent chunked."""
+    """One request. `length` None with an iterable body: sent chunked. `descriptor`: an open file that goes along."""
 
     method: str
     path: str
@@ -54,6 +59,7 @@ class Request:
     headers: Mapping[str, str] | None = None
     body: Body | None = None
     length: int | None = None
+    descriptor: int | None = None
 
     def target(self) -> str:
         """Path and query as they are sent."""
@@ -117,6 +123,7 @@ class HttpClient:
         self._headers = [("host", url.netloc.rpartition("@")[2]), ("authorization", f"Bearer {endpoint.token}")]
         self._idle: list[_Connection] = []
         self._patience = Patience(endpoint.url, home, tell, self._ask_for_life)
+        self._socket = home / SOCKET_FILE if home is not None and hasattr(socket, "AF_UNIX") else None
 
     async def aclose(self) -> None:
         """Close the kept connections."""
@@ -137,6 +144,9 @@ class HttpClient:
             await self._give_back(connection, whole)
 
     async def _exchange(self, request: Request) -> tuple[_Connection, h11.Response]:
+        if request.descriptor is not None:
+            local = _Connection(await self._connect_locally(), self._patience)
+            return local, await self._try(local, request)
         kept = await self._take_idle()
         if kept is not None:
             try:
@@ -178,6 +188,18 @@ class HttpClient:
             raise
         return made[0]
 
+    async def _connect_locally(self) -> UNIXSocketStream:
+        if self._socket is None:
+            raise NoHandover
+        try:
+            return await anyio.connect_unix(self._socket)
+        except OSError:
+            raise NoHandover from None
+
+    def saw_life(self) -> None:
+        """The node was seen at work, by other signs than its answers."""
+        self._patience.saw_life()
+
     async def _ask_for_life(self) -> None:
         async with await anyio.connect_tcp(self._host, self._port) as stream:
             try:
@@ -187,7 +209,7 @@ class HttpClient:
                 raise ConnectionError(str(error)) from None
 
     async def _give_back(self, connection: _Connection, whole: bool) -> None:
-        if whole and connection.recycle() and len(self._idle) < IDLE_MAX:
+        if whole and not connection.is_local and connection.recycle() and len(self._idle) < IDLE_MAX:
             self._idle.append(connection)
         else:
             await connection.aclose()
@@ -196,11 +218,15 @@ class HttpClient:
 class _Connection:
     """One connection; one request at a time."""
 
-    def __init__(self, stream: SocketStream, patience: Patience) -> None:
+    def __init__(self, stream: SocketStream | UNIXSocketStream, patience: Patience) -> None:
         self._stream = stream
         self._patience = patience
         self._http = h11.Connection(h11.CLIENT)
         self.idle_since_s = 0.0
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self._stream, UNIXSocketStream)
 
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
@@ -221,7 +247,7 @@ class _Connection:
         if isinstance(body, bytes) or body is None:
             events = [event, *([h11.Data(data=body)] if body else []), h11.EndOfMessage()]
             data = b"".join(self._http.send(each) or b"" for each in events)
-            await self._patience.of(partial(self._send, data), self._owes_an_answer)
+            await self._patience.of(partial(self._send, data, request.descriptor), self._owes_an_answer)
             return await self._head()
         await self._send(self._http.send(event) or b"")
         try:
@@ -249,9 +275,12 @@ class _Connection:
         for part in self._http.send_with_data_passthrough(event) or ():
             await self._send(part)
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, data: bytes, descriptor: int | None = None) -> None:
         try:
-            await self._stream.send(data)
+            if isinstance(self._stream, UNIXSocketStream) and descriptor is not None:
+                await self._stream.send_fds(data, [descriptor])
+            else:
+                await self._stream.send(data)
             self._patience.saw_life()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             raise ConnectionLost("the node closed the connection") from None

@@ -89,8 +89,8 @@ async def read_blocks(file: BinaryIO) -> AsyncGenerator[bytes, None]:
 
 
 def open_part(path: Path) -> BinaryIO:
-    """The unfinished file at `path`, to be appended to; never a link to somewhere else."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    """The unfinished file at `path`, to be gone on with; never a link to somewhere else."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     try:
         return os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
     except OSError as error:

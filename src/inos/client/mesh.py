@@ -23,6 +23,7 @@ from typing import BinaryIO, Final
 from inos.client.calls import Calls, json_request
 from inos.client.content import Content, Contents
 from inos.client.download import Downloads, GetReport
+from inos.client.handover import Handover
 from inos.client.http import ConnectionLost, Request, Response, lost
 from inos.client.local import file_error, in_thread, make_link, read_blocks
 from inos.client.progress import Progress, Unwatched
@@ -60,7 +61,7 @@ class Mesh:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._contents = Contents(calls)
-        self._downloads = Downloads(self._contents)
+        self._downloads = Downloads(self._contents, Handover(calls))
         self._uploads = Uploads(calls)
 
     async def put(

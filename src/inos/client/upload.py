@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -14,7 +14,8 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from inos.client.calls import Calls
-from inos.client.http import Request
+from inos.client.handover import FROM_BYTES, Handover
+from inos.client.http import NoHandover, Request
 from inos.client.local import BLOCK_BYTES, file_error, in_thread, open_source, read_small
 from inos.client.progress import Part, Progress
 from inos.client.tasks import first_error, for_each
@@ -32,6 +33,7 @@ class Uploads:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
+        self._handover = Handover(calls)
 
     async def put_stream(
         self, body: bytes | AsyncIterable[bytes], *, query: Mapping[str, str], size: int | None, progress: Progress
@@ -49,6 +51,10 @@ class Uploads:
             status = os.fstat(file.fileno())
             size = status.st_size or None
             query = {"mode": str(status.st_mode & 0o7777), "modified_ms": str(status.st_mtime_ns // 10**6), **query}
+            if status.st_size >= FROM_BYTES:
+                progress.total(status.st_size)
+                with suppress(NoHandover):
+                    return await self._handover.store(file.fileno(), status.st_size, query, progress)
             send, blocks = anyio.create_memory_object_stream[bytes](1)
             try:
                 async with blocks, anyio.create_task_group() as tasks, send:

@@ -16,6 +16,8 @@ from pathlib import Path
 from inos.core.errors import InosError, NoNode, Refused
 
 ENDPOINT_FILE = "api.json"
+# The API once more, for programs that hand over open files; missing where the system or its path does not allow it.
+SOCKET_FILE = "api.sock"
 LOCK_FILE = "lock"
 # Two short strings; anything longer was not written by a node.
 _MAX_BYTES = 4096

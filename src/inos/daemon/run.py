@@ -17,7 +17,7 @@ import trio
 
 from inos.api.server import serve_api
 from inos.api.service import NodeService
-from inos.core.endpoint import Endpoint
+from inos.core.endpoint import SOCKET_FILE, Endpoint
 from inos.core.env import Env, RealEnv
 from inos.core.errors import BadInput, Busy, Conflict, InosError
 from inos.core.memory import keep_large_buffers
@@ -156,6 +156,7 @@ class _Daemon:
             port=port,
             token=token,
             version=VERSION,
+            local=self._root.path / SOCKET_FILE,
             task_status=task_status,
         )
         bound = await nursery.start(serve)
