@@ -5,7 +5,7 @@ Always single threaded: the work is already spread over the node's threads, and 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from blake3 import blake3
 
@@ -26,6 +26,14 @@ def blake3_digest(data: Readable) -> bytes:
 def address_of(data: Readable) -> Address:
     """The address of a chunk whose stored (sealed) bytes are `data`."""
     return Address(blake3_digest(data))
+
+
+class Addressed(NamedTuple):
+    """Bytes whose address this process has just computed from them: a store takes its word and does not hash again.
+    Never made of an address that came from elsewhere."""
+
+    address: Address
+    data: bytes
 
 
 def keyed_digest(key: bytes, data: Readable, length: int = 32) -> bytes:

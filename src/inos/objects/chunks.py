@@ -17,7 +17,7 @@ import lz4.block
 
 from inos.core.errors import BadInput, Corrupt
 from inos.core.ids import Address
-from inos.crypto.hashing import Readable, address_of
+from inos.crypto.hashing import Addressed, Readable, address_of
 from inos.crypto.sealing import open_convergent, seal_convergent
 
 CHUNK_BYTES: Final = 1 << 20
@@ -35,12 +35,18 @@ _WORTH_SHARE: Final = 32  # at least 1/32 saved
 
 @dataclass(frozen=True, slots=True)
 class SealedChunk:
-    """A chunk ready to be stored. `key` opens it and stays with the owner; `plain_size` is in bytes."""
+    """A chunk ready to be stored, made by `seal_chunk` or from what a store gave. `key` opens it and stays with the
+    owner; `plain_size` is in bytes."""
 
     address: Address
     stored: bytes = field(repr=False)
     key: bytes = field(repr=False)
     plain_size: int
+
+    @property
+    def piece(self) -> Addressed:
+        """What is stored, with its address."""
+        return Addressed(self.address, self.stored)
 
 
 def seal_chunk(plain: Readable, convergence_secret: bytes) -> SealedChunk:

@@ -190,7 +190,7 @@ class Putter:
             if not plain:
                 return sealer, spooled, True
             chunks = await sealer.seal_chunks(plain)
-            await self._env.in_thread(self._home.put_many, [(chunk.address, chunk.stored) for chunk in chunks])
+            await self._env.in_thread(self._home.put_many, [chunk.piece for chunk in chunks])
             spooled += [SealedChunk(chunk.address, b"", chunk.key, chunk.plain_size) for chunk in chunks]
         return sealer, spooled, False
 

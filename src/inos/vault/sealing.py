@@ -9,7 +9,7 @@ from typing import Final
 from inos.core.crew import open_tasks
 from inos.core.env import Env
 from inos.core.ids import Address
-from inos.crypto.hashing import ContentHasher, address_of
+from inos.crypto.hashing import Addressed, ContentHasher, Readable, address_of
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk, seal_many
 from inos.objects.erasure import encode_parity
 from inos.objects.layout import Scheme
@@ -30,7 +30,7 @@ class SealedStripe:
 
     @property
     def pieces(self) -> list[Piece]:
-        return [(chunk.address, chunk.stored) for chunk in self.data] + list(self.parity)
+        return [chunk.piece for chunk in self.data] + list(self.parity)
 
 
 def batch_chunks(scheme: Scheme) -> int:
@@ -50,11 +50,11 @@ class Sealer:
 
     async def seal_chunks(self, plain: bytes) -> list[SealedChunk]:
         view, step = memoryview(plain), self.chunk_bytes
-        blocks = [bytes(view[start : start + step]) for start in range(0, len(plain), step)]
+        blocks = [view[start : start + step] for start in range(0, len(plain), step)]
         half = (len(blocks) + 1) // 2
         sealed: dict[int, list[SealedChunk]] = {}
 
-        async def part(number: int, some: Sequence[bytes]) -> None:
+        async def part(number: int, some: Sequence[Readable]) -> None:
             sealed[number] = await self._env.in_thread(seal_many, some, self._secret)
 
         async with open_tasks() as nursery:
@@ -76,5 +76,5 @@ def _with_parity(groups: Sequence[tuple[SealedChunk, ...]], parity: int) -> list
     stripes = []
     for group in groups:
         shards = encode_parity([chunk.stored for chunk in group], parity)
-        stripes.append(SealedStripe(group, tuple((address_of(shard), shard) for shard in shards)))
+        stripes.append(SealedStripe(group, tuple(Addressed(address_of(shard), shard) for shard in shards)))
     return stripes
