@@ -8,6 +8,7 @@ another parser open to strangers for no use here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import trio
@@ -21,6 +22,9 @@ from hypercorn.typing import ConnectionState
 
 from inos.api.local_socket import handed_over
 
+# What the kernel takes ahead of a reader before the writer sleeps. trio sets 16 KiB: 64 wakes a MiB. 512 MiB read on
+# two busy cores, median of five alternating runs: 212 MB/s and 2.36 ms of processor a MB, with this 262 and 2.21.
+SEND_AHEAD_BYTES: Final = 1 << 20
 # A 512 MiB upload over loopback on two cores, median of four: 64 KiB reads 0.83 GB/s, 256 KiB 1.45, 1 MiB 1.9. More
 # than 256 KiB would have every small request allocate and give back that much.
 READ_BYTES: Final = 256 * 1024
@@ -39,6 +43,9 @@ class HttpConnection:
         self._protocol: Any = None
         self._gone = False
         self._handed = handed_over(stream)
+        if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):
+            with suppress(OSError):  # not on a UNIX socket
+                stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, SEND_AHEAD_BYTES)
 
     async def run(self) -> None:
         """Serve; returns when the connection is closed."""

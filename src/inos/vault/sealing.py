@@ -14,8 +14,8 @@ from inos.objects.chunks import CHUNK_BYTES, SealedChunk, seal_many
 from inos.objects.erasure import encode_parity
 from inos.objects.layout import Scheme
 
-# Bytes of plaintext in one batch: enough to make a synced write worthwhile, few enough that the three batches in flight
-# (being read, sealed, stored) stay near 64 MiB together.
+# Bytes of plaintext in one batch: enough to make a synced write worthwhile, few enough that the batches in flight
+# (read, sealed, stored) stay well below 100 MiB together.
 BATCH_CHUNKS: Final = 8
 
 Piece = tuple[Address, bytes]
