@@ -34,6 +34,20 @@ def test_a_wrong_listing(ask: Any, query: str) -> None:
     assert (answer.status, answer.code) == (400, "bad_input")
 
 
+def test_what_has_no_name_page_by_page(ask: Any) -> None:
+    ask("PUT", "/v1/objects?name=/named", b"named")
+    cids = sorted(ask("PUT", "/v1/objects", b"%d" % number).json["cid"] for number in range(5))
+    found: list[str] = []
+    while True:
+        path = f"/v1/objects/nameless?limit=2&after={found[-1] if found else ''}"
+        page = from_dict(CataloguePage, ask("GET", path).json)
+        found += [item.cid for item in page.items]
+        if not page.next:
+            break
+    assert found == cids
+    assert ask("GET", "/v1/objects/nameless?limit=0").code == "bad_input"
+
+
 def test_folders_and_links(ask: Any) -> None:
     folder = ask("POST", "/v1/folders", {"name": "t", "mode": 0o700, "modified_ms": 5}).json
     assert (folder["name"], folder["kind"], folder["mode"]) == ("/t", "folder", 0o700)

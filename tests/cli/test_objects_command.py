@@ -101,6 +101,17 @@ def test_listing(inos: Any) -> None:
     assert inos("ls", "nothing").text == "" and inos("ls", "-l", "nothing").text == ""
 
 
+def test_what_has_no_name_is_listed_apart(inos: Any) -> None:
+    assert inos("ls", "--nameless").text == ""
+    inos("put", "-", "--name", "named", stdin=b"named")
+    cid = inos("put", "-", "--json", stdin=b"x" * 2000).json["cid"]
+    shown = inos("ls", "--nameless")
+    assert shown.text == f"{cid}  2.0 kB\n" and "inos rm CID" in shown.err
+    (item,) = inos("ls", "--nameless", "--json").lines
+    assert (item["cid"], item["size"], item["name"]) == (cid, 2000, "")
+    assert inos("ls", "--nameless", "/a").code == inos("ls", "--nameless", "-l").code == 1
+
+
 def test_stat_says_what_may_be_lost(inos: Any) -> None:
     inos("put", "-", "--name", "a", stdin=b"x" * 2000)
     text = inos("stat", "a").text

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from inos.core.errors import BadInput, NotEnoughNodes
+from inos.core.ids import Cid
 from inos.vault.outcome import LOCAL, QUORUM, REPLICATED, Requirement
 
+CID = Cid(bytes(32))
 LEVELS = (LOCAL, QUORUM, REPLICATED)
 
 
@@ -41,6 +43,9 @@ def test_levels_are_in_order_whatever_the_count() -> None:
 def test_a_count_is_met_by_nodes_that_hold_it_whatever_the_level() -> None:
     assert not Requirement("3").is_met(REPLICATED, 2)
     assert Requirement("3").is_met(LOCAL, 3)
-    Requirement("3").check_reached(LOCAL, 4)
-    with pytest.raises(NotEnoughNodes, match="3 was required; 2 nodes hold the object, which reaches replicated"):
-        Requirement("3").check_reached(REPLICATED, 2)
+    Requirement("3").check_reached(CID, LOCAL, 4)
+    with pytest.raises(
+        NotEnoughNodes, match="3 was required; 2 nodes hold the object, which reaches replicated"
+    ) as error:
+        Requirement("3").check_reached(CID, REPLICATED, 2)
+    assert error.value.hint.endswith(f"inos rm {CID}")

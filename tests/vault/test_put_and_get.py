@@ -84,6 +84,71 @@ async def test_a_requirement_is_met_or_the_put_fails() -> None:
                     await node.get(f"/refused/{wanted}")
 
 
+async def nameless(node: ClusterNode, limit: int = 1000) -> list[str]:
+    """The cids that `ls --nameless` shows, asked for in pages of `limit`."""
+    found: list[str] = []
+    while True:
+        page = await node.core.keeping.vault.list_nameless(found[-1] if found else "", limit)
+        found += [item.cid for item in page.items]
+        assert {(item.name, item.size >= 2 * MIB or not item.size) for item in page.items} <= {("", True)}
+        if not page.next:
+            return found
+
+
+@sim_test
+async def test_what_falls_short_is_told_shown_and_removed() -> None:
+    async with open_cluster(3) as cluster:
+        node, other = cluster.nodes[:2]
+        await node.put(fixed_bytes(2 * MIB, "named"), "/named")
+        kept = (await node.put(b"put without a name")).cid
+        told = []
+        for content in (fixed_bytes(2 * MIB, "short"), b"small and short"):
+            with pytest.raises(NotEnoughNodes) as error:
+                await node.put(content, "/short", require="replicated")
+            told.append(error.value.hint.rpartition("inos rm ")[2])
+        assert await nameless(node) == await nameless(node, 1) == sorted([kept, *told])
+        assert await nameless(other) == await nameless(node)
+        stranger = await cluster.add(owner=1)
+        await cluster.connected()
+        assert await nameless(stranger) == []
+        for cid in told:
+            assert (await node.core.keeping.vault.remove(cid)).removed == 1
+        assert await nameless(node) == [kept]
+        assert await node.get("/named") == fixed_bytes(2 * MIB, "named")
+
+
+@sim_test
+async def test_what_falls_short_is_gone_on_with_and_named_by_the_next_put() -> None:
+    data = fixed_bytes(2 * MIB, "again")
+    async with open_cluster(3) as cluster:
+        node = cluster.nodes[0]
+        with pytest.raises(NotEnoughNodes):
+            await node.put(data, "/again", require="replicated")
+        (cid,) = await nameless(node)
+        assert (await node.put(data, "/again")).cid == cid
+        assert await nameless(node) == []
+        assert await cluster.nodes[1].get((await node.put(data, "/again")).ref) == data
+
+
+@sim_test
+async def test_a_put_cut_off_between_its_placement_and_its_name_is_shown() -> None:
+    async with open_cluster(3) as cluster:
+        node = cluster.nodes[0]
+        vault = node.core.keeping.vault
+        # The name waits for its turn, which somebody else has: the very moment before it is written.
+        async with trio.open_nursery() as nursery, vault._naming.alone():
+            nursery.start_soon(node.put, b"cut off", "/cut off")
+            await trio.sleep(60)
+            nursery.cancel_scope.cancel()
+        (cid,) = await nameless(node)
+        await node.crash()
+        await node.start()
+        await cluster.connected()
+        assert await nameless(node) == [cid]
+        assert (await node.core.keeping.vault.remove(cid)).removed == 1
+        assert await nameless(node) == []
+
+
 @sim_test
 async def test_many_small_files_in_one_batch() -> None:
     items = [BatchItem(f"/many/{index:03}", 0o644, 0, b"%d" % (index // 2)) for index in range(300)]

@@ -96,6 +96,13 @@ def _objects(service: Reading) -> APIRouter:
     ) -> CataloguePage:
         return await service.list(_prefix(prefix), after, limit)
 
+    @router.get("/objects/nameless", summary="List objects that no name stands for")
+    async def list_nameless(
+        after: Annotated[str, Query(max_length=TEXT_MAX)] = "",
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
+    ) -> CataloguePage:
+        return await service.list_nameless(after, limit)
+
     @router.get("/objects/stat", summary="What is known of an object, and who holds it")
     async def stat_object(target: Target) -> StatReport:
         return await service.stat(target)

@@ -57,6 +57,10 @@ class Reading(Protocol):
     async def list(self, prefix: str, after: str, limit: int) -> reports.CataloguePage:
         """Up to `limit` names that start with `prefix` and sort (by code point) behind `after`."""
 
+    async def list_nameless(self, after: str, limit: int) -> reports.CataloguePage:
+        """Up to `limit` objects that no name stands for, behind the cid `after`; their size is that of their stored
+        chunks, 0 where they are too small to have any."""
+
     async def stat(self, target: str) -> reports.StatReport:
         """What is known of one object, and who holds it now."""
 

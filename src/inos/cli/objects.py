@@ -225,6 +225,9 @@ def remove(
 def ls(
     prefix: Annotated[str, typer.Argument(help="Only names that start with this.", show_default=False)] = "",
     long: Annotated[bool, typer.Option("--long", "-l", help="Also kind, size and time.")] = False,
+    nameless: Annotated[
+        bool, typer.Option("--nameless", help="Instead: objects without a name, as puts that failed leave them.")
+    ] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -232,6 +235,16 @@ def ls(
 
     inos ls -l /2024/
     """
+    if nameless and (prefix or long):
+        raise BadInput("--nameless goes with no prefix and without --long", hint="inos ls --nameless")
+
+    async def show_nameless(mesh: Mesh) -> None:
+        found = 0
+        async for item in mesh.list_nameless():
+            found += 1
+            say_json(to_dict(item)) if as_json else say(f"{item.cid}  {size_text(item.size) if item.size else 'small'}")
+        if found and not as_json:
+            note("some may be on their way to a name just now; to remove one: inos rm CID")
 
     async def work(mesh: Mesh) -> None:
         rows = []
@@ -245,7 +258,7 @@ def ls(
         if rows:
             say(table([("KIND", "SIZE", "MODIFIED", "NAME"), *rows], right=frozenset({1})))
 
-    with_mesh(home, work)
+    with_mesh(home, show_nameless if nameless else work)
 
 
 def _row(item: CatalogueItem) -> tuple[str, str, str, str]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -141,9 +141,24 @@ class Mesh:
 
     async def list(self, prefix: str = "") -> AsyncGenerator[CatalogueItem, None]:
         """Names that start with `prefix`, in order."""
+        async for item in self._items(lambda after: self._page(prefix, after, PAGE)):
+            yield item
+
+    async def list_nameless(self) -> AsyncGenerator[CatalogueItem, None]:
+        """Objects that no name stands for, by cid: put without one, left by a put that fell short of what it required
+        or was cut off, or being put now."""
+        query = {"limit": str(PAGE)}
+        async for item in self._items(
+            lambda after: self._calls.get(CataloguePage, "/v1/objects/nameless", query | {"after": after})
+        ):
+            yield item
+
+    async def _items(
+        self, page_after: Callable[[str], Awaitable[CataloguePage]]
+    ) -> AsyncGenerator[CatalogueItem, None]:
         after = ""
         while True:
-            page = await self._page(prefix, after, PAGE)
+            page = await page_after(after)
             for item in page.items:
                 yield item
             if not page.next:

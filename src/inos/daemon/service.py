@@ -67,6 +67,9 @@ class CoreService:
     async def list(self, prefix: str, after: str, limit: int) -> reports.CataloguePage:
         return await self._vault.list(prefix, after, limit)
 
+    async def list_nameless(self, after: str, limit: int) -> reports.CataloguePage:
+        return await self._vault.list_nameless(after, limit)
+
     async def stat(self, target: str) -> reports.StatReport:
         return await self._reporting.stat(target)
 

@@ -104,12 +104,16 @@ class Placements:
 
     def naming(self, member: bytes) -> Iterator[Placement]:
         """The placements in this node's replica that name `member`, in bounded pages. Blocks."""
-        after = b""
+        return (placement for placement in self._all(b"") if member in placement.members)
+
+    def owned(self, after: bytes) -> Iterator[Placement]:
+        """The placements in this node's replica that are its owner's, behind that cid, in order. Blocks."""
+        return (placement for placement in self._all(after) if placement.owner == self._owner_key.public_key)
+
+    def _all(self, after: bytes) -> Iterator[Placement]:
         while records := self._records.scan(TABLE, b"", after, _PAGE):
             after = records[-1].key
-            for placement in filter(None, map(_placement_in, records)):
-                if member in placement.members:
-                    yield placement
+            yield from filter(None, map(_placement_in, records))
 
     def removed(self, cid: Cid) -> bool:
         """Whether this node knows the object to be removed."""

@@ -84,6 +84,14 @@ class MemoryService:
         items = tuple(self.names[name] for name in names[:limit])
         return reports.CataloguePage(items, items[-1].name if len(names) > limit else "")
 
+    async def list_nameless(self, after: str, limit: int) -> reports.CataloguePage:
+        """Contents without a name."""
+        named = {item.cid for item in self.names.values()}
+        found = sorted(str(cid) for cid in self.contents if str(cid) not in named and str(cid) > after)
+        sizes = {str(cid): len(content) for cid, content in self.contents.items()}
+        items = tuple(reports.CatalogueItem("", "file", sizes[cid], 0, cid=cid) for cid in found[:limit])
+        return reports.CataloguePage(items, items[-1].cid if len(found) > limit else "")
+
     async def stat(self, target: str) -> reports.StatReport:
         """What is known of one object."""
         cid, name = self._find(target)

@@ -158,6 +158,11 @@ class Catalogue:
                     return True
         return False
 
+    async def nameless(self, cids: Sequence[Cid]) -> list[Cid]:
+        """Those of these objects that no name stands for, as far as this node knows."""
+        await self._catch_up()
+        return await self._env.in_thread(lambda: [cid for cid in cids if not self._index.of_object(cid)])
+
     def arrived(self, record: Record) -> None:
         """Told of every catalogue record that changed this node's replica; other owners' are none of ours."""
         if record.key.startswith(self._cipher.prefix):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from inos.core.errors import BadInput, NotEnoughNodes
+from inos.core.ids import Cid
 from inos.objects.reference import Reference
 from inos.replication.placement import Placement
 
@@ -56,10 +57,11 @@ class Requirement:
             return holding >= int(self.text)
         return not self.text or order.index(level) >= order.index(self.text)
 
-    def check_reached(self, level: str, holding: int) -> None:
-        """Raises NotEnoughNodes unless it is met."""
+    def check_reached(self, cid: Cid, level: str, holding: int) -> None:
+        """Raises NotEnoughNodes unless it is met; what was stored of `cid` stays then."""
         if not self.is_met(level, holding):
             raise NotEnoughNodes(
                 f"{self.text} was required; {holding} nodes hold the object, which reaches {level}",
-                hint="start more nodes and put again, or put with a lower --require",
+                hint="start more nodes, or lower --require, and put again: it goes on from what is stored; "
+                f"or remove that, which has no name: inos rm {cid}",
             )

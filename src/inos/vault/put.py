@@ -131,7 +131,7 @@ class Putter:
         for one, entry, holders in zip(objects, written, states, strict=True):
             good = _complete(entry.placement, holders)
             stored[one.reference.cid] = self._stored(one, entry.placement, plan, len(good) - 1, agreed)
-            requirement.check_reached(stored[one.reference.cid].level, len(good))
+            requirement.check_reached(one.reference.cid, stored[one.reference.cid].level, len(good))
         return stored
 
     async def found_again(self, cid: Cid) -> None:
@@ -216,7 +216,7 @@ class Putter:
         stored = reached(states)
         # What falls short stays, without a name: the same content may have been put before, or by another node now, and
         # been acknowledged. The next put of it goes on from here.
-        requirement.check_reached(stored.level, len(_complete(placement, states)))
+        requirement.check_reached(placement.cid, stored.level, len(_complete(placement, states)))
         return stored
 
     def _shapes(self, placement: Placement) -> list[Group]:

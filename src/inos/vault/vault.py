@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from inos.core.env import Env
@@ -188,6 +189,24 @@ class Vault:
         entries = await self._catalogue.page(prefix, after, limit)
         following = entries[-1].name if len(entries) == limit else ""
         return CataloguePage(tuple(map(catalogue_item, entries)), following)
+
+    async def list_nameless(self, after: str, limit: int) -> CataloguePage:
+        """Objects of this owner that have no name, behind the cid `after`, as far as this node knows: put without one,
+        left by a put that fell short of its requirement or was cut off, or being put now. Raises NotEnoughNodes as
+        `remove` does."""
+        limit = max(1, min(limit, MAX_PAGE))
+        behind = bytes(Cid.parse(after)) if after else b""
+        await self._catalogue.refresh()
+        found: list[Placement] = []
+        while len(found) < limit and (some := await self._env.in_thread(self._owned, behind)):
+            behind = bytes(some[-1].cid)
+            nameless = set(await self._catalogue.nameless([placement.cid for placement in some]))
+            found += [placement for placement in some if placement.cid in nameless]
+        items = tuple(CatalogueItem("", Kind.FILE.value, one.size, 0, cid=str(one.cid)) for one in found[:limit])
+        return CataloguePage(items, items[-1].cid if len(items) == limit else "")
+
+    def _owned(self, behind: bytes) -> Sequence[Placement]:
+        return tuple(islice(self._placements.owned(behind), MAX_PAGE))
 
     async def remove(self, target: str) -> RemoveReport:
         """Remove a name, a folder with all that is in it, or every name of a reference or cid. Raises NotEnoughNodes on
