@@ -195,6 +195,29 @@ async def test_a_full_disk_is_said_as_such_and_leaves_no_object() -> None:
 
 
 @sim_test
+async def test_a_put_that_fails_lets_go_of_its_source_at_once() -> None:
+    let_go: list[int] = []
+
+    async def source(size: int) -> AsyncIterator[bytes]:
+        try:
+            async for block in stream(fixed_bytes(size, "let go")):
+                yield block
+        finally:
+            let_go.append(size)
+
+    async with open_cluster(2, STRIPES) as cluster:
+        full = await cluster.add(quota_bytes=3 * MIB)
+        await cluster.connected()
+        for size in (5 * MIB, 9 * MIB):
+            with pytest.raises(StorageFull):
+                await full.core.keeping.vault.put(source(size), PutOptions(size=size))
+            assert let_go.pop() == size
+        with pytest.raises(NotEnoughNodes):
+            await full.core.keeping.vault.put(source(MIB), PutOptions(require="replicated"))
+        assert let_go.pop() == MIB
+
+
+@sim_test
 async def test_a_full_member_is_not_counted() -> None:
     data = fixed_bytes(6 * MIB, "member is full")
     async with open_cluster(3) as cluster:
