@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from inos.sim.disk import SimDisk
 
 # A simulation has hundreds of databases in one process: some 80 KiB of pages, which SQLite sets aside anyway for any
-# connection, and 150 KiB of log.
+# connection, and 300 KiB of log.
 CACHE_PAGES: Final = 20
-AUTOCHECKPOINT_PAGES: Final = 32
+AUTOCHECKPOINT_PAGES: Final = 64
 
 
 class SimFiles:
