@@ -379,13 +379,15 @@ class Cluster:
         return trio.current_time() - start_s
 
     async def connected(self) -> None:
-        """Wait until every running node knows and sees every other."""
+        """Wait until every running node knows every other and sees those it keeps a link to: in a small mesh all."""
         await self.until(lambda: all(self._sees_all(node) for node in self.running()))
 
     def _sees_all(self, node: ClusterNode) -> bool:
-        seen = set(node.core.meeting.view.alive_members())
-        known = {candidate.key for candidate in node.core.meeting.view.candidates()}
-        return {other.key for other in self.running()} <= seen & known
+        meeting, running = node.core.meeting, {other.key for other in self.running()}
+        linked = running & {peer.public_key() for peer in meeting.links.targets()}
+        if not linked | {node.key} <= {candidate.key for candidate in meeting.view.candidates()}:
+            return False
+        return running <= node.core.membership.members().keys()
 
     # The truth about objects, which no node knows: read from all disks
 
