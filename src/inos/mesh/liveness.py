@@ -101,9 +101,9 @@ class Liveness:
         wanted = frozenset(peers)
         for peer in [peer for peer in self._watched if peer not in wanted]:
             del self._watched[peer]
-        for peer in peers:
-            if peer not in self._watched:
-                self._watched[peer] = _Watch(now_s, now_s)
+        # In an order of their own: changes are told in it, and sets have another one in each process.
+        for peer in sorted(wanted - self._watched.keys()):
+            self._watched[peer] = _Watch(now_s, now_s)
 
     def heard(self, peer: PeerId, at_s: float) -> None:
         """A frame came from `peer` at `at_s`. Peers not watched are ignored; `tick` draws the conclusions."""

@@ -80,4 +80,4 @@ class HostileSeat(MemoryNetwork):
         elif isinstance(frame.message, Message):
             answer = self.answers(frame.source, frame.name, frame.message)
             if answer is not None:
-                self._reply(frame, answer)
+                self._desk.reply(frame, answer)

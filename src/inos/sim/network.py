@@ -5,24 +5,21 @@ process dies, hangs up, or answers for a connection it has forgotten; a frame th
 strangers reach only what is open to them, in small frames and seldom (`mesh/gate.py`); limits are checked where frames
 arrive. Gossip goes from listener to listener, so it crosses wires and their faults one by one.
 
-Handlers run as trio system tasks: they belong to the answering node, must outlive the caller's cancel scope, and plain
-objects have no nursery to give. Each runs under a scope its node keeps, and nothing but cancellation leaves it.
+This module has connections and the calling side; `desk.py` answers, `topics.py` gossips.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import outcome as outcomes
 import trio
 
-from inos.core.errors import BadFrame, InosError, NotAMember, PeerUnavailable, TooLarge, from_wire
+from inos.core.errors import BadFrame, InosError, NotAMember, PeerUnavailable, TooLarge
 from inos.core.ids import PeerId
-from inos.mesh.frames import MAX_METHOD_CHARS
-from inos.mesh.gate import Gate, GateLimits
-from inos.mesh.methods import MethodTable, check_size
+from inos.mesh.methods import check_size
 from inos.mesh.network import (
     Admission,
     GossipHandler,
@@ -33,6 +30,7 @@ from inos.mesh.network import (
     PlainHandler,
 )
 from inos.mesh.proofs import HELLO
+from inos.sim.desk import Desk
 from inos.sim.frames import Call, Frame, Kind
 from inos.sim.topics import Topics
 
@@ -59,8 +57,7 @@ class MemoryNetwork:
         self._fabric = fabric
         self._me = me
         self.admission = admission
-        self._methods = MethodTable()
-        self._gate = Gate(GateLimits(), fabric.env.monotonic_s)
+        self._desk = Desk(self, fabric)
         self._links: dict[PeerId, _Link] = {}
         self._connected: frozenset[PeerId] | None = frozenset()
         self._unlinked = _Link(0)  # calls outside a connection: hellos, and what strangers ask
@@ -68,8 +65,6 @@ class MemoryNetwork:
         self._on_connected: list[PeerHandler] = []
         self._on_disconnected: list[PeerHandler] = []
         self._heard_s: dict[PeerId, float] = {}
-        self._working: dict[trio.CancelScope, Frame | None] = {}
-        self._stopped = False
 
     # -- peers
 
@@ -80,7 +75,7 @@ class MemoryNetwork:
     @property
     def refused(self) -> dict[str, int]:
         """How often strangers were refused, by reason."""
-        return dict(self._gate.refused)
+        return dict(self._desk.gate.refused)
 
     def addresses(self) -> Sequence[str]:
         return (address_of(self._me),)
@@ -108,7 +103,7 @@ class MemoryNetwork:
         left_s = give_up_s - trio.current_time()
         proof = await self._exchange(self._unlinked, Kind.HELLO, other.me, HELLO, shown, left_s)
         self._prove(other.me, proof.payload)
-        if self._stopped or self._fabric.node(other.me) is not other or not self._fabric.passes(self._me, other.me):
+        if self._desk.closed or self._fabric.node(other.me) is not other or not self._fabric.passes(self._me, other.me):
             raise PeerUnavailable(f"{other.me.short()} hung up")
         number = self._fabric.number()
         self.open(other.me, number)
@@ -152,7 +147,7 @@ class MemoryNetwork:
             if not self.admission.admits(peer):
                 raise NotAMember(f"{peer.short()} is not a member of this mesh")
         except NotAMember:
-            self._gate.refused["member"] += 1
+            self._desk.gate.refused["member"] += 1
             raise
         self.hear(peer)
 
@@ -194,11 +189,7 @@ class MemoryNetwork:
 
     def shut(self) -> None:
         """The process has been killed: whatever it did for itself and others ends here."""
-        self._stopped = True
-        for scope, frame in list(self._working.items()):
-            scope.cancel()
-            if frame is not None and not frame.number:
-                self._fabric.reset(frame)
+        self._desk.close()
         links, self._links, self._connected = self._links, {}, None
         for link in (self._unlinked, *links.values()):
             for call in list(link.calls):
@@ -208,7 +199,7 @@ class MemoryNetwork:
         """A frame has arrived."""
         match frame.kind:
             case Kind.REQUEST:
-                self._serve(frame)
+                self._desk.take(frame)
             case Kind.ANSWER:
                 self._take_answer(frame)
             case Kind.GOSSIP:
@@ -223,10 +214,10 @@ class MemoryNetwork:
     # -- calls
 
     def serve(self, method: str, handler: Handler, *, strangers: bool = False) -> None:
-        self._methods.serve(method, handler, strangers=strangers)
+        self._desk.methods.serve(method, handler, strangers=strangers)
 
     def serve_plain(self, method: str, handler: PlainHandler) -> None:
-        self._methods.serve_plain(method, handler)
+        self._desk.methods.serve_plain(method, handler)
 
     async def call(self, peer: PeerId, method: str, request: Message, *, timeout_s: float) -> Message:
         check_size(request)
@@ -270,56 +261,6 @@ class MemoryNetwork:
         self._fabric.schedule.expire_at(trio.current_time() + call.timeout_s, call)
         self._fabric.send(Frame(kind, self._me, call.to, call.method, request, number, call))
 
-    def _serve(self, frame: Frame) -> None:
-        peer, method, request = frame.source, frame.name, frame.message
-        assert isinstance(request, Message), "requests are messages"
-        if frame.number and not self._has(peer, frame.number):
-            self._fabric.reset(frame)  # this side has forgotten the connection
-            return
-        member = self.admission.admits(peer)
-        try:
-            if member:
-                self.hear(peer)
-            else:
-                self._gate.charge(peer, peer)
-            self._check(method, request, member=member)
-            if self._methods.is_plain(method):
-                self._reply(frame, self._methods.answer_plain(peer, method, request, member=member))
-            else:
-                self.spawn(frame, self._answer, frame, request, member)
-        except InosError as error:
-            self._reply(frame, error)
-
-    async def _answer(self, frame: Frame, request: Message, member: bool) -> None:
-        answer: Outcome
-        try:
-            answer = await self._methods.answer(frame.source, frame.name, request, member=member)
-        except InosError as error:
-            answer = error
-        self._reply(frame, answer)
-
-    def _check(self, method: str, request: Message, *, member: bool) -> None:
-        """Refuse what no reader of frames would let in."""
-        limit = self._gate.limits.frame_bytes
-        small = member or (len(request.payload) <= limit and len(request.body) <= limit)
-        try:
-            check_size(request)
-        except TooLarge:
-            small = False
-        if not small or len(method) > MAX_METHOD_CHARS:
-            self._gate.refused["frame"] += 1
-            raise PeerUnavailable(f"{self._me.short()} hung up")
-        if not member and not self._methods.open_to_strangers(method):
-            self._gate.refused["method"] += 1
-
-    def _reply(self, frame: Frame, answer: Outcome) -> None:
-        if self._stopped or (frame.number and not self._has(frame.source, frame.number)):
-            return
-        if isinstance(answer, InosError):
-            answer = from_wire(answer.code, answer.message, answer.hint)
-        back = Frame(Kind.ANSWER, self._me, frame.source, frame.name, answer, frame.number, frame.call)
-        self._fabric.send(back)
-
     def _take_answer(self, frame: Frame) -> None:
         assert frame.call is not None, "an answer to nobody"
         if frame.number:
@@ -337,37 +278,23 @@ class MemoryNetwork:
         answer: Outcome
         try:
             if not self.admission.admits(frame.source):
-                self._gate.charge(frame.source, frame.source)
+                self._desk.gate.charge(frame.source, frame.source)
             self._prove(frame.source, frame.message.payload)
             answer = Message(self.admission.hello())
         except InosError as error:
             answer = error
-        self._reply(frame, answer)
+        self._desk.reply(frame, answer)
 
     def _take_reset(self, frame: Frame) -> None:
-        if self._has(frame.source, frame.number):
+        if self.has(frame.source, frame.number):
             self.hung_up(frame.source)
         elif frame.call is not None:
             frame.call.settle(PeerUnavailable(f"{frame.source.short()} hung up"))
 
-    def _has(self, peer: PeerId, number: int) -> bool:
+    def has(self, peer: PeerId, number: int) -> bool:
+        """Whether connection `number` with `peer` is known on this side."""
         link = self._links.get(peer)
         return link is not None and link.number == number
-
-    def spawn(self, frame: Frame | None, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run `work(*args)` until this node stops; `frame` is the request it is for."""
-        scope = trio.CancelScope()
-        self._working[scope] = frame
-
-        async def run() -> None:
-            try:
-                with scope:
-                    if not self._stopped:
-                        await work(*args)
-            finally:
-                self._working.pop(scope, None)
-
-        trio.lowlevel.spawn_system_task(run)
 
     # -- gossip
 
@@ -376,7 +303,7 @@ class MemoryNetwork:
         await trio.lowlevel.checkpoint()
 
     async def subscribe(self, topic: str, handler: GossipHandler) -> None:
-        self.spawn(None, self._topics.listen, topic, self._topics.open(topic), handler)
+        self._desk.spawn(None, self._topics.listen, topic, self._topics.open(topic), handler)
         await trio.lowlevel.checkpoint()
 
     # -- directory

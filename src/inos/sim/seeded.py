@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 
 import trio
 from trio._core import _run as scheduler  # the only way to seed it; pinned by requirements/*.lock
+
 from inos.sim.clock import JumpClock
 
 T = TypeVar("T")
