@@ -6,10 +6,10 @@ a push is taken by whoever gets it, and nothing is ever taken away from a node b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from inos.state.sectors import SECTORS, replicas
+from inos.state.sectors import SECTORS, replica_count, replicas, replicas_among
 from inos.state.tables import EVERYWHERE_SECTOR, Scope, TableSpec
 
 AlsoHold = Callable[[str, int], bool]
@@ -58,9 +58,23 @@ class Assignment:
         """Look at the members again. Everything below answers by the last look."""
         members = self._view.members()
         if members != self._members:
-            self._members = dict(members)
-            self._replicas.clear()
+            before, self._members = self._members, dict(members)
+            self._replicas = dict(self._still_known(before))
             self._held = None
+
+    def _still_known(self, before: Mapping[bytes, float]) -> Iterator[tuple[Place, tuple[bytes, ...]]]:
+        """The replicas of each place that can be told from those known: a replica that left makes room for somebody who
+        has to be looked for among all, a newcomer is only compared with the replicas there are."""
+        members = self._members
+        count = replica_count(len(members))
+        came = members.keys() - before.keys()
+        reweighed = any(before.get(node, weight) != weight for node, weight in members.items())
+        if reweighed or count != replica_count(len(before)):
+            return
+        for place, found in self._replicas.items():
+            if all(node in members for node in found):
+                some = {node: members[node] for node in (*found, *came)}
+                yield place, tuple(replicas_among(place.table, place.sector, some, count)) if came else found
 
     def replicas(self, place: Place) -> tuple[bytes, ...]:
         """Who answers for `place`, best first: those whose majority makes a write durable."""

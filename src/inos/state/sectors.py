@@ -37,5 +37,10 @@ def replica_count(members: int) -> int:
 
 def replicas(table: str, sector: int, members: Mapping[bytes, float]) -> list[bytes]:
     """The members (public key -> weight) that keep the sector, best first; all of them in a small mesh."""
+    return replicas_among(table, sector, members, replica_count(len(members)))
+
+
+def replicas_among(table: str, sector: int, some: Mapping[bytes, float], count: int) -> list[bytes]:
+    """The first `count` of these, where `some` are known to be all that can be among them."""
     item = table.encode() + b"\0" + sector.to_bytes(2, "big")
-    return best(item, members, replica_count(len(members)))
+    return best(item, some, count)
