@@ -86,6 +86,7 @@ class Links:
         self._ranked: dict[int, list[bytes]] = {}
         # In a large mesh most links are others' picks: their end must show as a failure, not as something unwatched.
         self._lost: set[PeerId] = set()
+        self._parting: set[PeerId] = set()
         network.on_connected(self._gain)
         network.on_disconnected(self._lose)
 
@@ -98,6 +99,25 @@ class Links:
         members = self._members()
         self._lost = {peer for peer in self._lost if peer.public_key() in members}
         return self._network.connected() | frozenset(self.targets()) | self._lost
+
+    def where(self, peer: PeerId) -> Sequence[str]:
+        """Addresses of a member, those heard last first; none of anybody else."""
+        member = self._members().get(peer.public_key())
+        return () if member is None else self._where(member)
+
+    def is_wanted(self, peer: PeerId) -> bool:
+        """Whether this node or that one is to keep the link between them."""
+        node, members = peer.public_key(), self._members()
+        return any(member.peer == peer for member in self._ranking(0)) or self._me in choose_links(node, members)
+
+    def part(self, peer: PeerId) -> None:
+        """The connection with `peer` is about to end on purpose: not a failure."""
+        self._parting.add(peer)
+
+    def found(self, peer: PeerId) -> None:
+        """Somebody else sees `peer` alive: that a connection with it broke proves nothing any more."""
+        if peer not in self._network.connected():
+            self._lost.discard(peer)
 
     def hint(self, peer: PeerId, addresses: Sequence[str]) -> bool:
         """Somebody says `peer` is there (its hello, the local network). True when that is news worth a poke: it is
@@ -174,10 +194,14 @@ class Links:
 
     def _gain(self, peer: PeerId) -> None:
         self._lost.discard(peer)
+        self._parting.discard(peer)
         self._forgive(peer)
 
     def _lose(self, peer: PeerId) -> None:
-        self._lost.add(peer)
+        if peer in self._parting:
+            self._parting.discard(peer)
+        else:
+            self._lost.add(peer)
 
     def _forgive(self, peer: PeerId) -> None:
         self._attempts.pop(peer, None)

@@ -106,6 +106,7 @@ async def open_core(parts: Parts, env: Env) -> AsyncGenerator[Core, None]:
             core.workers.add("presence", presence.step, interval_s=PRESENCE_EVERY_S)
             await core.keeping.catalogue.rebuild()
             nursery.start_soon(core.meeting.heartbeats.run)
+            nursery.start_soon(core.meeting.witnesses.run)
             nursery.start_soon(core.workers.run)
             try:
                 yield core
@@ -144,6 +145,7 @@ def _assemble(
     identity, settings, disk = parts.identity, parts.settings, parts.disk
     workers = WorkerSet(env)
     meeting = open_meeting(network, identity, membership, admission, workers, env, settings.repair_after_s)
+    network = meeting.network
     own_sector = sector_of(bytes(identity.owner))
     specs = [membership.member_table(), membership.revocation_table(), placement_table(), catalogue_table()]
     tables = Tables(

@@ -14,6 +14,8 @@ from inos.mesh.heartbeats import Beat, Heartbeats
 from inos.mesh.links import Links
 from inos.mesh.liveness import Liveness
 from inos.mesh.network import Network
+from inos.mesh.reach import STEP_S, Reach
+from inos.mesh.witness import Witnesses
 from inos.node.identity import Identity
 from inos.node.mesh_view import MeshView
 from inos.state.membership import Membership
@@ -39,6 +41,7 @@ class Meeting:
         links: Links,
         heartbeats: Heartbeats,
         liveness: Liveness,
+        witnesses: Witnesses,
         view: MeshView,
         own_beat: _OwnBeat,
         worker: Worker,
@@ -47,6 +50,7 @@ class Meeting:
         self.links = links
         self.heartbeats = heartbeats
         self.liveness = liveness
+        self.witnesses = witnesses
         self.view = view
         self._own_beat = own_beat
         self._worker = worker
@@ -62,8 +66,14 @@ class Meeting:
         if self.links.hint(peer, addresses):
             self._worker.poke()
 
+    def heard_of(self, node: bytes, alive: bool) -> None:
+        """What is thought of a member that this node does not watch has changed."""
+        if alive:
+            self.links.found(PeerId.from_public_key(node))
+
     def on_change(self, handler: Callable[[], None]) -> None:
         """`handler` is called when a member comes, fails, or hangs up."""
+        self.witnesses.on_change(lambda _node, _alive: handler())
         self.heartbeats.on_change(lambda _change: handler())
         self.network.on_connected(lambda _peer: handler())
         self.network.on_disconnected(lambda _peer: handler())
@@ -91,13 +101,19 @@ def open_meeting(
 ) -> Meeting:
     """Wire links, heartbeats and liveness over `network`."""
     book, liveness, own_beat = AddressBook(), Liveness(), _OwnBeat(env)
+    witnesses = Witnesses(identity.node, membership.members, network, env)
     links = Links(network, env, me=identity.node, members=membership.members, book=book)
     heartbeats = Heartbeats(network, env, liveness, own=own_beat, watched=links.watched)
-    view = MeshView(identity.node, membership, liveness, network, env, repair_after_s=repair_after_s)
+    view = MeshView(identity.node, membership, liveness, network, witnesses, env, repair_after_s=repair_after_s)
     worker = workers.add("links", links.step, interval_s=LINKS_EVERY_S)
+    reach = Reach(network, links, witnesses, env)
+    workers.add("reach", reach.step, interval_s=STEP_S)
 
-    meeting = Meeting(network, links, heartbeats, liveness, view, own_beat, worker)
+    meeting = Meeting(reach, links, heartbeats, liveness, witnesses, view, own_beat, worker)
     network.on_connected(view.met)
+    network.on_connected(lambda peer: witnesses.found(peer.public_key()))
+    heartbeats.on_change(witnesses.noticed)
+    witnesses.on_change(meeting.heard_of)
     admission.on_welcome(meeting.hint)
     meeting.on_change(worker.poke)
     return meeting

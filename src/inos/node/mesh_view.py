@@ -12,6 +12,7 @@ from typing import Protocol
 from inos.core.env import Env
 from inos.core.ids import PeerId
 from inos.mesh.liveness import Liveness, State
+from inos.mesh.witness import Witnesses
 from inos.replication.placement import Candidate
 from inos.state.membership import Membership
 
@@ -29,6 +30,7 @@ class MeshView:
         membership: Membership,
         liveness: Liveness,
         connections: Connections,
+        witnesses: Witnesses,
         env: Env,
         *,
         repair_after_s: float,
@@ -37,6 +39,7 @@ class MeshView:
         self._membership = membership
         self._liveness = liveness
         self._connections = connections
+        self._witnesses = witnesses
         self._env = env
         self._repair_after_s = repair_after_s
         self._met: Counter[bytes] = Counter()
@@ -58,15 +61,16 @@ class MeshView:
         return {self._me: 1.0, **dict.fromkeys(self._membership.members(), 1.0)}
 
     def alive(self, node: bytes) -> bool:
-        """Connected, a member, and not silent."""
+        """A member, connected and not silent; in a mesh too large to be connected with all, one of whom nothing says
+        that it has failed."""
         if node == self._me:
             return True
         peer = PeerId.from_public_key(node)
-        return (
-            peer in self._connections.connected()
-            and self._membership.admits(peer)
-            and self._liveness.state(peer) is not State.FAILED
-        )
+        if not self._membership.admits(peer) or self._liveness.state(peer) is State.FAILED:
+            return False
+        if peer in self._connections.connected():
+            return True
+        return self._witnesses.needed() and self._witnesses.worth_calling(node)
 
     def alive_members(self) -> Sequence[bytes]:
         """This node first, then every live member."""
@@ -77,7 +81,11 @@ class MeshView:
             return False
         if self._membership.is_revoked(member) or member not in self._membership.members():
             return True
-        failed_s = self._liveness.failed_for_s(PeerId.from_public_key(member), self._env.monotonic_s())
+        now_s = self._env.monotonic_s()
+        failed_s = self._liveness.failed_for_s(PeerId.from_public_key(member), now_s)
+        if failed_s is None and self._witnesses.needed():
+            since_s = self._witnesses.failed_since_s(member)
+            failed_s = None if since_s is None else now_s - since_s
         return failed_s is not None and failed_s >= self._repair_after_s
 
     def gone_members(self) -> frozenset[bytes]:

@@ -88,3 +88,9 @@ struct Revocation {        # value in table "revocations"; the key is the revoke
   keeps     @3 :List(Data);# node keys certified by the revoked node that stay members; counts only when the founder signs
   member    @4 :Data;      # the node's own record of table "members": proves its owner; may be empty when the founder signs
 }
+
+struct Sightings {         # topic mesh.witness: members that the sender, one of their witnesses, has seen fail or come back
+  version @0 :UInt16;      # 1
+  failed  @1 :List(Data);  # node keys
+  alive   @2 :List(Data);  # node keys
+}
