@@ -99,8 +99,7 @@ class Witnesses:
 
     async def run(self) -> None:
         """Listen, and tell what was noticed, until cancelled. Costs nothing while the mesh is small."""
-        while not self.needed():
-            await trio.sleep(_LOOK_S)
+        await self._large_mesh()
         await self._gossip.subscribe(TOPIC, self.hear)
         while True:
             await self._some.wait()
@@ -112,6 +111,12 @@ class Witnesses:
                 failed = tuple(node for node, alive in part if not alive)
                 alive = tuple(node for node, alive in part if alive)
                 await self._gossip.publish(TOPIC, Sightings(failed, alive).encode())
+
+    async def _large_mesh(self) -> None:
+        while True:
+            if self.needed():
+                return
+            await trio.sleep(_LOOK_S)
 
     def noticed(self, change: Change) -> None:
         """A member that this node watches failed or came back."""

@@ -78,7 +78,8 @@ def choose_plan(size_bytes: int, availabilities: Sequence[float], rules: PlanRul
     if size_bytes >= rules.erasure_from_bytes:
         scheme = _stripe_for(min(nodes, members), mean, rules.tolerated_losses)
         if scheme is not None:
-            return Plan(scheme, copies, min(nodes, members))
+            # What says where everything is must outlive as many losses as the content does.
+            return Plan(scheme, max(copies, scheme.parity_shards + 1), min(nodes, members))
     return Plan(Scheme(1, 0), copies, min(nodes, max(copies, members)))
 
 
