@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inos.crypto.hashing import blake3_digest
-from inos.state.rendezvous import best, ranked, score
+from inos.state.rendezvous import best, ranked, ranked_evenly, score
 
 
 def member(number: int) -> bytes:
@@ -87,3 +87,8 @@ def test_a_mesh_of_700_ranks_a_hundred_items_quickly() -> None:
     orders = [best(item(n), members, 7) for n in range(100)]
     load = Counter(m for order in orders for m in order)
     assert max(load.values()) <= 8
+
+
+@given(st.binary(max_size=40), st.sets(st.binary(min_size=32, max_size=32), max_size=30))
+def test_even_weights_need_no_logarithm(item: bytes, members: set[bytes]) -> None:
+    assert ranked_evenly(item, members) == ranked(item, dict.fromkeys(members, 1.0))

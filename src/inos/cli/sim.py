@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -102,7 +101,7 @@ def _play_many(seeds: range, nodes: int, minutes: float, jobs: int, report: Path
     from inos.sim.telling import report as told
 
     tally, env = Tally(), RealEnv()
-    jobs = min(jobs or os.cpu_count() or 1, len(seeds))
+    jobs = min(jobs or env.machine().cores, len(seeds))
     runs = _here(seeds, nodes, minutes) if jobs == 1 else _side_by_side(seeds, nodes, minutes, jobs)
     since_s = env.monotonic_s()
     for done, run in enumerate(runs, 1):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from inos.core.codec import encode, reading
@@ -15,7 +16,7 @@ from inos.core.errors import BadFrame
 from inos.core.ids import Address, Cid, OwnerId
 from inos.crypto.signing import SIGNATURE_BYTES
 from inos.objects.layout import Scheme
-from inos.state.rendezvous import ranked
+from inos.state.rendezvous import ranked, ranked_evenly
 
 TABLE: Final = "placement"
 MAX_MEMBERS: Final = 700  # row OB2: the largest objects spread over at most this many
@@ -103,7 +104,7 @@ def copy_holders(placement: Placement, address: Address) -> tuple[bytes, ...]:
     """Members that keep a copy of this piece, best first: data chunks of a copied object, manifests and pages."""
     if len(placement.members) <= placement.copies:
         return placement.members
-    return tuple(_ranked(placement.members, address)[: placement.copies])
+    return tuple(ranked_evenly(address, placement.members)[: placement.copies])
 
 
 def stripe_holders(members: Sequence[bytes], shards: Sequence[Address]) -> tuple[bytes, ...]:
@@ -112,18 +113,21 @@ def stripe_holders(members: Sequence[bytes], shards: Sequence[Address]) -> tuple
     Each shard takes its best-scored member among those with the fewest shards so far: all different while there are
     enough members, evenly doubled up when there are not. Taking one member away moves its shards and few others.
     """
+    return _stripe_holders(tuple(members), tuple(shards))
+
+
+# A stripe of 120 shards on 500 members takes 40 ms to work out, and holders are asked about all of an object's stripes
+# again and again: the stripes of a 10 GB object for some epochs.
+@lru_cache(maxsize=512)
+def _stripe_holders(members: tuple[bytes, ...], shards: tuple[Address, ...]) -> tuple[bytes, ...]:
     taken: dict[bytes, int] = dict.fromkeys(members, 0)
     holders = []
     for round_, shard in enumerate(shards):
         fullest = round_ // len(members)
-        holder = next(member for member in _ranked(members, shard) if taken[member] <= fullest)
+        holder = next(member for member in ranked_evenly(shard, members) if taken[member] <= fullest)
         taken[holder] += 1
         holders.append(holder)
     return tuple(holders)
-
-
-def _ranked(members: Sequence[bytes], address: Address) -> list[bytes]:
-    return ranked(bytes(address), dict.fromkeys(members, 1.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ pair is one BLAKE3 block: 0.5 us; ranking 700 members takes 0.6 ms.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import log
 from typing import Final
 
@@ -37,6 +37,12 @@ def ranked(item: bytes, members: Mapping[bytes, float]) -> list[bytes]:
     return [member for _, member in sorted(_negated(item, members))]
 
 
+def ranked_evenly(item: bytes, members: Iterable[bytes]) -> list[bytes]:
+    """What `ranked` gives when all weights are the same: the order of the draws is that of the scores."""
+    prefix = blake3_digest(_CONTEXT + item)
+    return [member for _, member in sorted((-_drawn(prefix, member), member) for member in members)]
+
+
 def best(item: bytes, members: Mapping[bytes, float], count: int) -> list[bytes]:
     """The first `count` of `ranked`, without sorting the rest."""
     return [member for _, member in heapq.nsmallest(count, _negated(item, members))]
@@ -50,5 +56,8 @@ def _negated(item: bytes, members: Mapping[bytes, float]) -> Iterator[tuple[floa
 def _score(prefix: bytes, member: bytes, weight: float) -> float:
     if not weight > 0:
         return 0.0
-    drawn = int.from_bytes(blake3_digest(prefix + member)[:8], "big") >> _DROPPED_BITS
-    return -weight / log((drawn + 0.5) * _UNIT)
+    return -weight / log((_drawn(prefix, member) + 0.5) * _UNIT)
+
+
+def _drawn(prefix: bytes, member: bytes) -> int:
+    return int.from_bytes(blake3_digest(prefix + member)[:8], "big") >> _DROPPED_BITS
