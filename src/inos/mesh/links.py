@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Protocol
 
 import trio
@@ -57,10 +58,16 @@ _FRESH: Final = _Attempts()
 def choose_links(me: bytes, members: Collection[bytes], spares: int = 0) -> list[bytes]:
     """Whom (node keys) `me` keeps a link to: everybody in a small mesh, else its picks and, after them, `spares` more.
     A pure function of the members, so it changes only with them."""
-    others = {node: 1.0 for node in members if node != me}
+    others = frozenset(members) - {me}
     if len(others) < FULL_MESH:
         return sorted(others)
-    return rendezvous.best(me, others, PICKS + spares)
+    return list(_best(me, others, PICKS + spares))
+
+
+# A node asks this of itself, and as a witness of dozens of others.
+@lru_cache(maxsize=1024)
+def _best(me: bytes, others: frozenset[bytes], count: int) -> tuple[bytes, ...]:
+    return tuple(rendezvous.ranked_evenly(me, others)[:count])
 
 
 class Links:

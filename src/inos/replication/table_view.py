@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from inos.state.sectors import SECTORS, replica_count, replicas, replicas_among
+from inos.state.sectors import SECTORS, even_replicas, replica_count, replicas, replicas_among
 from inos.state.tables import EVERYWHERE_SECTOR, Scope, TableSpec
 
 AlsoHold = Callable[[str, int], bool]
@@ -46,6 +46,7 @@ class Assignment:
         self._specs = specs
         self._also_hold = also_hold
         self._members: dict[bytes, float] = {}
+        self._even: frozenset[bytes] | None = None
         self._replicas: dict[Place, tuple[bytes, ...]] = {}
         self._held: dict[Place, None] | None = None
         self._places = tuple(self._every_place())
@@ -59,6 +60,7 @@ class Assignment:
         members = self._view.members()
         if members != self._members:
             before, self._members = self._members, dict(members)
+            self._even = frozenset(members) if len(set(members.values())) == 1 else None
             self._replicas = dict(self._still_known(before))
             self._held = None
 
@@ -80,7 +82,11 @@ class Assignment:
         """Who answers for `place`, best first: those whose majority makes a write durable."""
         found = self._replicas.get(place)
         if found is None:
-            found = self._replicas[place] = tuple(replicas(place.table, place.sector, self._members))
+            if self._even is not None:
+                found = even_replicas(place.table, place.sector, self._even)
+            else:
+                found = tuple(replicas(place.table, place.sector, self._members))
+            self._replicas[place] = found
         return found
 
     def others(self, place: Place, *, alive: bool = True) -> list[bytes]:

@@ -310,6 +310,8 @@ class Cluster:
         for one, other in itertools.combinations(range(settings.regions), 2):
             self.fabric.set_distance(str(one), str(other), Distance(settings.region_latency_s))
         self.nodes: list[ClusterNode] = []
+        self._numbered = 0
+        self._records: dict[int, Record] = {}
         self._nursery = nursery
         founder = Keyring(MasterSecret(blake3_digest(b"owner 0"))).owner_key()
         self._founder = founder
@@ -319,13 +321,28 @@ class Cluster:
 
     async def add(self, *, owner: int = 0, quota_bytes: int | None = None) -> ClusterNode:
         """One more node, started. Owner 0 founded the mesh."""
-        number = len(self.nodes)
-        region = str(number % self.settings.regions) if self.settings.regions > 1 else ""
-        node = ClusterNode(self, number, owner, quota_bytes or self.settings.quota_bytes, region)
-        self.fabric.place(node.peer, region)
+        node = self._new_node(owner, quota_bytes)
         node.prepare()
         self.nodes.append(node)
         await node.start()
+        return node
+
+    async def add_all(self, count: int) -> None:
+        """`count` nodes of the founder's that know each other from the start, all started."""
+        new = [self._new_node() for _ in range(count)]
+        self.nodes += new
+        for node in new:
+            node.prepare()
+        async with trio.open_nursery() as nursery:
+            for node in new:
+                nursery.start_soon(node.start)
+
+    def _new_node(self, owner: int = 0, quota_bytes: int | None = None) -> ClusterNode:
+        number = self._numbered
+        self._numbered += 1
+        region = str(number % self.settings.regions) if self.settings.regions > 1 else ""
+        node = ClusterNode(self, number, owner, quota_bytes or self.settings.quota_bytes, region)
+        self.fabric.place(node.peer, region)
         return node
 
     async def run_node(self, run: Callable[..., Awaitable[object]]) -> None:
@@ -343,6 +360,12 @@ class Cluster:
         return [self._member_record(node) for node in self.nodes]
 
     def _member_record(self, node: ClusterNode) -> Record:
+        known = self._records.get(node.number)
+        if known is None:
+            known = self._records[node.number] = self._sign_member(node)
+        return known
+
+    def _sign_member(self, node: ClusterNode) -> Record:
         address = f"/memory/{node.peer}/p2p/{node.peer}"
         said = Capability(certificate=self.certify(node).encode(), addresses=(address,), name=f"node{node.number}")
         return sign_record(node.node_key, MEMBERS, node.key, said.encode(), 1)
@@ -429,8 +452,7 @@ async def open_cluster(nodes: int, settings: ClusterSettings | None = None) -> A
     """A cluster of `nodes` started nodes of one owner that see each other; all end with the block."""
     async with open_tasks() as nursery:
         cluster = Cluster(settings or ClusterSettings(), nursery)
-        for _ in range(nodes):
-            await cluster.add()
+        await cluster.add_all(nodes)
         await cluster.connected()
         try:
             yield cluster

@@ -12,6 +12,7 @@ every exchange; fewer would make a sector of a million records slow to hand to a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from inos.crypto.hashing import blake3_digest
@@ -33,6 +34,12 @@ def sector_of(partition: bytes) -> int:
 def replica_count(members: int) -> int:
     """How many replicas a sector should have in a mesh of that many members."""
     return FEW_REPLICAS if members < MANY_MEMBERS else MANY_REPLICAS
+
+
+@lru_cache(maxsize=2048)
+def even_replicas(table: str, sector: int, members: frozenset[bytes]) -> tuple[bytes, ...]:
+    """`replicas` of members of equal weight: what a node with hundreds of them must not work out again and again."""
+    return tuple(replicas(table, sector, dict.fromkeys(sorted(members), 1.0)))
 
 
 def replicas(table: str, sector: int, members: Mapping[bytes, float]) -> list[bytes]:
