@@ -29,7 +29,7 @@ from inos.core.errors import (
 )
 from inos.core.ids import Cid, PeerId
 from inos.crypto import cocoon
-from inos.mesh import frames, heartbeats, libp2p_network
+from inos.mesh import frames, heartbeats, libp2p_network, witness
 from inos.objects import chunks, manifest_codec, opening, parts, reference
 from inos.replication import bulk, hold_calls, placement, table_wire
 from inos.state import capability, certificates, hello, invitations, joining, records, revocation, tickets
@@ -152,6 +152,9 @@ TARGETS: Final[Mapping[str, Target]] = {
     "mesh.frames.decode_error": _wire(frames.decode_error, samples.error),
     "mesh.frames.parse_header": _wire(frames.parse_header, lambda: samples.frame()[: frames.HEADER_BYTES]),
     "mesh.heartbeats.decode_beat": _wire(heartbeats.decode_beat, lambda: heartbeats.Beat(0.5, _KEY).encode()),
+    "mesh.witness.decode_sightings": _wire(
+        witness.decode_sightings, lambda: witness.Sightings((_KEY,), (_KEY,)).encode()
+    ),
     "mesh.libp2p_network.parse_multiaddr": Target(
         in_text(libp2p_network.parse_multiaddr),
         (BadInput,),

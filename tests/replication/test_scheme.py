@@ -71,7 +71,8 @@ def test_what_holds_for_every_plan(size: int, nodes: int, mean: float, tolerated
     plan = choose_plan(size, [mean] * nodes, PlanRules(tolerated_losses=tolerated))
     data, parity = plan.scheme.data_shards, plan.scheme.parity_shards
     assert 1 <= plan.members <= nodes
-    assert MIN_COPIES <= plan.copies <= 7
+    assert MIN_COPIES <= plan.copies <= max(7, plan.scheme.parity_shards + 1)
+    assert plan.copies > plan.scheme.parity_shards  # what says where the pieces are outlives what they outlive
     if plan.scheme.is_copies:
         assert shards_needed(plan.scheme, plan.copies) == plan.copies
         return
