@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ def sim(
     """
     if not 0 < minutes <= MAX_MINUTES:
         raise BadInput(f"cannot simulate {minutes:g} minutes", hint=f"give a number above 0, up to {MAX_MINUTES:g}")
+    # Thousands of warnings of nodes in trouble are what a simulation is made of.
+    logging.getLogger("inos").setLevel(logging.CRITICAL)
     if seeds == 1:
         good = _play_one(seed, nodes, minutes, shrink, as_json)
     else:
