@@ -322,6 +322,23 @@ async def test_a_stopped_peer_is_seen_to_go_at_once_and_its_askers_are_told() ->
 
 
 @sim_test
+async def test_a_stopped_peer_reaches_nobody() -> None:
+    town = await Town(2).connect()
+    a, b = town.nodes
+    town.fabric.stop(a.me)
+    sent_before = town.fabric.counters.sent
+    for attempt in (
+        a.call(b.me, "echo", Message(), timeout_s=1),
+        a.ask(b.addresses(), "echo", Message(), timeout_s=1),
+        a.connect(b.addresses(), timeout_s=1),
+    ):
+        with pytest.raises(PeerUnavailable):
+            await attempt
+    await a.publish("news", b"x")
+    assert town.fabric.counters.sent == sent_before
+
+
+@sim_test
 async def test_watchers_see_every_frame_that_arrives_and_counters_count() -> None:
     town = await Town(2).connect()
     a, b = town.nodes

@@ -127,7 +127,7 @@ class MemoryNetwork:
     async def _dial(self, addresses: Sequence[str], timeout_s: float) -> MemoryNetwork:
         """Who is behind the first live address. Over a cut cable it takes the whole `timeout_s`, as dialling does."""
         silent = False
-        for address in addresses:
+        for address in addresses if not self._desk.closed else ():
             _, _, named = address.rpartition("/p2p/")
             place = address.removeprefix("/memory/").partition("/")[0]
             station = self._fabric.node(PeerId(place))
