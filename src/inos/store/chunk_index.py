@@ -94,6 +94,11 @@ def touch(cursor: Cursor, addresses: Iterable[Address], now_s: float) -> frozens
     return frozenset(Address(row[0]) for row in rows)
 
 
+def touched_by(cursor: Cursor, now_s: float) -> None:
+    """Nothing was touched later than now, whatever the clock said then."""
+    list(cursor.execute("UPDATE chunks SET touched_at = ?1 WHERE touched_at > ?1", (int(now_s),)))
+
+
 def verified(cursor: Cursor, addresses: Iterable[Address], now_s: float) -> None:
     """Note as read back and right."""
     sql = "UPDATE chunks SET verified_at = ? WHERE address = ?"

@@ -31,8 +31,9 @@ class Marking:
     def __init__(self) -> None:
         self._current: object | None = None
 
-    def begin(self, cursor: Cursor, owner: object) -> None:
+    def begin(self, cursor: Cursor, owner: object, now_s: float) -> None:
         index.clear_marks(cursor)
+        index.touched_by(cursor, now_s)
         self._current = owner
 
     def check(self, owner: object) -> None:
@@ -52,14 +53,14 @@ class Marking:
 class DiskMark:
     """One collection of a DiskChunkStore; see `chunks.Mark`."""
 
-    def __init__(self, marking: Marking, database: Database, files: ChunkFiles, claims: Claims) -> None:
+    def __init__(self, marking: Marking, database: Database, files: ChunkFiles, claims: Claims, now_s: float) -> None:
         self._marking = marking
         self._database = database
         self._files = files
         self._claims = claims
         self._after: Address | None = None
         self._ended = False
-        database.write(lambda cursor: marking.begin(cursor, self))
+        database.write(lambda cursor: marking.begin(cursor, self, now_s))
 
     def add(self, addresses: Iterable[Address]) -> None:
         for part in _parts(addresses):

@@ -87,7 +87,8 @@ class Mark(Protocol):
 
 class ChunkCollector(Protocol):
     def begin_mark(self) -> Mark:
-        """Begin a collection; the one before, if any, can go on no more."""
+        """Begin a collection; the one before, if any, can go on no more. Chunks touched later than now, by a clock that
+        was ahead, count as touched now: else they would stay until it is that late."""
 
 
 class ChunkScrubber(Protocol):

@@ -192,7 +192,7 @@ class DiskChunkStore:
         return ScrubResult(following, len(page), tuple(corrupt))
 
     def begin_mark(self) -> DiskMark:
-        return DiskMark(self._marking, self._database, self._files, self._claims)
+        return DiskMark(self._marking, self._database, self._files, self._claims, self._env.now_s())
 
     # Recovery
 

@@ -90,6 +90,8 @@ class MemoryChunkStore:
 
     def begin_mark(self) -> Mark:
         with self._lock:
+            for held in self._held.values():
+                held.touched_s = min(held.touched_s, self._env.now_s())
             self._mark = _MemoryMark(self)
             return self._mark
 

@@ -217,6 +217,14 @@ class ChunkStoreSuite:
         assert mark.sweep(made.clock.wall_s) == StoreUsage(0, 0)
         assert sorted(made.store.addresses()) == sorted([old[0], stored[0]])
 
+    def test_what_was_stored_while_the_clock_was_ahead_is_freed_all_the_same(self, made: ChunkHarness) -> None:
+        made.clock.wall_s += 100_000
+        made.store.put_many([chunk(1), chunk(2, LARGE)])
+        made.clock.wall_s -= 100_000
+        assert made.store.begin_mark().sweep(made.clock.wall_s - 50) == StoreUsage(0, 0)
+        made.clock.wall_s += 100
+        assert made.store.begin_mark().sweep(made.clock.wall_s - 50).chunks == 2
+
     def test_an_overtaken_collection_is_refused(self, made: ChunkHarness) -> None:
         kept = chunk(1)
         made.store.put_many([kept])
