@@ -1,6 +1,6 @@
 # One word for everything. Every target sets up what it needs by itself; the second time that costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench fuzz sim soak cluster lock clean
+.PHONY: help setup demo test lint format bench fuzz sim mutants soak cluster lock clean
 
 N ?= 5
 FUZZ_S ?= 60
@@ -37,6 +37,9 @@ fuzz: setup ## feed every decoder garbage, FUZZ_S=60 seconds each (TARGET=record
 
 sim: setup ## 50 fresh seeds: 20 nodes, 10 simulated minutes of faults each (SEED=1 SEEDS=50 MINUTES=10)
 	@$(PY) -m inos sim --seed $(SEED) --seeds $(SEEDS) --minutes $(MINUTES) --jobs $(JOBS)
+
+mutants: setup ## put known faults into the simulated code one by one and see each noticed
+	@$(PY) -m inos sim --mutate all --nodes 7 --minutes 4 --seeds 10
 
 soak: setup ## kill nodes at random moments, at least 100 times; takes long
 	@$(PY) -m pytest -m soak --timeout 7200 tests/soak $(PYTEST_ARGS)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from inos.cli.mutants import hunt, say_mutations
 from inos.cli.options import TRYING, AsJson
 from inos.cli.output import note, say, say_json
 from inos.cli.running import FAILED, command
@@ -41,6 +42,10 @@ def sim(
     shrink: Annotated[bool, typer.Option("--shrink", help="Make a failing run into a short scenario.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a report (Markdown) here.", metavar="FILE")] = None,
     step: Annotated[int, typer.Option(help="Play only every so manieth seed.", min=1)] = 1,
+    mutate: Annotated[
+        str | None, typer.Option(help="Put this fault into the code and see what notices; 'all' for each in turn.")
+    ] = None,
+    mutations: Annotated[bool, typer.Option("--mutations", help="List the faults that can be put in.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a whole mesh in this process, from a seed: real code, simulated clock, wires and disks, and faults.
@@ -55,7 +60,12 @@ def sim(
         raise BadInput(f"cannot simulate {minutes:g} minutes", hint=f"give a number above 0, up to {MAX_MINUTES:g}")
     # Thousands of warnings of nodes in trouble are what a simulation is made of.
     logging.getLogger("inos").setLevel(logging.CRITICAL)
-    if seeds == 1:
+    if mutations:
+        say_mutations()
+        return
+    if mutate is not None:
+        good = hunt(mutate, range(seed, seed + seeds * step, step), nodes, minutes)
+    elif seeds == 1:
         good = _play_one(seed, nodes, minutes, shrink, as_json)
     else:
         good = _play_many(range(seed, seed + seeds * step, step), nodes, minutes, jobs, report, as_json)

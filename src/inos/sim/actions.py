@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import ClassVar
 
 import trio
 
 from inos.core.errors import InosError
 from inos.sim.cluster import ClusterNode
+from inos.sim.invariants import redundant
+from inos.sim.moment import Moment
 from inos.sim.promises import Fate, Promise
 from inos.sim.truth import can_lose
 from inos.sim.world import OPERATION_S, World
@@ -53,17 +56,19 @@ class Put(Action):
         node = world.running(self.node)
         if node is None or world.promises.get(self.label) is not None:
             return
-        name = self.name or self.label
-        replaced = world.promises.named(name)
+        promise = self._promise(world)
+        if promise is None:
+            return
+        replaced = world.promises.named(promise.name)
         if not all(self._may_replace(earlier) for earlier in replaced):
             return
-        promise = world.promises.begin(self.label, name, self.size_bytes, self.node)
+        world.promises.begin(promise)
         leaving = [earlier for earlier in replaced if earlier.owed]
         for earlier in leaving:
             earlier.fate = Fate.LEAVING
-        data = world.content(self.label, self.size_bytes)
+        data, moment = world.content_of(promise), Moment(world, node)
         try:
-            report = await world.ask(node, lambda: node.put(data, f"/{name}"), OPERATION_S)
+            report = await world.ask(node, lambda: node.put(data, f"/{promise.name}"), OPERATION_S)
         except InosError as error:
             promise.fate = Fate.UNSURE
             world.trace.note(f"put {self.label} on {self.node}: {error.code}")
@@ -71,12 +76,39 @@ class Put(Action):
         if promise.fate is Fate.PENDING:
             promise.acknowledged(report, trio.current_time())
             promise.lost.update(world.hostile)
+            moment.check(promise)
         for earlier in leaving:
-            earlier.fate, earlier.removed_s = Fate.REMOVED, trio.current_time()
+            # A node that cannot ask the others which names there are leaves what it has replaced alone.
+            if moment.calm and world.counts_on(node):
+                earlier.fate, earlier.removed_s = Fate.REMOVED, trio.current_time()
         world.trace.note(f"put {self.label} on {self.node}: {report.cid} survives {report.survives}")
+
+    def _promise(self, _world: World) -> Promise | None:
+        return Promise(self.label, self.name or self.label, self.size_bytes, self.node)
 
     def _may_replace(self, earlier: Promise) -> bool:
         return earlier.node == self.node and earlier.fate in (Fate.OWED, Fate.REMOVED)
+
+
+@dataclass(frozen=True, slots=True)
+class PutAgain(Put):
+    """A user of machine `node` puts once more what was put as `other`, as `label` and into a folder of that name: the
+    same object under a second name, because only the last part of a name is kept within an object."""
+
+    verb = "put_again"
+    size_bytes: int = 0
+    node: str = ""
+    other: str = ""
+
+    def _promise(self, world: World) -> Promise | None:
+        first = world.promises.get(self.other)
+        if first is None:
+            return None
+        name = f"{self.label}/{first.name.rpartition('/')[2]}"
+        return Promise(self.label, name, first.size_bytes, self.node, content=first.content_label)
+
+    def __str__(self) -> str:
+        return f".put_again({self.label!r}, {self.other!r}, {self.node!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +124,7 @@ class Get(Action):
         node, promise = world.running(self.node), world.promises.get(self.label)
         if node is None or promise is None or promise.report is None:
             return
-        must = not self.by_name and self._must(world, promise, node)
+        must = self._must(world, promise, node)
         target = f"inos:/{promise.name}" if self.by_name else promise.ref
         try:
             found = await world.ask(node, lambda: node.get(target), OPERATION_S)
@@ -103,13 +135,14 @@ class Get(Action):
             return
         self._check(world, promise, found)
 
-    @staticmethod
-    def _must(world: World, promise: Promise, node: ClusterNode) -> bool:
+    def _must(self, world: World, promise: Promise, node: ClusterNode) -> bool:
+        if self.by_name and (promise.is_local or not world.all_is_well()):
+            return False  # a majority of a name's replicas is more than a machine that sees most others can be sure of
         return promise.owed and promise.within_its_losses and world.counts_on(node)
 
     def _check(self, world: World, promise: Promise, found: bytes) -> None:
         same_name = world.promises.named(promise.name) if self.by_name else [promise]
-        if not any(found == world.content(one.label, one.size_bytes) for one in same_name):
+        if not any(found == world.content_of(one) for one in same_name):
             world.violated("served right", f"{self.label} on {self.node}: {len(found)} bytes that were never put")
         world.trace.note(f"get {self.label} on {self.node}: {len(found)} bytes")
 
@@ -134,6 +167,31 @@ class Remove(Action):
             return
         promise.fate, promise.removed_s = Fate.REMOVED, trio.current_time()
         world.trace.note(f"remove {self.label} on {self.node}: done")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTree(Action):
+    """A user of machine `node` removes a folder with all that is named below it."""
+
+    verb = "remove_tree"
+    folder: str
+    node: str
+
+    async def act(self, world: World) -> None:
+        node = world.running(self.node)
+        below = [promise for promise in world.promises.owed() if promise.name.startswith(self.folder + "/")]
+        if node is None or not below:
+            return
+        for promise in below:
+            promise.fate = Fate.LEAVING
+        try:
+            await world.ask(node, lambda: node.remove(f"inos:/{self.folder}"), OPERATION_S)
+        except InosError as error:
+            world.trace.note(f"remove {self.folder}/ on {self.node}: {error.code}")
+            return
+        for promise in below:
+            promise.fate, promise.removed_s = Fate.REMOVED, trio.current_time()
+        world.trace.note(f"remove {self.folder}/ on {self.node}: done")
 
 
 # What happens to machines
@@ -185,9 +243,9 @@ class Start(MachineAction):
     verb = "start"
 
     async def happen(self, world: World, node: ClusterNode) -> None:
-        if not node.running:
+        if not node.running and node.number not in world.destroyed:
             world.disturb(node.number)
-            await node.start()
+            await world.start(node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +255,28 @@ class LoseDisk(MachineAction):
     verb = "lose_disk"
 
     async def happen(self, world: World, node: ClusterNode) -> None:
-        if not can_lose(world, node):
+        if node.number in world.destroyed or not can_lose(world, node):
             return
         world.disturb(node.number)
         if node.running:
             await node.crash()
         node.lose_disk()
-        await node.start()
+        await world.start(node)
+
+
+@dataclass(frozen=True, slots=True)
+class Destroy(MachineAction):
+    """It burns down and is never seen again, where no object depends on it alone."""
+
+    verb = "destroy"
+
+    async def happen(self, world: World, node: ClusterNode) -> None:
+        if not can_lose(world, node):
+            return
+        world.disturb(node.number)
+        world.destroyed[node.number] = None
+        if node.running:
+            await node.crash()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +333,21 @@ class SlowDisk(MachineAction):
         node.disk.slow(self.seconds)
         world.hampered[node.number] = None
         if not self.seconds:
+            del world.hampered[node.number]
+
+
+@dataclass(frozen=True, slots=True)
+class Busy(MachineAction):
+    """Something else keeps its processors busy: work in threads begins and ends up to `late_s` late, so that what
+    happens side by side meets in other orders; 0 ends it."""
+
+    verb = "busy"
+    late_s: float
+
+    async def happen(self, world: World, node: ClusterNode) -> None:
+        node.env.late_s = self.late_s
+        world.hampered[node.number] = None
+        if not self.late_s:
             del world.hampered[node.number]
 
 
@@ -323,9 +411,26 @@ class Blackout(Action):
             world.disturb(node.number)
         await all_at_once([node.crash for node in world.cluster.running()])
         await trio.sleep(self.seconds)
-        await all_at_once([node.start for node in world.cluster.nodes if not node.running])
+        await start_all(world)
         for node in world.cluster.nodes:
             world.disturb(node.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole(Action):
+    """By this moment everything that is owed has all of its redundancy, whatever else is still wrong."""
+
+    verb = "whole"
+
+    async def act(self, world: World) -> None:
+        for text in redundant(world):
+            world.violated(redundant.__name__, text)
+
+
+async def start_all(world: World) -> None:
+    """Start every machine that does not run and still can."""
+    stopped = [node for node in world.cluster.nodes if not node.running and node.number not in world.destroyed]
+    await all_at_once([partial(world.start, node) for node in stopped])
 
 
 async def all_at_once(works: list[Callable[[], Awaitable[None]]]) -> None:

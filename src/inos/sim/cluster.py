@@ -419,6 +419,10 @@ class Cluster:
         known = [found for node in self.running() if (found := node.placement(cid)) is not None]
         return max(known, key=lambda placement: placement.epoch, default=None)
 
+    def is_removed(self, cid: Cid) -> bool:
+        """Whether any running node takes the object for removed."""
+        return any(node.core.keeping.placements.removed(cid) for node in self.running())
+
     def assigned(self, placement: Placement, member: bytes) -> list[Address]:
         """Every piece that `placement` assigns to `member`."""
         return [address for group in self.groups(placement) for address in assigned_to(group, member)]

@@ -1,4 +1,5 @@
-"""The Env of a simulated machine: it sleeps when its lid is closed, and its disk takes time."""
+"""The Env of a simulated machine: it sleeps when its lid is closed, its disk takes time, and so do its threads when it
+has too much to do."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ class MachineEnv(SimEnv):
     def __init__(self, seed: int, disk: SimDisk) -> None:
         super().__init__(seed)
         self.disk = disk
+        self.late_s = 0.0
+        """How late work in a thread may begin and end, each at most."""
         self._awake: trio.Event | None = None
 
     def fall_asleep(self) -> None:
@@ -36,11 +39,16 @@ class MachineEnv(SimEnv):
     async def in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         if self._awake is not None:
             await self._awake.wait()
-        await trio.lowlevel.checkpoint()
+        if self.late_s:
+            await trio.sleep(self.random.random() * self.late_s)
+        else:
+            await trio.lowlevel.checkpoint()
         try:
             return work(*args)
         finally:
             busy_s = self.disk.take_busy_s()
+            if self.late_s:
+                busy_s += self.random.random() * self.late_s
             if busy_s:
                 await trio.sleep(busy_s)
             else:

@@ -59,6 +59,7 @@ class _Storm:
         self.chance: random.Random = SimEnv(settings.seed).random
         self.joined = 0
         self.turned = 0
+        self.gone = 0
         self.puts = 0
         self.names: list[tuple[str, str]] = []
         self._away_until_s: dict[str, float] = {}
@@ -166,6 +167,14 @@ def _turn(drawn: _Storm, node: str) -> Action:
     return troubles.Turn(node) if drawn.turned == 1 else troubles.Stranger(node)
 
 
+def _gone_for_good(drawn: _Storm, node: str) -> Action:
+    """One machine in six may leave for ever, destroyed or thrown out; others lose their disk."""
+    drawn.gone += 1
+    if drawn.gone > drawn.settings.nodes // 6:
+        return actions.LoseDisk(node)
+    return actions.Destroy(node) if drawn.chance.random() < 0.5 else troubles.Revoke(node, "a")
+
+
 _KINDS: Final = (
     _Trouble(5, True, lambda _, node: actions.Stop(node), actions.Start),
     _Trouble(3, True, lambda _, node: actions.Kill(node), actions.Start),
@@ -190,6 +199,12 @@ _KINDS: Final = (
         lambda drawn, node: actions.SlowDisk(node, drawn.chance.uniform(0.01, 0.5)),
         lambda node: actions.SlowDisk(node, 0),
     ),
+    _Trouble(
+        1.5,
+        False,
+        lambda drawn, node: actions.Busy(node, drawn.chance.uniform(0.01, 0.3)),
+        lambda node: actions.Busy(node, 0),
+    ),
     _Trouble(2, False, _clock, lambda node: actions.SetClock(node, 0)),
     _Trouble(2, False, lambda drawn, node: actions.Corrupt(node, "", drawn.chance.randint(1, 3)), None),
     _Trouble(1, False, lambda _, node: actions.LoseDisk(node), None),
@@ -197,4 +212,5 @@ _KINDS: Final = (
     _Trouble(0.5, False, _join, None),
     _Trouble(1, False, lambda _, node: troubles.Stranger(node), None),
     _Trouble(0.4, False, _turn, None),
+    _Trouble(0.7, False, _gone_for_good, None),
 )

@@ -55,33 +55,36 @@ class Result:
             raise Failed(f"{len(self.violations)} violations of {self.script}.run(seconds={self.length_s:g}):\n{lines}")
 
 
-def play(script: Script, length_s: float) -> Result:
-    """Play `script`, then let time pass until `length_s`, end every fault, and wait for the mesh to be whole."""
+def play(script: Script, length_s: float, *, to_the_end: bool = True) -> Result:
+    """Play `script`, then let time pass until `length_s`, end every fault, and wait for the mesh to be whole. Not
+    `to_the_end`, the first broken invariant ends it."""
     settings = script.settings
 
     async def main() -> Result:
         async with open_cluster(settings.nodes, settings.cluster()) as cluster:
-            return await _play(script, length_s, cluster)
+            return await _play(script, length_s, cluster, to_the_end)
 
     return run_seeded(settings.seed, main)
 
 
-async def _play(script: Script, length_s: float, cluster: Cluster) -> Result:
+async def _play(script: Script, length_s: float, cluster: Cluster, to_the_end: bool) -> Result:
     world = World(cluster, script.settings.seed)
     cluster.fabric.watch(world.saw)
-    begun_s = trio.current_time()
+    begun_s = quiet_s = settled_s = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_watch, world)
+        if not to_the_end:
+            nursery.start_soon(_end_when_broken, world, nursery.cancel_scope)
         async with trio.open_nursery() as busy:
             await _act_all(world, script.steps, begun_s, busy)
             await trio.sleep_until(max(trio.current_time(), begun_s + length_s))
         await end_faults(world)
         quiet_s = trio.current_time()
         await _settle(world, script.settings.settle_s)
-        settled_s = trio.current_time() - quiet_s
+        settled_s = trio.current_time()
         await _read_all(world)
         nursery.cancel_scope.cancel()
-    return _result(script, length_s, world, settled_s)
+    return _result(script, length_s, world, max(settled_s - quiet_s, 0.0))
 
 
 async def _act_all(world: World, steps: tuple[Step, ...], begun_s: float, nursery: trio.Nursery) -> None:
@@ -100,9 +103,15 @@ async def _act(world: World, step: Step) -> None:
     await step.action.act(world)
 
 
+async def _end_when_broken(world: World, scope: trio.CancelScope) -> None:
+    await world.broken.wait()
+    scope.cancel()
+
+
 async def _watch(world: World) -> None:
     while True:
         await trio.sleep(CHECK_EVERY_S)
+        world.count_frames()
         take_account(world)
         _check(world, ALWAYS)
 

@@ -12,6 +12,7 @@ from enum import Enum
 
 from inos.core.ids import Cid
 from inos.core.reports import PutReport
+from inos.vault.outcome import LOCAL
 
 
 class Fate(Enum):
@@ -38,9 +39,16 @@ class Promise:
     acked_s: float = 0.0
     removed_s: float = 0.0
     lost: dict[int, None] = field(default_factory=dict)
+    content: str = ""
+    """The label whose content this is, where it is not its own."""
 
     def acknowledged(self, report: PutReport, now_s: float) -> None:
         self.fate, self.report, self.acked_s = Fate.OWED, report, now_s
+
+    @property
+    def content_label(self) -> str:
+        """What its content is made of; the same for the same content."""
+        return self.content or self.label
 
     @property
     def owed(self) -> bool:
@@ -67,6 +75,11 @@ class Promise:
         return self._answered.wanted_survives
 
     @property
+    def is_local(self) -> bool:
+        """Whether it was acknowledged as being on the disk of its machine only."""
+        return self._answered.level == LOCAL
+
+    @property
     def within_its_losses(self) -> bool:
         """Whether no more was lost since its redundancy was full than it was said to survive."""
         return len(self.lost) <= self.survives
@@ -83,11 +96,10 @@ class Promises:
     def __init__(self) -> None:
         self._all: dict[str, Promise] = {}
 
-    def begin(self, label: str, name: str, size_bytes: int, node: str) -> Promise:
-        """A put that starts now; `label` must be new."""
-        assert label not in self._all, f"{label} was put already"
-        promise = self._all[label] = Promise(label, name, size_bytes, node)
-        return promise
+    def begin(self, promise: Promise) -> None:
+        """A put that starts now; its label must be new."""
+        assert promise.label not in self._all, f"{promise.label} was put already"
+        self._all[promise.label] = promise
 
     def get(self, label: str) -> Promise | None:
         return self._all.get(label)
@@ -104,6 +116,10 @@ class Promises:
     def named(self, name: str) -> list[Promise]:
         """Every put under `name`, in order."""
         return [promise for promise in self if promise.name == name]
+
+    def keep(self, removed: Promise) -> bool:
+        """Whether the object of a removed promise has, or may have, another name."""
+        return any(other.content_label == removed.content_label and other.fate is not Fate.REMOVED for other in self)
 
     def lose(self, number: int) -> None:
         """Machine `number` is away, cut off, damaged or emptied from now on."""

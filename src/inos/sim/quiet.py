@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inos.sim.actions import all_at_once
+from inos.sim.actions import start_all
 from inos.sim.world import World
 
 
@@ -14,12 +14,13 @@ async def end_faults(world: World) -> None:
     for node in world.cluster.nodes:
         fabric.set_bandwidth(node.peer)
         node.env.skew_s = 0.0
+        node.env.late_s = 0.0
         node.disk.fill(None)
         node.disk.slow(0.0)
         world.hampered.pop(node.number, None)
         if node.number in world.asleep:
             node.wake()
             del world.asleep[node.number]
-    await all_at_once([node.start for node in world.cluster.nodes if not node.running])
-    for node in world.cluster.nodes:
+    await start_all(world)
+    for node in world.cluster.running():
         world.disturb(node.number)

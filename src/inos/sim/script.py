@@ -63,11 +63,18 @@ class Script:
     def put(self, label: str, size_bytes: int, node: str, name: str = "") -> Script:
         return self.then(actions.Put(label, size_bytes, node, name))
 
+    def put_again(self, label: str, other: str, node: str) -> Script:
+        """The content of `other` once more, under a second name."""
+        return self.then(actions.PutAgain(label, node=node, other=other))
+
     def get(self, label: str, node: str, by_name: bool = False) -> Script:
         return self.then(actions.Get(label, node, by_name))
 
     def remove(self, label: str, node: str) -> Script:
         return self.then(actions.Remove(label, node))
+
+    def remove_tree(self, folder: str, node: str) -> Script:
+        return self.then(actions.RemoveTree(folder, node))
 
     # Machines
 
@@ -84,6 +91,9 @@ class Script:
     def lose_disk(self, node: str) -> Script:
         return self.then(actions.LoseDisk(node))
 
+    def destroy(self, node: str) -> Script:
+        return self.then(actions.Destroy(node))
+
     def corrupt(self, node: str, label: str = "", chunks: int = 1) -> Script:
         return self.then(actions.Corrupt(node, label, chunks))
 
@@ -95,6 +105,9 @@ class Script:
 
     def slow_disk(self, node: str, seconds: float) -> Script:
         return self.then(actions.SlowDisk(node, seconds))
+
+    def busy(self, node: str, late_s: float) -> Script:
+        return self.then(actions.Busy(node, late_s))
 
     def set_clock(self, node: str, ahead_s: float) -> Script:
         return self.then(actions.SetClock(node, ahead_s))
@@ -151,6 +164,10 @@ class Script:
         return self.then(troubles.Revoke(node, by))
 
     # Playing it
+
+    def whole(self) -> Script:
+        """By now everything must have all of its redundancy, although faults go on."""
+        return self.then(actions.Whole())
 
     def play(self, *, seconds: float = 0.0, minutes: float = 0.0) -> Result:
         """What came of it; raises nothing for a broken invariant."""

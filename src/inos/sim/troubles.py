@@ -10,8 +10,8 @@ from inos.core.ids import PeerId
 from inos.sim import wires
 from inos.sim.actions import Action, MachineAction
 from inos.sim.cluster import ClusterNode
-from inos.sim.names import letters_of
 from inos.sim.stranger import Stranger as StrangerStation
+from inos.sim.truth import can_lose
 from inos.sim.world import OPERATION_S, World
 
 
@@ -191,20 +191,21 @@ class Turn(MachineAction):
 
 @dataclass(frozen=True, slots=True)
 class Revoke(MachineAction):
-    """The founder takes the machine's membership away, on machine `by`."""
+    """The founder takes the machine's membership away, on machine `by`, where no object depends on it alone."""
 
     verb = "revoke"
     by: str
 
     async def happen(self, world: World, node: ClusterNode) -> None:
         founder = world.running(self.by)
-        if founder is None or founder is node or node.number in world.revoked:
+        if founder is None or founder is node or node.number in world.revoked or not can_lose(world, node):
             return
         world.disturb(node.number)
+        world.revoked[node.number] = None
         try:
             await world.ask(founder, lambda: founder.revoke(node), OPERATION_S)
         except InosError as error:
+            del world.revoked[node.number]
             world.trace.note(f"revoke {self.node}: {error.code}")
             return
-        world.revoked[node.number] = None
-        world.trace.note(f"revoke {letters_of(node.number)}: done")
+        world.trace.note(f"revoke {self.node}: done")

@@ -13,6 +13,7 @@ from inos.core.ids import Address, Cid
 from inos.replication.durability import UNREADABLE, Group, survivable_losses
 from inos.replication.placement import TABLE as PLACEMENT
 from inos.replication.placement import Placement
+from inos.replication.scheme import shards_needed
 from inos.sim.cluster import ClusterNode
 from inos.sim.promises import Promise
 from inos.sim.world import World
@@ -38,6 +39,20 @@ def standing(world: World, promise: Promise, without: Sequence[int] = ()) -> int
     if losses >= 0:
         return losses
     return 0 if _readable(world, groups, holders) else UNREADABLE
+
+
+def wanted(world: World, promise: Promise) -> int:
+    """How many losses an object is to survive once repair is done, with the machines there are: too few of them for its
+    copies or shards share what there is."""
+    placement = world.cluster.placement(promise.cid)
+    if placement is None:
+        return promise.wanted
+    liars = sum(world.cluster.nodes[at].key in placement.members for at in world.hostile)
+    most = promise.wanted
+    if len(world.honest()) < shards_needed(placement.scheme, placement.copies):
+        groups = _groups(world, placement) or ()
+        most = min(most, survivable_losses(groups, placement.members))
+    return most - liars
 
 
 def _groups(world: World, placement: Placement) -> list[Group] | None:
@@ -101,7 +116,7 @@ def take_account(world: World) -> None:
     disks that are seen whole."""
     away = {node.number for node in world.cluster.nodes if not world.settled(node)}
     for promise in world.promises.owed():
-        if promise.lost and standing(world, promise) >= promise.wanted:
+        if promise.lost and standing(world, promise) >= wanted(world, promise):
             promise.lost = dict.fromkeys(number for number in promise.lost if number in away)
     for number in list(world.doubted):
         node = world.cluster.nodes[number]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, TypeVar
 
 import trio
@@ -22,8 +22,9 @@ from inos.replication.durability import Group
 from inos.sim.cluster import Cluster, ClusterNode, fixed_bytes
 from inos.sim.frames import Frame, Kind
 from inos.sim.names import letters_of, number_of
-from inos.sim.promises import Promise, Promises
+from inos.sim.promises import Fate, Promise, Promises
 from inos.sim.trace import Trace
+from inos.state.revocation import REVOCATIONS
 from inos.testing.env import SimEnv
 
 T = TypeVar("T")
@@ -64,6 +65,8 @@ class World:
         self.promises = Promises()
         self.trace = Trace()
         self.violations: list[Violation] = []
+        self.broken = trio.Event()
+        """Set with the first violation."""
         self.chance: random.Random = SimEnv(seed).random
         self.acted = 0
         self.rough = False
@@ -72,6 +75,8 @@ class World:
         """Machines whose disk was damaged and not yet seen whole again."""
         self.asleep: dict[int, None] = {}
         self.revoked: dict[int, None] = {}
+        self.destroyed: dict[int, None] = {}
+        """Machines that will never run again."""
         self.hostile: dict[int, None] = {}
         self.hampered: dict[int, None] = {}
         """Machines with a full or slow disk or a slow line."""
@@ -81,6 +86,10 @@ class World:
         self.overheard_hello = b""
         self.layouts: dict[tuple[Cid, int], tuple[tuple[bytes, ...], list[Group]]] = {}
         """Groups of objects by placement, kept by `truth.py`: reading a manifest costs more than all else there."""
+        self.frames_a_s = 0.0
+        """Frames that a running machine sent a second, on average, between the last two looks."""
+        self._counted: tuple[float, int] = (0.0, 0)
+        self._known_revoked_s: dict[tuple[int, int], float] = {}
         self._disturbed_s: dict[int, float] = {}
         self._seen: dict[tuple[str, str], None] = {}
 
@@ -92,9 +101,11 @@ class World:
         return self.cluster.nodes[number] if number < len(self.cluster.nodes) else None
 
     def running(self, name: str) -> ClusterNode | None:
-        """The machine when its node runs and is awake."""
+        """The machine when its node runs, is awake and has not been thrown out: one with a user."""
         node = self.machine(name)
-        return node if node is not None and node.running and node.number not in self.asleep else None
+        if node is None or not node.running or node.number in (*self.asleep, *self.revoked):
+            return None
+        return node
 
     def name(self, node: ClusterNode) -> str:
         return letters_of(node.number)
@@ -112,6 +123,10 @@ class World:
         self._disturbed_s[number] = trio.current_time()
         self.promises.lose(number)
 
+    def disturbed_since(self, number: int, since_s: float) -> bool:
+        """Whether something happened to the machine then or later."""
+        return self._disturbed_s.get(number, -1.0) >= since_s
+
     def counts_on(self, node: ClusterNode) -> bool:
         """Whether a user of the machine may count on being served."""
         return self.settled(node) and not self.rough and node.number not in (*self.hostile, *self.hampered)
@@ -126,18 +141,33 @@ class World:
         seen = sum(fabric.passes(node.peer, other.peer) and fabric.passes(other.peer, node.peer) for other in others)
         return seen * 2 > len(self.cluster.nodes)
 
+    async def start(self, node: ClusterNode) -> None:
+        """Start its node on the disk it has; that it cannot, with room and a sound disk, is a violation."""
+        try:
+            await node.start()
+        except InosError as error:
+            if node.number not in self.hampered:
+                self.violated("starts again", f"{self.name(node)}: {error.code}: {error.message}")
+
+    def all_is_well(self) -> bool:
+        """Whether nothing has been wrong anywhere for a while."""
+        gone = (*self.destroyed, *self.revoked)
+        return all(node.number in gone or self.counts_on(node) for node in self.cluster.nodes)
+
     # What users do
 
     async def ask(self, node: ClusterNode, work: Callable[[], Awaitable[T]], timeout_s: float) -> T:
         """What `work` on `node` gives. Raises Interrupted when the machine goes down meanwhile or takes too long."""
         with trio.move_on_after(timeout_s) as scope:
             with node.client(scope):
-                return await work()
+                result = await work()
+            if node.number not in self.revoked:
+                return result
         raise Interrupted(f"machine {self.name(node)} did not finish")
 
-    def content(self, label: str, size_bytes: int) -> bytes:
-        """What is put under `label`."""
-        return _content(self.seed, label, size_bytes)
+    def content_of(self, promise: Promise) -> bytes:
+        """What was put."""
+        return _content(self.seed, promise.content_label, promise.size_bytes)
 
     async def must_read(self, node: ClusterNode, promise: Promise, target: str) -> None:
         """Read an owed object whole; anything but its content is a violation."""
@@ -146,18 +176,29 @@ class World:
         except InosError as error:
             self.violated("readable", f"{promise.label} on {self.name(node)}: {error.code}: {error.message}")
             return
-        if found != self.content(promise.label, promise.size_bytes):
+        if found != self.content_of(promise):
             self.violated("served right", f"{promise.label} on {self.name(node)}: {len(found)} bytes of something else")
 
     async def must_not_read(self, node: ClusterNode, promise: Promise) -> None:
-        """Ask for a removed object; getting it is a violation."""
-        try:
-            await self.ask(node, lambda: node.get(promise.ref), OPERATION_S)
-        except InosError:
-            return
-        self.violated("removed stays away", f"{promise.label} can be read on {self.name(node)}")
+        """Ask for a removed object; getting it is a violation, unless it has another name, as is finding its name."""
+        targets = [] if self.promises.keep(promise) else [promise.ref]
+        if all(other.fate is Fate.REMOVED for other in self.promises.named(promise.name)):
+            targets.append(f"inos:/{promise.name}")
+        for target in targets:
+            try:
+                await self.ask(node, partial(node.get, target), OPERATION_S)
+            except InosError:
+                continue
+            self.violated("removed stays away", f"{promise.label} can be read on {self.name(node)}")
 
     # What passes over the wires
+
+    def count_frames(self) -> None:
+        """Work out `frames_a_s` since this was last called."""
+        now_s, sent = trio.current_time(), self.cluster.fabric.counters.sent
+        before_s, before = self._counted
+        self._counted = now_s, sent
+        self.frames_a_s = (sent - before) / max(now_s - before_s, 1.0) / max(len(self.cluster.running()), 1)
 
     def saw(self, at_s: float, frame: Frame) -> None:
         """Every frame that arrives: into the trace, and a look at who gets an answer."""
@@ -181,9 +222,13 @@ class World:
             self.violated("members only", f"{frame.source.short()} answered {frame.name} to a stranger")
             return
         asking, answering = self.cluster.by_peer(frame.target), self.cluster.by_peer(frame.source)
-        if asking is None or answering is None or not answering.running:
+        if asking is None or answering is None or asking.number not in self.revoked or not answering.running:
             return
-        if answering.core.membership.is_revoked(asking.key):
+        # Its records, not what it makes of them; and what it was about to answer when the record came may still come.
+        if answering.core.disk.records.get(REVOCATIONS, asking.key) is None:
+            return
+        since_s = self._known_revoked_s.setdefault((answering.number, asking.number), trio.current_time())
+        if trio.current_time() - since_s > UNSETTLED_S:
             text = f"{self.name(answering)} answered {frame.name} to revoked {self.name(asking)}"
             self.violated("members only", text)
 
@@ -194,6 +239,7 @@ class World:
         if (invariant, text) in self._seen or len(self.violations) >= MAX_VIOLATIONS:
             return
         self._seen[invariant, text] = None
+        self.broken.set()
         self.violations.append(Violation(trio.current_time(), invariant, text))
         self.trace.note(f"violated {invariant}: {text}")
 
