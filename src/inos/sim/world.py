@@ -198,7 +198,7 @@ class World:
         now_s, sent = trio.current_time(), self.cluster.fabric.counters.sent
         before_s, before = self._counted
         self._counted = now_s, sent
-        self.frames_a_s = (sent - before) / max(now_s - before_s, 1.0) / max(len(self.cluster.running()), 1)
+        self.frames_a_s = (sent - before) / max(now_s - before_s, 1.0) / len(self.cluster.nodes)
 
     def saw(self, at_s: float, frame: Frame) -> None:
         """Every frame that arrives: into the trace, and a look at who gets an answer."""
