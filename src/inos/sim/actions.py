@@ -292,7 +292,7 @@ class Corrupt(MachineAction):
         if not node.running or not can_lose(world, node):
             return
         promise = world.promises.get(self.label)
-        placement = world.cluster.placement(promise.cid) if promise is not None and promise.report else None
+        placement = world.placement(promise.cid) if promise is not None and promise.report else None
         addresses = None if placement is None else world.cluster.assigned(placement, node.key)
         if node.rot(addresses, self.chunks):
             world.doubted[node.number] = None

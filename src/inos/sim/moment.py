@@ -36,7 +36,7 @@ class Moment:
     def _untrue(self, promise: Promise) -> Iterator[str]:
         world, report = self._world, promise.report
         assert report is not None, "acknowledged"
-        placement = world.cluster.placement(promise.cid)
+        placement = world.placement(promise.cid)
         members = placement.members if placement is not None else ()
         touched = [node for node in world.cluster.nodes if node.key in members and self._is_doubtful(node)]
         left = standing(world, promise) + len(touched)

@@ -27,7 +27,7 @@ _PAGE = 10_000
 def standing(world: World, promise: Promise, without: Sequence[int] = ()) -> int:
     """How many more machines the object can lose, by the pieces that running machines other than `without` really
     have, members or not; -1 when it cannot be read."""
-    placement = world.cluster.placement(promise.cid)
+    placement = world.placement(promise.cid)
     if placement is None:
         return UNREADABLE
     groups = _groups(world, placement)
@@ -44,7 +44,7 @@ def standing(world: World, promise: Promise, without: Sequence[int] = ()) -> int
 def wanted(world: World, promise: Promise) -> int:
     """How many losses an object is to survive once repair is done, with the machines there are: too few of them for its
     copies or shards share what there is."""
-    placement = world.cluster.placement(promise.cid)
+    placement = world.placement(promise.cid)
     if placement is None:
         return promise.wanted
     liars = sum(world.cluster.nodes[at].key in placement.members for at in world.hostile)
@@ -142,5 +142,5 @@ def _placed(world: World) -> list[Placement]:
         for node in world.honest()
         for record in node.core.disk.records.scan(PLACEMENT, b"", b"", _PAGE)
     }
-    found = [world.cluster.placement(cid) for cid in cids]
+    found = [world.placement(cid) for cid in cids]
     return [placement for placement in found if placement is not None]

@@ -19,6 +19,7 @@ from inos.core.ids import Cid, PeerId
 from inos.mesh.network import Message
 from inos.mesh.proofs import HELLO
 from inos.replication.durability import Group
+from inos.replication.placement import Placement
 from inos.sim.cluster import Cluster, ClusterNode, fixed_bytes
 from inos.sim.frames import Frame, Kind
 from inos.sim.names import letters_of, number_of
@@ -117,6 +118,11 @@ class World:
             for node in self.cluster.running()
             if node.number not in self.revoked and node.number not in self.hostile
         ]
+
+    def placement(self, cid: Cid) -> Placement | None:
+        """The latest placement of an object that any member that does not lie knows."""
+        known = [found for node in self.honest() if (found := node.placement(cid)) is not None]
+        return max(known, key=lambda placement: placement.epoch, default=None)
 
     def disturb(self, number: int) -> None:
         """Machine `number` went away, came back, was cut off, damaged or emptied."""
