@@ -130,6 +130,18 @@ def test_a_mesh_too_small_for_its_objects_grows() -> None:
     cluster(4).put("letter", 200_000, "a").wait(minutes=1).join().join().run(minutes=3)
 
 
+@pytest.mark.parametrize("seconds", [46, 49, 52])
+def test_machines_that_come_back_while_repair_makes_do_without_them(seconds: float) -> None:
+    """What was short of members when its round began was noted as seen with those that had come by its end."""
+    script = cluster(7, settle_s=200)
+    for number in range(3):
+        script = script.put(f"o{number}", 100_000, "d")
+    for name in "bdef":
+        script = script.slow_disk(name, 1.0)
+    script = script.at(10).stop("a").stop("c").stop("g")
+    script.at(seconds).start("a").start("c").start("g").run(seconds=80)
+
+
 def test_a_failed_round_of_repair_forgets_nothing() -> None:
     """The steward's disk was full while it looked; what it had found to do was gone with the round."""
     script = cluster(7, seed=2, settle_s=400)

@@ -101,6 +101,16 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class _Sight:
+    """Who was there when a round began. Its decisions rest on that alone: what changes while it works, which may take
+    minutes, must look like a change to the next round."""
+
+    alive: frozenset[bytes]
+    room: frozenset[bytes]  # live nodes that can take pieces
+    met: Mapping[bytes, int]  # how often this node has connected with each live one
+
+
+@dataclass(frozen=True, slots=True)
 class _Circumstances:
     """What must change before a settled object needs another look."""
 
@@ -154,21 +164,20 @@ class Repair:
 
     async def step(self) -> None:
         """One round. Raises Unavailable when objects remain that could not be brought back though nodes are there."""
-        alive = frozenset(self._view.alive_members())
-        room = self._with_room()
-        mesh = (frozenset(self._view.members()), alive, self._view.gone_members(), self._view.meetings(alive), room)
+        sight = self._look()
+        mesh = (frozenset(self._view.members()), sight, self._view.gone_members())
         changed = mesh != self._mesh
         tell = changed or self._env.monotonic_s() >= self._tell_at_s
         self._open += self._held.take_changed() + (self._untold if tell else [])
         if not changed and not self._open:
             return
         some = None if changed else list(dict.fromkeys(self._open))
-        todo, others = await self._env.in_thread(self._todo, alive, some)
+        todo, others = await self._env.in_thread(self._todo, sight, some)
         # Kept until it is done: a round that fails in the middle, on a full disk say, forgets nothing.
         self._mesh, self._open = mesh, [placement.cid for placement in todo]
         await self._tell(others, now=tell)
-        round_ = [placement for placement in todo if self._is_due(placement.cid, alive)][:ROUND_OBJECTS]
-        outcomes = await self._work_on(round_, alive)
+        round_ = [placement for placement in todo if self._is_due(placement.cid, sight.alive)][:ROUND_OBJECTS]
+        outcomes = await self._work_on(round_, sight)
         settled = {cid for cid, outcome in outcomes.items() if outcome in (Outcome.WHOLE, Outcome.SHORT)}
         self._open = [cid for cid in self._open if cid not in settled]
         self.counts.repaired += len(settled)
@@ -178,20 +187,20 @@ class Repair:
         if failed:
             raise Unavailable(f"{failed} objects are not whole yet; they are tried again")
 
-    async def _work_on(self, placements: Sequence[Placement], alive: frozenset[bytes]) -> dict[Cid, Outcome]:
+    async def _work_on(self, placements: Sequence[Placement], sight: _Sight) -> dict[Cid, Outcome]:
         """Bring these back, a few at a time; first of all see which of them are whole already."""
-        whole = await self._glance(placements, alive)
+        whole = await self._glance(placements, sight)
         outcomes = dict.fromkeys(whole, Outcome.WHOLE)
         limit = trio.CapacityLimiter(PARALLEL_OBJECTS)
 
         async def one(placement: Placement) -> None:
             async with limit:
-                outcome = await self._bring_back(placement.cid, alive)
+                outcome = await self._bring_back(placement.cid, sight)
             outcomes[placement.cid] = outcome
             if outcome in (Outcome.WHOLE, Outcome.SHORT):
                 self._troubled.pop(placement.cid, None)
             else:
-                self._troubled.setdefault(placement.cid, _Trouble()).again(self._env.monotonic_s(), alive)
+                self._troubled.setdefault(placement.cid, _Trouble()).again(self._env.monotonic_s(), sight.alive)
 
         async with trio.open_nursery() as nursery:
             for placement in placements:
@@ -204,12 +213,11 @@ class Repair:
         trouble = self._troubled.get(cid)
         return trouble is None or alive != trouble.alive or self._env.monotonic_s() >= trouble.not_before_s
 
-    def _todo(
-        self, alive: frozenset[bytes], some: Sequence[Cid] | None
-    ) -> tuple[list[Placement], list[tuple[bytes, Placement]]]:
+    def _todo(self, sight: _Sight, some: Sequence[Cid] | None) -> tuple[list[Placement], list[tuple[bytes, Placement]]]:
         """Placements in this node's care that need work, closest to loss first; and those in the care of others that
         may not know of it, with the steward of each. Looks at everything held, or at `some`, because looking at all
         costs 0.1 ms an object. Blocks."""
+        alive = sight.alive
         todo, others, held = [], [], set()
         for cid in self._held.cids() if some is None else some:
             held.add(cid)
@@ -221,7 +229,7 @@ class Repair:
                 if steward is not None and self._told.get(cid) != self._telling(steward, placement):
                     others.append((steward, placement))
                 continue
-            if self._settled.get(cid) == self._circumstances(placement, alive) or self._only_blinking(placement, alive):
+            if self._settled.get(cid) == self._circumstances(placement, sight) or self._only_blinking(placement, alive):
                 continue
             todo.append(placement)
         if some is None:
@@ -267,9 +275,10 @@ class Repair:
         """What makes telling a steward of an object unlike the last time; it may have lost its disk while away."""
         return steward, placement.epoch, self._view.meetings((steward,))
 
-    def _with_room(self) -> frozenset[bytes]:
-        """Live nodes that can take pieces."""
-        return frozenset(candidate.key for candidate in self._view.candidates() if candidate.load < 1)
+    def _look(self) -> _Sight:
+        alive = frozenset(self._view.alive_members())
+        room = frozenset(candidate.key for candidate in self._view.candidates() if candidate.load < 1)
+        return _Sight(alive, room, {member: self._view.meetings((member,)) for member in sorted(alive)})
 
     def _in_my_care(self, placement: Placement, alive: frozenset[bytes]) -> bool:
         """As its steward; or, when all of its members are gone, as somebody who still has pieces of it."""
@@ -281,20 +290,20 @@ class Repair:
         away = [member for member in placement.members if member not in alive]
         return bool(away) and not any(map(self._view.gone, away))
 
-    async def _glance(self, placements: Sequence[Placement], alive: frozenset[bytes]) -> set[Cid]:
+    async def _glance(self, placements: Sequence[Placement], sight: _Sight) -> set[Cid]:
         """Objects that are whole as they are, from one question to each member for all of them."""
-        plain = [placement for placement in placements if alive.issuperset(placement.members)]
+        plain = [placement for placement in placements if sight.alive.issuperset(placement.members)]
         states = await self._holders.states(plain)
         whole = set()
         for placement in plain:
             answers = [states.get((member, placement.cid)) for member in placement.members]
-            seen = self._circumstances(placement, alive)
+            seen = self._circumstances(placement, sight)
             if not seen.short and all(state is not None and state.completes(placement) for state in answers):
                 self._settled[placement.cid] = seen
                 whole.add(placement.cid)
         return whole
 
-    async def _bring_back(self, cid: Cid, alive: frozenset[bytes]) -> Outcome:
+    async def _bring_back(self, cid: Cid, sight: _Sight) -> Outcome:
         """From the placement as it is now: a round may have taken minutes to get here."""
         placement = await self._env.in_thread(self._book.known, cid)
         if placement is None:
@@ -312,7 +321,7 @@ class Repair:
             return Outcome.FAILED
         if any(member not in states for member in placement.members):
             return Outcome.WAITING
-        seen = self._settled[cid] = self._circumstances(placement, alive)
+        seen = self._settled[cid] = self._circumstances(placement, sight)
         return Outcome.SHORT if seen.short else Outcome.WHOLE
 
     async def _hold_on(self, placement: Placement, without: Collection[bytes]) -> tuple[Placement, States]:
@@ -329,8 +338,8 @@ class Repair:
         candidates = [candidate for candidate in self._view.candidates() if candidate.key not in without]
         return members_wanted(placement, without, candidates)
 
-    def _circumstances(self, placement: Placement, alive: frozenset[bytes]) -> _Circumstances:
+    def _circumstances(self, placement: Placement, sight: _Sight) -> _Circumstances:
         short = len(placement.members) < shards_needed(placement.scheme, placement.copies)
-        live = alive.intersection(placement.members)
-        spare = self._with_room().difference(placement.members) if short else frozenset()
-        return _Circumstances(placement.epoch, live, short, spare, self._view.meetings(live))
+        live = sight.alive.intersection(placement.members)
+        spare = sight.room.difference(placement.members) if short else frozenset()
+        return _Circumstances(placement.epoch, live, short, spare, sum(sight.met[member] for member in live))
