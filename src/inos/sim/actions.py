@@ -76,6 +76,8 @@ class Put(Action):
         if promise.fate is Fate.PENDING:
             promise.acknowledged(report, trio.current_time())
             promise.lost.update(world.hostile)
+            if not world.settled(node):
+                promise.lost[node.number] = None
             moment.check(promise)
         for earlier in leaving:
             # A node that cannot ask the others which names there are leaves what it has replaced alone.
