@@ -82,3 +82,22 @@ async def test_a_name_whose_removal_is_on_its_way_takes_no_removal_back() -> Non
         assert not await vault.revive(cid)
         await cluster.passes(60)
         assert all(node.core.keeping.placements.removed(cid) for node in cluster.nodes)
+
+
+@sim_test
+async def test_removing_a_name_removes_what_it_stands_for_by_now() -> None:
+    """A node that had not heard yet that a name was given anew removed the name, and left its object for ever."""
+    async with open_cluster(5) as cluster:
+        late = cluster.nodes[4]
+        await cluster.nodes[0].put(fixed_bytes(1000, "first"), "/name")
+        await cluster.passes(20)
+        cluster.cut_off(late)
+        second = Cid.parse((await cluster.nodes[0].put(fixed_bytes(1000, "second"), "/name")).cid)
+        cluster.fabric.heal()
+        while len(late.core.meeting.view.alive_members()) < 4:
+            await cluster.passes(0.01)
+        stale = await late.core.keeping.catalogue.objects_named(["/name"])
+        await late.remove("inos:/name")
+        await cluster.passes(30)
+        assert second not in stale
+        assert all(node.core.keeping.placements.removed(second) for node in cluster.nodes)

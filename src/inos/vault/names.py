@@ -8,6 +8,7 @@ on a machine that has just joined, records are still arriving.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
 
@@ -102,6 +103,14 @@ class Catalogue:
         """Learn names that were written while this node was away, unless it has compared itself lately. Whoever removes
         an object because it has no name left must have asked. Raises NotEnoughNodes when cut off since before that."""
         await self._tables.catch_up(TABLE, self._cipher.prefix)
+
+    async def learn(self, name: str) -> None:
+        """Hear from a majority what `name` stands for now: whoever removes it removes that, not what it stood for a
+        moment ago. Cut off, this node has to go by what it knows."""
+        with suppress(NotEnoughNodes):
+            record = await self._tables.read(TABLE, self._cipher.key_of(name), quorum=True)
+            if record is not None:
+                await self._tables.take([record.encoded])
 
     async def find(self, name: str) -> Entry:
         """Raises NotFound."""

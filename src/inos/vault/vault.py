@@ -214,6 +214,8 @@ class Vault:
         """
         meant = parse_target(target)
         await self._catalogue.refresh()
+        if isinstance(meant, ObjectName):
+            await self._catalogue.learn(meant)
         # Alone, so that no put gives one of these objects a name between the look and the removal.
         async with self._naming.alone():
             names, cids = await self._meant_by(meant)
