@@ -56,6 +56,7 @@ from inos.testing.env import EPOCH_S, SimEnv
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
+PROFILE: Final = "heavy"
 LATENCY_S: Final = 0.001
 QUOTA_BYTES: Final = 10**9
 DISK_BYTES: Final = 4 * QUOTA_BYTES
@@ -195,7 +196,7 @@ class ClusterNode:
         common = self.cluster.settings
         settings = NodeSettings(
             name=f"node{self.number}",
-            profile="heavy",
+            profile=PROFILE,
             region=self.region,
             repair_after_s=common.repair_after_s,
             remove_delay_s=common.remove_delay_s,
@@ -367,7 +368,18 @@ class Cluster:
 
     def _sign_member(self, node: ClusterNode) -> Record:
         address = f"/memory/{node.peer}/p2p/{node.peer}"
-        said = Capability(certificate=self.certify(node).encode(), addresses=(address,), name=f"node{node.number}")
+        # What the node will say of itself, so that hundreds that start at once need not tell each other anew.
+        machine, room = node.env.machine(), min(node.quota_bytes, self.settings.disk_bytes)
+        said = Capability(
+            certificate=self.certify(node).encode(),
+            addresses=(address,),
+            region=node.region,
+            profile=PROFILE,
+            storage_bytes=room // 10**9 * 10**9 or room,
+            cores=machine.cores,
+            memory_bytes=machine.memory_bytes,
+            name=f"node{node.number}",
+        )
         return sign_record(node.node_key, MEMBERS, node.key, said.encode(), 1)
 
     def by_peer(self, peer: PeerId) -> ClusterNode | None:
