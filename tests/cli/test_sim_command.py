@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +30,27 @@ def test_bad_input(alone: Any) -> None:
         assert done.code == 1 and "hint:" in done.err and not done.text
     for options in (("--nodes", "2"), ("--nodes", "5000"), ("--seeds", "0"), ("--seed", "-1")):
         assert alone("sim", *options).code == 2
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_played(alone: Any, tmp_path: Path) -> None:
+    done = alone("sim", "--seeds", "1000000", "--minutes", "600", "--report", str(tmp_path / "no" / "such.md"))
+    assert done.code == 1 and "cannot write" in done.err and "hint:" in done.err and not done.text
+
+
+def test_one_seed_can_have_a_report_too(alone: Any, tmp_path: Path) -> None:
+    report = tmp_path / "one.md"
+    done = alone("sim", "--nodes", "5", "--minutes", "0.2", "--report", str(report))
+    assert done.code == 0 and "1 seeds, 0 failed" in report.read_text()
+
+
+def test_shrinking_is_for_one_seed(alone: Any) -> None:
+    done = alone("sim", "--seeds", "2", "--shrink")
+    assert done.code == 1 and "--seed" in done.err
+
+
+def test_interrupting_a_run_leaves_no_error_behind(alone: Any) -> None:
+    running = alone.popen("sim", "--nodes", "20", "--minutes", "60")
+    time.sleep(3)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 130 and b"internal error" not in err and b"Traceback" not in err

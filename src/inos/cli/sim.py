@@ -58,6 +58,8 @@ def sim(
     """
     if not 0 < minutes <= MAX_MINUTES:
         raise BadInput(f"cannot simulate {minutes:g} minutes", hint=f"give a number above 0, up to {MAX_MINUTES:g}")
+    if shrink and (seeds > 1 or report is not None or mutate is not None):
+        raise BadInput("--shrink is for one seed by itself", hint="give the seed that failed with --seed")
     # Thousands of warnings of nodes in trouble are what a simulation is made of.
     logging.getLogger("inos").setLevel(logging.CRITICAL)
     if mutations:
@@ -65,7 +67,7 @@ def sim(
         return
     if mutate is not None:
         good = hunt(mutate, range(seed, seed + seeds * step, step), nodes, minutes)
-    elif seeds == 1:
+    elif seeds == 1 and report is None:
         good = _play_one(seed, nodes, minutes, shrink, as_json)
     else:
         good = _play_many(range(seed, seed + seeds * step, step), nodes, minutes, jobs, report, as_json)
@@ -114,6 +116,18 @@ def _play_many(seeds: range, nodes: int, minutes: float, jobs: int, report: Path
     from inos.sim.telling import report as told
 
     tally, env = Tally(), RealEnv()
+
+    def write_report() -> None:
+        """At once, so that a wrong path is told first, and after every seed: a night may be cut short."""
+        if report is not None:
+            lines = [f"{nodes} nodes, {minutes:g} minutes."]
+            try:
+                report.write_text(told(tally, _replay("{seed}", nodes, minutes), commit, lines))
+            except OSError as error:
+                raise BadInput(f"cannot write {report}: {error.strerror}", hint="give another --report") from None
+
+    commit = _commit()
+    write_report()
     jobs = min(jobs or env.machine().cores, len(seeds))
     runs = _here(seeds, nodes, minutes) if jobs == 1 else _side_by_side(seeds, nodes, minutes, jobs)
     since_s = env.monotonic_s()
@@ -124,12 +138,9 @@ def _play_many(seeds: range, nodes: int, minutes: float, jobs: int, report: Path
         tally.real_s = (env.monotonic_s() - since_s) * jobs
         if not run["ok"]:
             note(f"seed {run['seed']} failed: {run['violations'][0]['invariant']}: {run['violations'][0]['text']}")
-            note(f"commit {_commit()}; play it again with: {_replay(run['seed'], nodes, minutes)}")
+            note(f"commit {commit}; play it again with: {_replay(run['seed'], nodes, minutes)}")
+        write_report()
         _progress(done, len(seeds), len(tally.failed))
-    if report is not None:
-        report.write_text(
-            told(tally, _replay("{seed}", nodes, minutes), _commit(), [f"{nodes} nodes, {minutes:g} minutes."])
-        )
     if not as_json:
         say(tally.line())
     return not tally.failed

@@ -26,9 +26,15 @@ COLLECT_EVERY_S: Final = 60.0
 def run_seeded(seed: int, main: Callable[[], Awaitable[T]]) -> T:
     """What `main` returns, run under a virtual clock that starts at zero. The same `seed` and `main` do the same, step
     by step, in any process."""
-    with _decided_by(seed):
-        result: T = trio.run(_with_sweeper, main, clock=JumpClock())
-        return result
+    try:
+        with _decided_by(seed):
+            result: T = trio.run(_with_sweeper, main, clock=JumpClock())
+            return result
+    except BaseExceptionGroup as group:
+        # Nurseries wrap what a user's Ctrl-C raises somewhere among the nodes.
+        if group.subgroup(KeyboardInterrupt) is not None:
+            raise KeyboardInterrupt from None
+        raise
 
 
 async def _with_sweeper(main: Callable[[], Awaitable[T]]) -> T:
