@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inos.core.errors import BadInput
+from inos.sim import troubles
+from inos.sim.actions import Action
 from inos.sim.names import letters_of, number_of
 from inos.sim.plan import STORM_SETTINGS, storm
 from inos.sim.play import Result
@@ -95,3 +97,13 @@ def test_shrinking_gives_up_in_time() -> None:
 def test_nothing_to_shrink() -> None:
     with pytest.raises(BadInput):
         shrink(_result(Script(SimSettings()), 10))
+
+
+def kinds(kind: type[Action]) -> list[type[Action]]:
+    return [one for each in kind.__subclasses__() for one in (each, *kinds(each))]
+
+
+def test_every_action_prints_as_a_word_of_the_language() -> None:
+    """A shrunk scenario is pasted into a test."""
+    words = {kind.verb for kind in (*kinds(Action), troubles.Rejoin) if "verb" in vars(kind)}
+    assert len(words) > 20 and not [word for word in words if not hasattr(Script, word)]

@@ -191,10 +191,6 @@ class Witnesses:
             return False
         return self._env.monotonic_s() - known.tried_s >= RETRY_S
 
-    def picks(self, node: bytes, other: bytes) -> bool:
-        """Whether `node` is to keep a link to `other`."""
-        return other in choose_links(node, self._members())
-
     def _refresh(self) -> None:
         """Look at the members again."""
         members = self._members()

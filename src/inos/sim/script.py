@@ -135,6 +135,9 @@ class Script:
     def cut_off(self, node: str) -> Script:
         return self.then(troubles.CutOff(node))
 
+    def rejoin(self, node: str) -> Script:
+        return self.then(troubles.Rejoin(node))
+
     def partition(self, *groups: str) -> Script:
         """Groups as names separated by spaces; who is in none stays with the first."""
         return self.then(troubles.Partition(groups))
