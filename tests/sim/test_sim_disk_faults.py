@@ -185,6 +185,7 @@ def test_what_cannot_be_written_is_not_acknowledged(operation: str) -> None:
 def test_a_commit_holds_although_its_log_cannot_be_written_back() -> None:
     disk = new_disk()
     with running(disk) as node:
+        node.database.checkpoint()  # so that nothing that is needed is in the log alone
         disk.fail("read", where="inos.db-wal", times=10**6)
         for number in range(200):
             node.settings.put({"a": b"%d" % number})

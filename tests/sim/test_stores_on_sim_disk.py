@@ -18,7 +18,6 @@ from inos.store.disk_chunks import DiskChunkStore
 from inos.store.records import RecordStore
 from inos.store.replica import Replica
 from inos.testing.chunks import ChunkHarness, ChunkStoreSuite, Clock
-from inos.testing.env import SimEnv
 from inos.testing.records import ReplicaSuite
 
 T = TypeVar("T")
@@ -63,7 +62,7 @@ class TestChunksOnSimDisk(ChunkStoreSuite):
 @contextmanager
 def records_on_sim_disk() -> Iterator[RecordStore]:
     disk = SimDisk(random.Random(1), capacity_bytes=10**9)
-    database = Database(disk.root / "inos.db", KEY, SimEnv(), files=disk.files)
+    database = Database(disk.root / "inos.db", KEY, Clock(), files=disk.files)
     yield RecordStore(database)
     database.close()
 

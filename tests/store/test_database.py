@@ -24,7 +24,8 @@ from inos.store.cursor import Cursor
 from inos.store.database import Database
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.group_commit import Outcome, Work
-from inos.store.migrations import MIGRATIONS, Migration
+from inos.store.migrations import MIGRATIONS
+from inos.store.migrations.step import Migration
 from inos.testing.env import SimEnv
 from inos.testing.run import trio_test
 
@@ -340,9 +341,9 @@ def test_a_newer_schema_is_refused_and_left_untouched(place: Place) -> None:
 
 def test_migrations_resume_where_they_stopped(place: Place) -> None:
     filled(place, rows=3)
-    grow = Migration("CREATE TABLE more (a INTEGER) STRICT; INSERT INTO more VALUES (7)", frozenset({"more"}))
-    broken = Migration("CREATE TABLE most (a INTEGER) STRICT", frozenset({"most", "never made"}))
-    mended = Migration("CREATE TABLE most (a INTEGER) STRICT", frozenset({"most"}))
+    grow = Migration("more", "CREATE TABLE more (a INTEGER) STRICT; INSERT INTO more VALUES (7)", frozenset({"more"}))
+    broken = Migration("broken", "CREATE TABLE most (a INTEGER) STRICT", frozenset({"most", "never made"}))
+    mended = Migration("mended", "CREATE TABLE most (a INTEGER) STRICT", frozenset({"most"}))
     with pytest.raises(Corrupt, match="never made"):
         place.open(migrations=(*MIGRATIONS, grow, broken))
     with pytest.raises(NewerFormat):
@@ -361,7 +362,7 @@ from inos.core.errors import StorageFull
 from inos.store.database import Database
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 database = Database(Path(sys.argv[1]), bytes(range(32)), RealEnv())
-resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (800_000, resource.RLIM_INFINITY))
 def put(name, blob):
     database.write(lambda cursor: list(cursor.execute("INSERT INTO settings VALUES (?, ?)", (name, blob))))
 done = 0

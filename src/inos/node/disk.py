@@ -16,6 +16,7 @@ from inos.store.filesystem import REAL_FILES, Files
 from inos.store.holdings import Holdings
 from inos.store.names import NameIndex
 from inos.store.records import RecordStore
+from inos.store.repositories import Repositories
 from inos.store.settings import Settings
 
 DATABASE: Final = "inos.db"
@@ -35,6 +36,7 @@ class Disk:
     holdings: Holdings
     names: NameIndex
     settings: Settings
+    rows: Repositories
 
     def free_bytes(self) -> int:
         """Free space of the file system."""
@@ -79,6 +81,7 @@ def open_disk(
             holdings=Holdings(database),
             names=NameIndex(database),
             settings=Settings(database),
+            rows=Repositories(database),
         )
     finally:
         database.close()

@@ -62,6 +62,8 @@ class ScrubbedStore(Protocol):
 class Checkpointed(Protocol):
     def checkpoint(self) -> None: ...
 
+    def drop_previous(self) -> None: ...
+
 
 class HeldObjects(Protocol):
     def cids(self) -> Iterator[Cid]: ...
@@ -212,5 +214,6 @@ class Upkeep:
         await self._env.in_thread(release_memory)
 
     async def checkpoint(self) -> None:
-        """Write the database's log back before it grows."""
+        """Write the database's log back before it grows; let go of what an upgrade of long ago kept of it."""
         await self._env.in_thread(self._database.checkpoint)
+        await self._env.in_thread(self._database.drop_previous)

@@ -68,6 +68,9 @@ class SimFiles:
         self._disk.before_step("write", str(new))
         self.tree.rename(str(old), str(new))
 
+    def copy_synced(self, old: Path, new: Path) -> None:
+        self.write_synced([(new, self.read(old, self.size(old)))])
+
     def unlink(self, path: Path) -> None:
         self._disk.before_step("write", str(path))
         self.tree.unbind(str(path))

@@ -104,6 +104,11 @@ def _create(path: Path, key: bytes, files: Files) -> None:
     files.sync_folder(path.parent)
 
 
+def fold_log(connection: apsw.Connection) -> None:
+    """Write all of the log back into the file, so that the file alone is the database. Nobody else may have it open."""
+    run_once(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
 def refuse_foreign(connection: apsw.Connection, path: Path) -> None:
     """Raises Corrupt unless the database is one of ours."""
     for (found,) in run_once(connection, "PRAGMA application_id"):

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -23,11 +24,22 @@ import outcome
 
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, Corrupt
-from inos.store.connection import begin_log, connect, open_existing, refuse_foreign, roll_back, run_once, translated
+from inos.store.connection import (
+    begin_log,
+    connect,
+    fold_log,
+    open_existing,
+    refuse_foreign,
+    roll_back,
+    run_once,
+    translated,
+)
 from inos.store.cursor import Cursor
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.group_commit import GroupCommit, Outcome, Work
-from inos.store.migrations import MIGRATIONS, Migration, check_version, take_step
+from inos.store.migrations import MIGRATIONS
+from inos.store.migrations.step import Migration, check_version, take_step, taken_at
+from inos.store.previous import KEPT_S, keep_previous, previous_versions, remove_previous
 
 T = TypeVar("T")
 
@@ -54,6 +66,7 @@ class Database:
             raise BadInput(f"a database key has {KEY_BYTES} bytes, got {len(key)}")
         self._path = path
         self._key = bytes(key)
+        self._env = env
         self._files = files
         self._file = files.database(path)
         self._commits = GroupCommit(self._run_group, env)
@@ -62,21 +75,44 @@ class Database:
         self._closed = False
         self._writer = open_existing(path, self._key, files)
         try:
-            self._upgrade(migrations)
+            version = self._recognised(migrations)
+            if 0 < version < len(migrations):
+                self._keep_copy(version)
+            with translated(self._writer, self._path):
+                begin_log(self._writer, self._file.autocheckpoint_pages)
+            self._upgrade(version, migrations)
+            self._previous = previous_versions(path, files)
         except BaseException:
             self._writer.close()
             raise
 
-    def _upgrade(self, migrations: Sequence[Migration]) -> None:
-        # Until the version is known to be ours nothing may be written, and closing would write the log back.
+    def _recognised(self, migrations: Sequence[Migration]) -> int:
+        """The steps taken. Until they are known to be ours nothing may be written, and closing would write the log
+        back."""
         self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         with translated(self._writer, self._path):
             version = check_version(self._writer.cursor(), migrations)
             refuse_foreign(self._writer, self._path)
-            self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
-            begin_log(self._writer, self._file.autocheckpoint_pages)
-        for number in range(version, len(migrations)):
-            self.write(lambda cursor, number=number: take_step(cursor, migrations, number))  # type: ignore[misc]
+        self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+        return version
+
+    def _keep_copy(self, version: int) -> None:
+        # Closed meanwhile: the locks on a file go with any of its descriptors that this process closes.
+        with translated(self._writer, self._path):
+            fold_log(self._writer)
+        self._writer.close()
+        keep_previous(self._path, version, self._files)
+        self._writer = connect(self._path, self._key, self._files)
+
+    def _upgrade(self, version: int, migrations: Sequence[Migration]) -> None:
+        missing = range(version, len(migrations))
+        # One that has just been made has nothing to lose between two steps, and a sync for each would be felt.
+        for group in [missing] if not version else [[number] for number in missing]:
+            self.write(partial(self._take_steps, migrations, group))
+
+    def _take_steps(self, migrations: Sequence[Migration], numbers: Iterable[int], cursor: Cursor) -> None:
+        for number in numbers:
+            take_step(cursor, migrations, number, self._env.now_s())
 
     # Reading
 
@@ -173,6 +209,14 @@ class Database:
         except Corrupt as error:
             return [error.message]
         return [str(row[0]) for row in rows if row[0] != "ok"]
+
+    def drop_previous(self) -> None:
+        """Remove the copies kept by upgrades that are KEPT_S old, provided that what came of them passes `check`."""
+        for version in tuple(self._previous):
+            upgraded_at = self.read(lambda cursor, step=version + 1: taken_at(cursor, step))  # type: ignore[misc]
+            if upgraded_at is not None and self._env.now_s() - upgraded_at >= KEPT_S and not self.check():
+                remove_previous(self._path, version, self._files)
+                self._previous.remove(version)
 
     def close(self) -> None:
         """Let running calls finish, write the log back, close. May be called twice."""

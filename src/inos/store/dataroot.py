@@ -44,6 +44,7 @@ from inos.crypto.derive import NODE_NONCE_BYTES, Keyring, MasterSecret
 from inos.crypto.phrase import master_from_phrase
 from inos.crypto.signing import SigningKey
 from inos.store.node_file import NodeRecord, read_node_file
+from inos.store.previous import is_previous
 from inos.store.private_files import (
     SPARE_SUFFIX,
     explained,
@@ -197,7 +198,8 @@ class DataRoot:
             if self.initialised():
                 raise Conflict(f"{self.path} is a data root already", hint="use it, or give another with --home")
             names = {entry.name.removesuffix(SPARE_SUFFIX) for entry in self.path.iterdir()}
-        if foreign := sorted(names - _OWN_NAMES - _HARMLESS_NAMES):
+        foreign = sorted(name for name in names - _OWN_NAMES - _HARMLESS_NAMES if not is_previous(name))
+        if foreign:
             raise Conflict(f"{self.path} holds other things: {foreign[0]!r}", hint="give an empty folder with --home")
 
     def _node_record(self, keyring: Keyring, env: Env) -> NodeRecord:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from inos.store.files import start_writeback, sync_data, sync_folder, write_all
+from inos.store.files import copy_all, start_writeback, sync_data, sync_folder, write_all
 
 # SQLite's own default, 2 MB of pages of 4 KiB.
 CACHE_PAGES: Final = 500
@@ -58,6 +58,10 @@ class Files(Protocol):
 
     def rename(self, old: Path, new: Path) -> None:
         """Move a file, over another where one is."""
+
+    def copy_synced(self, old: Path, new: Path) -> None:
+        """Write `new` as a copy of the file `old`, of any size; its bytes are on the disk when this returns, its name
+        perhaps not. When it raises, a part may be there."""
 
     def unlink(self, path: Path) -> None:
         """Remove a file; an absent one is fine."""
@@ -114,6 +118,15 @@ class RealFiles:
 
     def rename(self, old: Path, new: Path) -> None:
         old.replace(new)
+
+    def copy_synced(self, old: Path, new: Path) -> None:
+        with old.open("rb", buffering=0) as source:
+            target = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                copy_all(source.fileno(), target)
+                sync_data(target)
+            finally:
+                os.close(target)
 
     def unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)

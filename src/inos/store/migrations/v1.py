@@ -1,31 +1,14 @@
-"""The database's schema as numbered steps; `PRAGMA user_version` says how many were taken.
-
-Rules: a released step never changes, a new one is appended. Each runs in one transaction with its own verification and
-the new version number, so an interrupted upgrade is taken up where it stopped. A database with a higher number than the
-last step was written by a newer release and is refused before anything is written to it.
-"""
+"""Schema 1: chunks and where their bytes are, marks of a collection, records of tables, holdings, names, settings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from inos.core.errors import Corrupt, NewerFormat
-from inos.store.cursor import Cursor, one
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """One step: SQL, and the tables that must exist once it has run."""
-
-    sql: str
-    tables: frozenset[str]
-
+from inos.store.migrations.step import Migration
 
 # Large inline rows sit in a rowid table: WITHOUT ROWID keeps rows in interior pages too and suits small ones only.
 # Totals are kept by triggers because counting a million rows for every put and every status takes too long.
-_V1: Final = """
+_SQL: Final = """
 CREATE TABLE settings (
     key   TEXT PRIMARY KEY,
     value BLOB NOT NULL
@@ -114,47 +97,20 @@ CREATE TABLE names (
 CREATE INDEX names_by_cid ON names (cid) WHERE cid IS NOT NULL;
 """
 
-MIGRATIONS: Final[Sequence[Migration]] = (
-    Migration(
-        _V1,
-        frozenset(
-            {
-                "settings",
-                "chunks",
-                "inline_chunks",
-                "chunk_totals",
-                "marks",
-                "records",
-                "record_buckets",
-                "holdings",
-                "names",
-            }
-        ),
+V1: Final = Migration(
+    "chunks, records, holdings, names",
+    _SQL,
+    frozenset(
+        {
+            "settings",
+            "chunks",
+            "inline_chunks",
+            "chunk_totals",
+            "marks",
+            "records",
+            "record_buckets",
+            "holdings",
+            "names",
+        }
     ),
 )
-
-
-def check_version(cursor: Cursor, steps: Sequence[Migration]) -> int:
-    """The steps already taken. Raises NewerFormat when there are more than this release knows."""
-    version: int = one(cursor.execute("PRAGMA user_version"))[0]
-    if version > len(steps):
-        raise NewerFormat(
-            f"the database has schema {version}, this release knows up to {len(steps)}",
-            hint="install the release that wrote it, or a newer one; nothing was changed",
-        )
-    return version
-
-
-def take_step(cursor: Cursor, steps: Sequence[Migration], number: int) -> None:
-    """Take step `number` (from 0) inside the caller's transaction and verify it; Corrupt when it did not hold."""
-    step = steps[number]
-    list(cursor.execute(step.sql))
-    found = {row[0] for row in cursor.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    broken = list(cursor.execute("PRAGMA foreign_key_check"))
-    if not step.tables <= found or broken:
-        missing = ", ".join(sorted(step.tables - found)) or "references"
-        raise Corrupt(
-            f"the upgrade of the database to schema {number + 1} did not hold ({missing})",
-            hint="the database is as it was before; restore it from a backup or rebuild it",
-        )
-    list(cursor.execute(f"PRAGMA user_version = {number + 1}"))

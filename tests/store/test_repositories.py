@@ -1,0 +1,183 @@
+"""The repositories, on a machine's disk and on a simulated one, under one suite; and the schema's own checks."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from inos.core.env import RealEnv
+from inos.core.errors import BadInput
+from inos.core.rows import KINDS, kind_named
+from inos.core.rows.row import Row
+from inos.core.rows.software import Component
+from inos.core.rows.wallet import Transaction
+from inos.sim.disk import SimDisk
+from inos.store.database import Database
+from inos.testing.rows import Filled, RowSuite, sample
+
+KEY: Final = bytes(range(32))
+
+
+@contextmanager
+def on_disk(folder: Path) -> Iterator[Database]:
+    folder.mkdir(exist_ok=True)
+    database = Database(folder / "inos.db", KEY, RealEnv())
+    yield database
+    assert database.check() == []
+    database.close()
+
+
+@contextmanager
+def on_a_simulated_disk() -> Iterator[Database]:
+    disk = SimDisk(random.Random(1), capacity_bytes=10**9)
+    database = Database(disk.root / "inos.db", KEY, RealEnv(), files=disk.files)
+    yield database
+    database.close()
+
+
+class TestOnDisk(RowSuite):
+    def fresh(self, folder: Path) -> AbstractContextManager[Database]:
+        return on_disk(folder)
+
+
+class TestOnASimulatedDisk(RowSuite):
+    def fresh(self, folder: Path) -> AbstractContextManager[Database]:
+        return on_a_simulated_disk()
+
+
+BAD: Final[list[tuple[type[Row], dict[str, Any]]]] = [
+    (kind_named("components"), {"component_id": ""}),
+    (kind_named("components"), {"component_id": "../up"}),
+    (kind_named("components"), {"component_id": "Upper"}),
+    (kind_named("components"), {"name": "x" * 201}),
+    (kind_named("components"), {"name": "nul\0"}),
+    (kind_named("components"), {"name": "\ud800"}),
+    (kind_named("components"), {"type": "middle"}),
+    (kind_named("components"), {"type": "frontend", "runtime": "wasm"}),
+    (kind_named("components"), {"manifest": {"x": float("nan")}}),
+    (kind_named("components"), {"manifest": {"x": "y" * (64 << 10)}}),
+    (kind_named("components"), {"manifest": []}),
+    (kind_named("components"), {"installed_at_s": -1}),
+    (kind_named("components"), {"installed_at_s": True}),
+    (kind_named("components"), {"installed_at_s": 10**15}),
+    (kind_named("components"), {"installed_at_s": 1.5}),
+    (kind_named("applications"), {"components": ("a", "a")}),
+    (kind_named("applications"), {"components": ("/etc",)}),
+    (kind_named("applications"), {"launch_count": -1}),
+    (kind_named("registry"), {"status": "running", "pid": None}),
+    (kind_named("registry"), {"status": "stopped", "pid": 3}),
+    (kind_named("registry"), {"pid": 0}),
+    (kind_named("keys"), {"public_key": b"short"}),
+    (kind_named("keys"), {"derivation_index": 1 << 32}),
+    (kind_named("keys"), {"kind": "rsa"}),
+    (kind_named("transactions"), {"amount": 5}),
+    (kind_named("transactions"), {"amount": "1.5"}),
+    (kind_named("transactions"), {"amount": "-1"}),
+    (kind_named("transactions"), {"amount": "01"}),
+    (kind_named("transactions"), {"amount": "1e9"}),
+    (kind_named("transactions"), {"amount": "9" * 79}),
+    (kind_named("transactions"), {"amount": "٣"}),
+    (kind_named("transactions"), {"status": "confirmed", "confirmed_at_s": None}),
+    (kind_named("cache"), {"chunk": b"short"}),
+    (kind_named("cache"), {"access_count": -1}),
+    (kind_named("preferences"), {"value": {1, 2}}),
+    (kind_named("preferences"), {"value": None}),
+    (kind_named("messages"), {"priority": 10}),
+    (kind_named("messages"), {"state": "lost"}),
+    (kind_named("messages"), {"meta": "text"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "change"), BAD, ids=lambda value: repr(value)[:60])
+def test_what_a_row_may_not_be(kind: type[Row], change: dict[str, Any]) -> None:
+    with pytest.raises(BadInput) as caught:
+        dataclasses.replace(sample(kind, 2), **change)
+    assert any(name in caught.value.message for name in change)
+
+
+# SQL that goes around the value types: the schema itself must refuse it.
+AROUND: Final = [
+    "UPDATE components SET manifest = '{broken'",
+    "UPDATE components SET manifest = '[]'",
+    "UPDATE components SET type = 'frontend'",
+    "UPDATE components SET name = ''",
+    "UPDATE components SET installed_at = 'soon'",
+    "DELETE FROM components",
+    "UPDATE applications SET launch_count = -1",
+    "INSERT INTO application_components VALUES ('app-00002', 'nobody')",
+    "UPDATE component_registry SET status = 'lost'",
+    "UPDATE component_registry SET pid = NULL WHERE status = 'running'",
+    "UPDATE component_registry SET component_id = 'nobody'",
+    "UPDATE keys_metadata SET public_key = x'00'",
+    "UPDATE keys_metadata SET derivation_index = -1",
+    "UPDATE wallet_transactions SET amount = '1.5'",
+    "UPDATE wallet_transactions SET amount = '-1'",
+    "UPDATE wallet_transactions SET amount = '007'",
+    "UPDATE wallet_transactions SET amount = ''",
+    "UPDATE wallet_transactions SET amount = x'31'",
+    "UPDATE wallet_transactions SET gas_used = '1e3'",
+    "UPDATE wallet_transactions SET confirmed_at = 5 WHERE status = 'pending'",
+    "UPDATE mesh_cache SET chunk = zeroblob(32)",
+    "UPDATE mesh_cache SET address = x'00'",
+    "UPDATE user_preferences SET value = 'dark'",
+    "UPDATE messages SET priority = 11",
+    "UPDATE messages SET meta = '3'",
+]
+
+
+@pytest.mark.parametrize("sql", AROUND)
+def test_the_schema_refuses_what_goes_around_the_value_types(tmp_path: Path, sql: str) -> None:
+    with on_disk(tmp_path) as database:
+        filled = Filled(database)
+        for kind in KINDS.values():
+            if kind.KIND != "chunks":  # those of the cache
+                filled.add(kind, 2, 3)
+        with pytest.raises(Exception, match=r"constraint|Constraint|CHECK|FOREIGN|cannot store"):
+            database.write(lambda cursor: list(cursor.execute(sql)))
+
+
+def test_amounts_are_exact(tmp_path: Path) -> None:
+    with on_disk(tmp_path) as database:
+        filled = Filled(database)
+        for amount in ("0", "1", str(2**256 - 1), str(2**63), "9" * 78):
+            row = dataclasses.replace(sample(Transaction, 0), amount=amount)
+            filled.rows.transactions.put(row)
+            assert filled.rows.transactions.need(row.key).amount == amount
+
+
+def test_rows_are_there_after_reopening_and_after_a_vacuum(tmp_path: Path) -> None:
+    with on_disk(tmp_path) as database:
+        Filled(database).add(Component, *range(9))
+        Filled(database).rows.components.remove(sample(Component, 3).key)
+    with on_disk(tmp_path) as database:
+        rows = Filled(database).rows
+        assert rows.components.count() == 8 and len(rows.search.find("bartok")) == 8
+        with database._commits.exclusive:
+            database._writer.execute("VACUUM")
+        assert {found.key for found in rows.search.find("bartok")} == {
+            sample(Component, number).key for number in range(9) if number != 3
+        }
+        assert rows.search.problems() == []
+
+
+def test_a_search_index_out_of_step_is_noticed(tmp_path: Path) -> None:
+    with on_disk(tmp_path) as database:
+        filled = Filled(database)
+        filled.add(Component, 1, 2)
+        database.write(lambda cursor: list(cursor.execute("DELETE FROM search WHERE rowid = 4")))
+        assert filled.rows.search.problems() == ["1 components are missing from the full-text index"]
+
+
+def test_nothing_of_a_row_is_readable_on_the_disk(tmp_path: Path) -> None:
+    database = Database(tmp_path / "inos.db", KEY, RealEnv())
+    Filled(database).add(Component, *range(50))
+    contents = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for secret in (b"Bart", b"example.part", b"components", b"manifest"):
+        assert secret not in contents
+    database.close()
