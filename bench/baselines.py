@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.data import MB, MIB
+from bench.machine import spare_pages
 
 _SECRET: Final = "benchmark"
 
@@ -73,6 +74,7 @@ def _timed(
 ) -> tuple[float, float]:
     seconds = []
     for step in steps:
+        spare_pages(folder)
         start = time.perf_counter()
         subprocess.run(
             step, check=True, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -2,7 +2,8 @@
 API, beside cp with fsync, dd, restic and borg, in turns on the same disk.
 
 A get through the API ends when its file is synced, as the copy it is compared with; the vault alone discards what it
-reads. Every round uses bytes that no store has seen.
+reads. Every round uses bytes that no store has seen, and every step that writes finds the same memory (`spare_pages`);
+the row "memory as it comes" shows what it costs without.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+import psutil
+
 from bench.baselines import borg, copy_fsync, dd_fsync, restic
 from bench.context import Context, processes, say
 from bench.data import MB, MIB, incompressible, mixed, stamp
-from bench.measure import span
+from bench.machine import spare_pages
+from bench.measure import Span, span
 from bench.rows import HIGHER, LOWER, Baseline, Row, row
-from inos.client.connect import connect_sync
+from inos.client.connect import SyncMesh, connect_sync
 
 PART: Final = "local"
 TARGET_MB_S: Final = 500.0
@@ -65,7 +69,9 @@ def _round(context: Context, source: Path, samples: Samples, *, first: bool) -> 
     folder = context.fresh("local")
     stamp(source)
     os.sync()
+    spare_pages(folder)
     samples.add("cp+fsync", copy_fsync(source, folder))
+    spare_pages(folder)
     samples.add("dd conv=fsync", dd_fsync(source, folder))
     _vault(source, folder / "vault", samples)
     _api(context, source, samples)
@@ -80,6 +86,7 @@ def _round(context: Context, source: Path, samples: Samples, *, first: bool) -> 
 
 
 def _vault(source: Path, home: Path, samples: Samples) -> None:
+    spare_pages(home.parent)
     done = subprocess.run(
         [sys.executable, "-m", "bench.vault_alone", str(source), str(home)], check=True, capture_output=True, text=True
     )
@@ -94,25 +101,35 @@ def _vault(source: Path, home: Path, samples: Samples) -> None:
 
 def _api(context: Context, source: Path, samples: Samples) -> None:
     size = source.stat().st_size / MB
+    folder = source.parent
     with context.lone_node("lone") as node, connect_sync(node.home) as mesh:
         watched = processes([node])
+        spare_pages(folder)
         with span(watched) as put:
             report = mesh.put(source)
         samples.add("api put", size / put.wall_s)
         samples.add("api put cpu", put.their_cpu_s * 1000 / size)
         samples.add("client put cpu", put.own_cpu_s * 1000 / size)
         os.sync()
-        out = source.with_name("back")
-        with span(watched) as get:
-            mesh.get(report.ref, out)
-            with out.open("rb") as file:
-                os.fsync(file.fileno())
-        samples.add("api get", size / get.wall_s)
-        samples.add("api get cpu", get.their_cpu_s * 1000 / size)
-        samples.add("client get cpu", get.own_cpu_s * 1000 / size)
+        out, fresh = folder / "back", folder / "fresh"
+        spare_pages(folder)
+        got = _get(mesh, report.ref, out, watched)
+        samples.add("api get", size / got.wall_s)
+        samples.add("api get cpu", got.their_cpu_s * 1000 / size)
+        samples.add("client get cpu", got.own_cpu_s * 1000 / size)
         subprocess.run(["cmp", str(source), str(out)], check=True)
+        samples.add("api get unprepared", size / _get(mesh, report.ref, fresh, watched).wall_s)
         out.unlink()
+        fresh.unlink()
         time.sleep(0.1)
+
+
+def _get(mesh: SyncMesh, reference: str, out: Path, watched: list[psutil.Process]) -> Span:
+    with span(watched) as got:
+        mesh.get(reference, out)
+        with out.open("rb") as file:
+            os.fsync(file.fileno())
+    return got
 
 
 def _rows(kind: str, samples: Samples) -> list[Row]:
@@ -130,6 +147,8 @@ def _rows(kind: str, samples: Samples) -> list[Row]:
                 row(PART, f"{kind} {what} {label}", rates_here, "MB/s", HIGHER, baseline=copy,
                     target=target if name == "api" else None)
             )  # fmt: skip
+    label = f"{kind} get through the API, memory as it comes"
+    rows.append(row(PART, label, rates["api get unprepared"], "MB/s", HIGHER, baseline=copy))
     for name in ("vault put", "vault get", "api put", "client put", "api get", "client get"):
         who = name.replace("api", "node").replace("vault", "vault alone")
         rows.append(row(PART, f"{kind} processor, {who}", rates[f"{name} cpu"], "ms/MB", LOWER))

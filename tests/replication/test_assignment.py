@@ -34,6 +34,9 @@ class View:
     def alive(self, _node: bytes) -> bool:
         return True
 
+    def alive_members(self) -> list[bytes]:
+        return [ME, *(node for node in self.now if node != ME)]
+
 
 def assignment(view: View) -> Assignment:
     return Assignment(view, {spec.name: spec for spec in SPECS}, lambda *place: Place(*place) == EXTRA)

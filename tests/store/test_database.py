@@ -159,6 +159,8 @@ def test_threads_share_it(place: Place) -> None:
     threads = [threading.Thread(target=work, args=(number,)) for number in range(12)]
     for thread in threads:
         thread.start()
+    while any(thread.is_alive() for thread in threads):
+        database.release_memory()
     for thread in threads:
         thread.join()
     assert len(database.read(everything)) == 120

@@ -136,6 +136,9 @@ class Liveness:
     def alive(self) -> frozenset[PeerId]:
         return frozenset(peer for peer, watch in self._watched.items() if watch.state is State.ALIVE)
 
+    def failed(self) -> frozenset[PeerId]:
+        return frozenset(peer for peer, watch in self._watched.items() if watch.state is State.FAILED)
+
     def failed_for_s(self, peer: PeerId, now_s: float) -> float | None:
         """For how long `peer` has been failed; None when it is not known to be."""
         watch = self._watched.get(peer)

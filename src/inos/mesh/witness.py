@@ -182,6 +182,10 @@ class Witnesses:
         times = [*said[:1], *([] if known.since_s is None else [known.since_s])]
         return min(times, default=None)
 
+    def doubted(self) -> Collection[bytes]:
+        """The members that anything at all speaks against; of the others nothing need be asked."""
+        return self._failed.keys()
+
     def worth_calling(self, node: bytes) -> bool:
         """Whether a call may get an answer: nothing speaks against it, or the last try was long ago."""
         known = self._failed.get(node)

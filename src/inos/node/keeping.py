@@ -114,6 +114,7 @@ def open_keeping(
     def placement_changed(record: Record) -> None:
         book.changed(Cid(record.key))
         upkeep.noticed(Cid(record.key))
+        collector.noticed(Cid(record.key))
 
     tables.on_applied(PLACEMENT, placement_changed)
     serve_chunks(network, watched, env)

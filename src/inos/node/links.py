@@ -72,11 +72,17 @@ class Meeting:
             self.links.found(PeerId.from_public_key(node))
 
     def on_change(self, handler: Callable[[], None]) -> None:
-        """`handler` is called when a member comes, fails, or hangs up."""
+        """`handler` is called when a member comes, fails, or hangs up. In a large mesh connections come and go with
+        single calls and say nothing of who is there."""
         self.witnesses.on_change(lambda _node, _alive: handler())
         self.heartbeats.on_change(lambda _change: handler())
-        self.network.on_connected(lambda _peer: handler())
-        self.network.on_disconnected(lambda _peer: handler())
+
+        def connections_changed(_peer: PeerId) -> None:
+            if not self.witnesses.needed():
+                handler()
+
+        self.network.on_connected(connections_changed)
+        self.network.on_disconnected(connections_changed)
 
 
 class _OwnBeat:

@@ -6,7 +6,7 @@ One object answers the small Protocols that tables, replication and vault declar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from inos.core.env import Env
@@ -14,6 +14,7 @@ from inos.core.ids import PeerId
 from inos.mesh.liveness import Liveness, State
 from inos.mesh.witness import Witnesses
 from inos.replication.placement import Candidate
+from inos.state.capability import Member
 from inos.state.membership import Membership
 
 
@@ -50,7 +51,7 @@ class MeshView:
 
     def meetings(self, members: Collection[bytes]) -> int:
         """How often this node has connected with these, all together: grows when one of them was away."""
-        return sum(self._met[member] for member in members)
+        return sum(self._met.get(member, 0) for member in members)
 
     @property
     def me(self) -> bytes:
@@ -74,7 +75,19 @@ class MeshView:
 
     def alive_members(self) -> Sequence[bytes]:
         """This node first, then every live member."""
-        return [self._me, *(node for node in self._membership.members() if node != self._me and self.alive(node))]
+        return [self._me, *(node for node, _ in self._others_alive())]
+
+    def _others_alive(self) -> Iterator[tuple[bytes, Member]]:
+        """As `alive` says of each other member, for one look at hundreds: what is asked of each is a set lookup."""
+        connected, failed = self._connections.connected(), self._liveness.failed()
+        doubted = self._witnesses.doubted() if self._witnesses.needed() else None
+        for node, member in self._membership.members().items():
+            peer = member.peer
+            if node == self._me or peer in failed:
+                continue
+            likely = doubted is not None and (node not in doubted or self._witnesses.worth_calling(node))
+            if peer in connected or likely:
+                yield node, member
 
     def gone(self, member: bytes) -> bool:
         if member == self._me:
@@ -89,7 +102,17 @@ class MeshView:
         return failed_s is not None and failed_s >= self._repair_after_s
 
     def gone_members(self) -> frozenset[bytes]:
-        return frozenset(filter(self.gone, self._membership.members()))
+        failed, doubted = self._liveness.failed(), self._witnesses.doubted()
+        members = self._membership.members()
+        suspects = [node for node, member in members.items() if member.peer in failed or node in doubted]
+        return frozenset(filter(self.gone, suspects))
+
+    def members_with_room(self) -> frozenset[bytes]:
+        """The live nodes that could take pieces: the candidates that are not full."""
+        members = self._membership.members()
+        own = members.get(self._me)
+        there = [*self._others_alive(), *([] if own is None else [(self._me, own)])]
+        return frozenset(node for node, one in there if one.weight > 0 and one.used_bytes < one.storage_bytes)
 
     def candidates(self) -> Sequence[Candidate]:
         members = self._membership.members()

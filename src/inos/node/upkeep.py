@@ -62,6 +62,8 @@ class ScrubbedStore(Protocol):
 class Checkpointed(Protocol):
     def checkpoint(self) -> None: ...
 
+    def release_memory(self) -> None: ...
+
     def drop_previous(self) -> None: ...
 
 
@@ -210,7 +212,8 @@ class Upkeep:
         self._next_folder = (self._next_folder + 1) % 256
 
     async def trim(self) -> None:
-        """Give back the memory that moving chunks has left free."""
+        """Give back the memory that moving chunks has left free, and what the database keeps of what it has read."""
+        await self._env.in_thread(self._database.release_memory)
         await self._env.in_thread(release_memory)
 
     async def checkpoint(self) -> None:

@@ -36,6 +36,7 @@ PARALLEL_OBJECTS: Final = 3
 TELL_EVERY_S: Final = 60.0
 # One object's failures: soon at first, because members are often just starting; then every few minutes.
 _PATIENCE: Final = Backoff(2.0, 300.0)
+TELL_LOOK: Final = 1024  # objects looked at for it each time, so that a large put is followed by no burst of work
 TELL_OBJECTS: Final = 128  # in one call to a steward: well under its limit, and one synced write there
 ROUND_OBJECTS: Final = 256  # objects brought forward in one round, so that rounds stay short and priorities fresh
 
@@ -79,6 +80,9 @@ class MeshView(Protocol):
 
     def candidates(self) -> Sequence[Candidate]:
         """Live nodes that could take pieces, this one included."""
+
+    def members_with_room(self) -> frozenset[bytes]:
+        """Those of the candidates that are not full."""
 
 
 @dataclass(slots=True)
@@ -168,9 +172,11 @@ class Repair:
         mesh = (frozenset(self._view.members()), sight, self._view.gone_members())
         changed = mesh != self._mesh
         tell = changed or self._env.monotonic_s() >= self._tell_at_s
-        self._open += self._held.take_changed() + (self._untold if tell else [])
+        self._open += self._held.take_changed() + (self._untold[:TELL_LOOK] if tell else [])
         if not changed and not self._open:
             return
+        if changed or tell:
+            self._untold = [] if changed else self._untold[TELL_LOOK:]
         some = None if changed else list(dict.fromkeys(self._open))
         todo, others = await self._env.in_thread(self._todo, sight, some)
         # Kept until it is done: a round that fails in the middle, on a full disk say, forgets nothing.
@@ -245,9 +251,10 @@ class Repair:
         if not now:
             self._untold = list(dict.fromkeys([*self._untold, *untold]))
             return
-        self._untold = untold
+        later, self._untold = self._untold, [*untold, *self._untold]
         self._tell_at_s = self._env.monotonic_s() + TELL_EVERY_S
-        self._untold = [] if await self._tell_stewards(others) else untold
+        if await self._tell_stewards(others):
+            self._untold = later
 
     async def _tell_stewards(self, others: Sequence[tuple[bytes, Placement]]) -> bool:
         """See to it that these stewards have their objects among their holdings; what they lack they fetch by
@@ -277,8 +284,7 @@ class Repair:
 
     def _look(self) -> _Sight:
         alive = frozenset(self._view.alive_members())
-        room = frozenset(candidate.key for candidate in self._view.candidates() if candidate.load < 1)
-        return _Sight(alive, room, {member: self._view.meetings((member,)) for member in sorted(alive)})
+        return _Sight(alive, self._view.members_with_room(), {node: self._view.meetings((node,)) for node in alive})
 
     def _in_my_care(self, placement: Placement, alive: frozenset[bytes]) -> bool:
         """As its steward; or, when all of its members are gone, as somebody who still has pieces of it."""

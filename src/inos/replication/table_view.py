@@ -6,7 +6,7 @@ a push is taken by whoever gets it, and nothing is ever taken away from a node b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from inos.state.sectors import SECTORS, even_replicas, replica_count, replicas, replicas_among
@@ -35,6 +35,9 @@ class MembersView(Protocol):
 
     def alive(self, node: bytes) -> bool:
         """Whether calling `node` is worth a try."""
+
+    def alive_members(self) -> Sequence[bytes]:
+        """Those of the members of whom that is true, this node first."""
 
 
 class Assignment:
@@ -95,7 +98,7 @@ class Assignment:
 
     def others_alive(self) -> list[bytes]:
         """Every member worth calling."""
-        return [node for node in self._members if node != self.me and self._view.alive(node)]
+        return [node for node in self._view.alive_members() if node != self.me and node in self._members]
 
     def size(self) -> int:
         """How many members there are."""

@@ -10,7 +10,7 @@ import contextlib
 import functools
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
@@ -118,6 +118,9 @@ class Node:
 
     def alive(self, node: bytes) -> bool:
         return self.blind or self._mesh.fabric.passes(self.peer, PeerId.from_public_key(node))
+
+    def alive_members(self) -> Sequence[bytes]:
+        return [self.me, *(node for node in self._mesh.members if node != self.me and self.alive(node))]
 
     def note(
         self, name: str, value: bytes = b"v", *, table: str = NOTES, removed: bool = False, after: int = 0
