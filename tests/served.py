@@ -15,6 +15,7 @@ from inos.api.server import Bound, serve_api
 from inos.api.service import NodeService
 from inos.core.endpoint import SOCKET_FILE, Endpoint, remove_endpoint, write_endpoint
 from inos.core.env import RealEnv
+from inos.testing.memory_service import MemoryService
 
 TOKEN = "a-token-for-tests"
 
@@ -73,3 +74,5 @@ def served(service: NodeService, home: Path, *, port: int = 0) -> Iterator[Serve
             tokens[0].run_sync_soon(stop[0].cancel)
         thread.join(10)
         assert not thread.is_alive(), "the API did not stop"
+        if isinstance(service, MemoryService):
+            service.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inos.core import reports
+from inos.core.rows.calls import RowCalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,5 +100,13 @@ class Reporting(Protocol):
         """Every member, this node included."""
 
 
-class NodeService(Storing, TreeStoring, Reading, Keeping, Membership, Reporting, Protocol):
+class RowKeeping(Protocol):
+    """The rows of the node's own database."""
+
+    @property
+    def db(self) -> RowCalls:
+        """What can be asked of them."""
+
+
+class NodeService(Storing, TreeStoring, Reading, Keeping, Membership, Reporting, RowKeeping, Protocol):
     """A whole node."""

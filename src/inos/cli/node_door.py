@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from inos.core.options import InitOptions, InitReport, UpOptions
 from inos.core.reports import JoinReport
+
+if TYPE_CHECKING:
+    from inos.core.rows.calls import RowCalls
+
+T = TypeVar("T")
 
 
 class RootCommands(Protocol):
@@ -28,6 +34,13 @@ class NodeCommands(Protocol):
 
     def join_offline(self, home: Path, ticket: str, passphrase: str | None) -> JoinReport:
         """Join a mesh while no node runs on `home`."""
+
+
+class OfflineCommands(Protocol):
+    """What `inos.daemon.offline` offers; all blocking, and quick because the network is not loaded."""
+
+    def with_rows(self, home: Path, passphrase: str | None, work: Callable[[RowCalls], Awaitable[T]]) -> T:
+        """Run `work` on the rows of the database of a data root on which no node runs."""
 
 
 class Demo(Protocol):
@@ -55,6 +68,11 @@ def root_commands() -> RootCommands:
 def node_commands() -> NodeCommands:
     """The node's side of the command line."""
     return cast(NodeCommands, importlib.import_module("inos.daemon.run"))
+
+
+def offline_commands() -> OfflineCommands:
+    """What can be done with a data root on which no node runs."""
+    return cast(OfflineCommands, importlib.import_module("inos.daemon.offline"))
 
 
 def demo() -> Demo:

@@ -64,12 +64,17 @@ def connect_sync(
 class SyncMesh:
     """Every call of `Mesh`, blocking: coroutines return their result, streams are iterators, `open` is a `with`."""
 
-    def __init__(self, mesh: Mesh, portal: BlockingPortal) -> None:
+    def __init__(self, mesh: Any, portal: BlockingPortal) -> None:
         self._mesh = mesh
         self._portal = portal
 
     def __dir__(self) -> list[str]:
         return [name for name in dir(self._mesh) if not name.startswith("_")]
+
+    @property
+    def db(self) -> Any:
+        """The calls of `Mesh.db`, blocking."""
+        return SyncMesh(self._mesh.db, self._portal)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):

@@ -18,7 +18,7 @@ import stat
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from inos.client.calls import Calls, json_request
 from inos.client.content import Content, Contents
@@ -48,6 +48,9 @@ from inos.core.reports import (
     from_dict,
 )
 
+if TYPE_CHECKING:
+    from inos.client.db import Db
+
 Source = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
 Target = str | PutReport | TreeReport
 
@@ -63,6 +66,13 @@ class Mesh:
         self._contents = Contents(calls)
         self._downloads = Downloads(self._contents, Handover(calls))
         self._uploads = Uploads(calls)
+
+    @property
+    def db(self) -> Db:
+        """The rows of the node's own database."""
+        from inos.client.db import Db  # most commands have no use for the kinds of rows
+
+        return Db(self._calls)
 
     async def put(
         self,

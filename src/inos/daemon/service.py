@@ -17,6 +17,7 @@ from inos.mesh.join import Joined, join_mesh
 from inos.node.checking import Checking
 from inos.node.core import Core
 from inos.node.reporting import Reporting
+from inos.node.row_desk import RowDesk
 from inos.state.revocation import revoke_as_founder, revoke_as_owner
 from inos.state.tickets import parse_ticket
 from inos.vault.catalogue import Entry, Kind
@@ -36,6 +37,7 @@ class CoreService:
         self._checking = Checking(core, env)
         self._rejoin = rejoin
         self._env = env
+        self.db: Final = RowDesk(core.disk.database, core.disk.rows, env)
 
     # Storing and reading
 

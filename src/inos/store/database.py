@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -34,7 +35,7 @@ from inos.store.connection import (
     run_once,
     translated,
 )
-from inos.store.cursor import Cursor
+from inos.store.cursor import Cursor, one
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.group_commit import GroupCommit, Outcome, Work
 from inos.store.migrations import MIGRATIONS
@@ -46,6 +47,17 @@ T = TypeVar("T")
 KEY_BYTES: Final = 32
 # As many as the threads of an Env, so that no reader waits for another; opened when first needed.
 MAX_READERS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSize:
+    """Bytes of the file as SQLite counts it, of the log beside it, and of pages in the file that are free; the schemas
+    of which upgrades kept copies."""
+
+    file_bytes: int
+    log_bytes: int
+    free_bytes: int
+    previous: tuple[int, ...]
 
 
 class Database:
@@ -216,6 +228,20 @@ class Database:
             with self._commits.exclusive, translated(self._writer, self._path):
                 self._refuse_closed()
                 run_once(self._writer, "PRAGMA shrink_memory")
+
+    def size(self) -> DatabaseSize:
+        """How large it is on the disk."""
+
+        def work(cursor: Cursor) -> tuple[int, int]:
+            pages, free, page = (
+                int(one(cursor.execute(f"PRAGMA {name}"))[0]) for name in ("page_count", "freelist_count", "page_size")
+            )
+            return pages * page, free * page
+
+        file_bytes, free_bytes = self.read(work)
+        log = self._path.with_name(self._path.name + "-wal")
+        log_bytes = self._files.size(log) if self._files.exists(log) else 0
+        return DatabaseSize(file_bytes, log_bytes, free_bytes, tuple(self._previous))
 
     def check(self) -> list[str]:
         """Read every page and say what is wrong with the structure; empty when all is well. Slow, blocks nobody."""

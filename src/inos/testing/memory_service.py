@@ -6,6 +6,7 @@ nodes, the last of which has failed.
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
@@ -15,7 +16,11 @@ from inos.core.env import Env
 from inos.core.errors import BadInput, BadTicket, NotEnoughNodes, NotFound, StorageFull
 from inos.core.ids import Cid, PeerId
 from inos.crypto.hashing import blake3_digest
+from inos.node.row_desk import RowDesk
 from inos.objects.reference import ObjectName, Reference, parse_target
+from inos.sim.disk import SimDisk
+from inos.store.database import Database
+from inos.store.repositories import Repositories
 
 CHUNK_BYTES: Final = 1024 * 1024
 TICKET: Final = "inos-ticket-"
@@ -34,6 +39,26 @@ class MemoryService:
         self.names: dict[str, reports.CatalogueItem] = {}
         self.corrupt: set[Cid] = set()
         self.api_url = ""
+        self._disk = SimDisk(random.Random(1), capacity_bytes=1 << 30)  # noqa: S311 - no chance is asked of it
+        self._database: Database | None = None
+
+    @property
+    def database(self) -> Database:
+        """A real one, on a disk in memory; opened when it is first asked for."""
+        if self._database is None:
+            self._database = Database(self._disk.root / "inos.db", bytes(32), self._env, files=self._disk.files)
+        return self._database
+
+    @property
+    def db(self) -> RowDesk:
+        """The rows of that database."""
+        return RowDesk(self.database, Repositories(self.database), self._env)
+
+    def close(self) -> None:
+        """Close the database; what is in it stays."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
 
     @property
     def _alive(self) -> int:

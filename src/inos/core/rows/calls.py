@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 
 from inos.core.errors import Refused
 from inos.core.rows.row import DatabaseCheck, DatabaseStats, Found, Page, Query, R, Row
 
-MAX_FOUND = 200
+MAX_FOUND: Final = 200
 
 
 class RowCalls(Protocol):
@@ -19,9 +20,10 @@ class RowCalls(Protocol):
     async def get(self, kind: type[R], key: str) -> R:
         """One row by its key as text. NotFound."""
 
-    async def put(self, row: R) -> R:
-        """Insert, or replace the one with the same key; synced. Refused for kinds that only the node writes; Conflict
-        where it names something that is not there."""
+    async def put(self, kind: type[R], values: Mapping[str, Any]) -> R:
+        """Insert a row, or replace the one with the same key, and give it as it is now; synced. `values` are its fields
+        as in JSON; a time that must be given and is not is that of the node. Refused for kinds that only the node
+        writes; Conflict where it names something that is not there."""
 
     async def remove(self, kind: type[Row], key: str) -> None:
         """Remove one row; synced. NotFound; Conflict while another row needs it."""
@@ -39,10 +41,10 @@ class RowCalls(Protocol):
 def refuse_unless_writable(kind: type[Row]) -> None:
     """Raises Refused for what only the node itself puts in."""
     if not kind.WRITABLE:
-        raise Refused(f"{kind.KIND} are written by the node alone", hint="inos db list shows them")
+        raise Refused(f"rows of {kind.KIND} are written by the node alone", hint="inos db list shows them")
 
 
 def refuse_unless_removable(kind: type[Row]) -> None:
     """Raises Refused for what only the node itself takes out."""
     if not kind.REMOVABLE:
-        raise Refused(f"{kind.KIND} are removed by the node alone", hint="'inos rm' removes objects")
+        raise Refused(f"rows of {kind.KIND} are removed by the node alone", hint="'inos rm' removes objects")

@@ -111,6 +111,11 @@ def to_json(kind: type[Row], name: str, value: Any) -> Any:
     return None if value is None else _rule(kind, name).to_json(value)
 
 
+def required_times(kind: type[Row]) -> list[str]:
+    """The fields of a kind that are times and have no default."""
+    return [each.name for each in dataclasses.fields(kind) if each.name.endswith("_at_s") and _required(each)]
+
+
 def parse_key(kind: type[Row], text: str) -> Any:
     """The key that `text` names. Raises BadInput."""
     return from_json(kind, kind.KEY, text)
