@@ -160,14 +160,14 @@ class AntiEntropy:
 
     def _candidates(self, places: Iterable[Place], among: set[bytes]) -> list[bytes]:
         """Those of `among` with whom one of these places, drawn at random, is to be compared."""
-        shared = [place for place in places if self._has_partners(place, among)]
-        return self._partners(self._env.random.choice(shared), among) if shared else []
-
-    def _has_partners(self, place: Place, among: set[bytes]) -> bool:
-        if place in self._hand_overs:
-            return bool(self._partners(place, among))
-        assignment = self._assignment
-        return bool(among) if assignment.is_everywhere(place) else not among.isdisjoint(assignment.replicas(place))
+        left = list(places)
+        while left and among:
+            at = self._env.random.randrange(len(left))
+            if partners := self._partners(left[at], among):
+                return partners
+            left[at] = left[-1]
+            left.pop()
+        return []
 
     def _partners(self, place: Place, among: set[bytes]) -> list[bytes]:
         """Those of `among` to compare `place` with, which is held here or to be handed over."""
@@ -195,9 +195,11 @@ class AntiEntropy:
     async def _exchange(self, node: bytes) -> bool:
         """Compare with `node` and exchange what differs. False when the round ended before all was done."""
         only = {node}
-        places = [place for place in [*self._assignment.held(), *self._hand_overs] if self._has_partners(place, only)]
-        roots = await self._env.in_thread(self._roots, sorted({place.table for place in places}))
-        ours = {place: roots.get(place, b"") for place in places}
+        handed = [place for place in self._hand_overs if self._partners(place, only)]
+        places = [*self._assignment.shared(node), *handed]
+        tables = sorted({place.table for place in places})
+        roots = await self._env.in_thread(lambda: {table: self._store.roots(table) for table in tables})
+        ours = {place: roots[place.table].get(place.sector, b"") for place in places}
         theirs: dict[Place, bytes] = {}
         for at in range(0, len(places), wire.MAX_DIGESTS):
             part = {place: ours[place] for place in places[at : at + wire.MAX_DIGESTS]}

@@ -65,6 +65,8 @@ def encode_placement(placement: Placement) -> bytes:
     )
 
 
+# Holders, stewards and collectors look at the same objects one after the other; a placement of seven is half a KB.
+@lru_cache(maxsize=512)
 def decode_placement(cid: Cid, value: bytes, epoch: int = 0) -> Placement:
     """The placement in a record's value; `epoch` is the record's lamport time. Raises BadFrame for anything that is
     not a sound placement.

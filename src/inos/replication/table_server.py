@@ -69,12 +69,10 @@ class TableServer:
         asked = wire.decode_digests(payload)
         for place in asked:
             self._gate.spec(place.table)
-        ours = await self._env.in_thread(self._roots, sorted({place.table for place in asked}))
-        differing = {place: ours.get(place, b"") for place, root in asked.items() if ours.get(place, b"") != root}
-        return wire.encode_digests(differing)
-
-    def _roots(self, tables: list[str]) -> dict[Place, bytes]:
-        return {Place(t, sector): root for t in tables for sector, root in self._store.roots(t).items()}
+        tables = sorted({place.table for place in asked})
+        roots = await self._env.in_thread(lambda: {table: self._store.roots(table) for table in tables})
+        ours = {place: roots[place.table].get(place.sector, b"") for place in asked}
+        return wire.encode_digests({place: ours[place] for place, root in asked.items() if ours[place] != root})
 
     async def _buckets(self, payload: bytes) -> bytes:
         place = wire.decode_bucket_request(payload)

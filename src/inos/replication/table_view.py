@@ -52,6 +52,7 @@ class Assignment:
         self._even: frozenset[bytes] | None = None
         self._replicas: dict[Place, tuple[bytes, ...]] = {}
         self._held: dict[Place, None] | None = None
+        self._shared: dict[bytes, Sequence[Place]] = {}
         self._places = tuple(self._every_place())
 
     @property
@@ -66,6 +67,7 @@ class Assignment:
             self._even = frozenset(members) if len(set(members.values())) == 1 else None
             self._replicas = dict(self._still_known(before))
             self._held = None
+            self._shared.clear()
 
     def _still_known(self, before: Mapping[bytes, float]) -> Iterator[tuple[Place, tuple[bytes, ...]]]:
         """The replicas of each place that can be told from those known: a replica that left makes room for somebody who
@@ -130,6 +132,12 @@ class Assignment:
             ]
             self._held = dict.fromkeys(held)
         return self._held.keys()
+
+    def shared(self, node: bytes) -> Sequence[Place]:
+        """Those of the places held here that `node` should have every record of as well, in order."""
+        if node not in self._shared:
+            self._shared[node] = [place for place in self.held() if self.has_part(node, place)]
+        return self._shared[node]
 
     def place_of(self, table: str, key: bytes) -> Place:
         return Place(table, self._specs[table].sector_of(key))

@@ -13,7 +13,7 @@ promises in `table_reads.py`, what is let in in `table_gate.py`, how replicas be
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -34,6 +34,27 @@ from inos.store.replica import Replica
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
+
+
+# Beats in a row that differ, each time in another way, after which somebody is asked all the same: 5 s.
+_MOVING_BEATS: Final = 4
+
+
+class _Differing:
+    """Peers whose summary is not ours. A write is on its way to everybody for a moment; only what is still the same at
+    the next beat, or does not come to rest, is worth an exchange."""
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, tuple[bytes, bytes, int]] = {}
+
+    def lasts(self, node: bytes, theirs: bytes, ours: bytes) -> bool:
+        """Note what a beat said."""
+        if not theirs or not ours or theirs == ours:
+            self._seen.pop(node, None)
+            return False
+        *before, beats = self._seen.get(node, (b"", b"", 0))
+        self._seen[node] = (theirs, ours, beats + 1)
+        return before == [theirs, ours] or beats + 1 >= _MOVING_BEATS
 
 
 def _hold_no_more(_table: str, _sector: int) -> bool:
@@ -62,6 +83,7 @@ class Tables:
         self._gate = Gate(store, named, self.clock)
         self._intake = Intake(self._gate, store, named, env)
         client = TableClient(network, env)
+        self._differing = _Differing()
         self._equaliser = AntiEntropy(store, named, self._assignment, client, self._intake, env)
         self._lanes = Lanes(client.push, self._equaliser.suspect)
         self._writer = TableWriter(self._intake, self._assignment, self._lanes, network)
@@ -141,8 +163,8 @@ class Tables:
         self._equaliser.suspect(node)
 
     def heard(self, node: bytes, summary: bytes) -> None:
-        """What a heartbeat of `node` carried: when its tables are not ours, the next round begins with it."""
-        if summary and self._intake.summary and summary != self._intake.summary:
+        """What a heartbeat of `node` carried: when its tables stay unlike ours, the next round begins with it."""
+        if self._differing.lasts(node, summary, self._intake.summary):
             self._equaliser.suspect(node)
 
     def summary(self) -> bytes:

@@ -4,15 +4,16 @@ Rules
 - A record and the staleness of its bucket's digest are committed together; a stale digest is computed when somebody
   asks, for all records that changed it since. So applying a record costs no hashing but its own, and comparing an
   unchanged table costs a dictionary lookup.
-- Roots are cached in memory; a change drops the cached root after its commit, and what is computed from an older
-  snapshot is not kept.
+- Roots are cached in memory, also those of a whole table together; a change drops what it outdates after its commit,
+  and what is computed from an older snapshot is not kept.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from inos.crypto.hashing import blake3_digest
@@ -46,6 +47,7 @@ class RecordStore:
         self._roots: dict[Sector, bytes] = {}
         self._changes: dict[Sector, int] = {}
         self._sectors: dict[str, set[int]] = {}
+        self._tables: dict[str, Mapping[int, bytes]] = {}
         self._listed: set[str] = set()
 
     # Writing
@@ -67,6 +69,7 @@ class RecordStore:
             for sector in stale:
                 self._changes[sector] = self._changes.get(sector, 0) + 1
                 self._roots.pop(sector, None)
+                self._tables.pop(sector[0], None)
                 self._sectors.setdefault(sector[0], set()).add(sector[1])
 
     # Reading
@@ -107,15 +110,23 @@ class RecordStore:
                 self._roots[table, sector] = root
         return root
 
-    def roots(self, table: str) -> dict[int, bytes]:
+    def roots(self, table: str) -> Mapping[int, bytes]:
+        known = self._tables.get(table)
+        if known is not None:
+            return known
         if table not in self._listed:
             self._list_sectors(table)
         with self._lock:
             sectors = sorted(self._sectors.get(table, ()))
-            known = all((table, sector) in self._roots for sector in sectors)
-        if not known:
+            stale = not all((table, sector) in self._roots for sector in sectors)
+        if stale:
             self._refresh_table(table)
-        return {sector: self.root(table, sector) for sector in sectors}
+        found = {sector: self.root(table, sector) for sector in sectors}
+        with self._lock:
+            same = sectors == sorted(self._sectors.get(table, ()))
+            if same and all(self._roots.get((table, sector)) == root for sector, root in found.items()):
+                self._tables[table] = MappingProxyType(found)
+        return found
 
     def _list_sectors(self, table: str) -> None:
         sql = "SELECT DISTINCT sector FROM record_buckets WHERE tbl = ?"

@@ -12,7 +12,7 @@ A sector without records has the root EMPTY_ROOT. The sector of a key is a funct
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from inos.core.errors import BadInput
@@ -54,8 +54,8 @@ class ReplicaReader(Protocol):
 
 
 class ReplicaDigests(Protocol):
-    def roots(self, table: str) -> dict[int, bytes]:
-        """The root of every sector that has records."""
+    def roots(self, table: str) -> Mapping[int, bytes]:
+        """The root of every sector that has records; the same object as before when nothing has changed, or another."""
 
     def buckets(self, table: str, sector: int) -> list[bytes]:
         """The 256 bucket digests of a sector."""
