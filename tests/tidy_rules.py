@@ -60,8 +60,8 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     ),
     "multiaddr": ("mesh/*",),
     "zeroconf": ("mesh/mdns.py",),
-    # Transactions; connections; the operating system that SQLite sees in a simulation.
-    "apsw": ("store/database.py", "store/connection.py", "sim/disk_vfs.py"),
+    # Transactions; connections; reading a damaged one; the operating system that SQLite sees in a simulation.
+    "apsw": ("store/database.py", "store/connection.py", "store/salvage.py", "sim/disk_vfs.py"),
     "sqlite3": (),
     "cryptography": ("crypto/*",),
     "blake3": ("crypto/*",),

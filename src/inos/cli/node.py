@@ -1,4 +1,4 @@
-"""init, up, passphrase, version; demo and cluster, which live elsewhere."""
+"""init, up, passphrase, rebuild, version; demo and cluster, which live elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from inos.cli.running import command
 from inos.cli.secrets_in import existing_passphrase, new_passphrase, read_phrase
 from inos.core.endpoint import data_root
 from inos.core.errors import BadInput
-from inos.core.options import InitOptions, InitReport, UpOptions
+from inos.core.options import InitOptions, InitReport, RebuildReport, UpOptions
 from inos.core.reports import to_dict
 
 PROFILES = ("light", "heavy", "dedicated")
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=NODE)(init)
     app.command(rich_help_panel=NODE)(up)
     app.command(rich_help_panel=NODE)(passphrase)
+    app.command(rich_help_panel=NODE)(rebuild)
     app.command(rich_help_panel=NODE)(version)
 
 
@@ -163,6 +164,48 @@ def passphrase(
         say_json({"home": str(root), "passphrase": new is not None})
     else:
         note("the secrets rely on file permissions alone now" if new is None else "the passphrase is changed")
+
+
+@command
+def rebuild(passphrase_file: PassphraseFile = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Bring back a lost or damaged database from its spare copy, its remains and the chunk files.
+
+    The node must be stopped. Nothing is deleted: the old database is moved aside.
+    """
+    root = data_root(home)
+    if not root.exists():
+        raise BadInput(f"there is no data root at {root}", hint="make one with: inos init")
+    shown = sys.stderr.isatty()
+
+    def progress(done: int, total: int) -> None:
+        if shown:
+            end = "\n" if done == total else ""
+            sys.stderr.write(f"\r\x1b[Kindexing the chunk files  {done / total:4.0%}{end}")
+            sys.stderr.flush()
+
+    report = root_commands().rebuild_home(root, existing_passphrase(root, passphrase_file), progress)
+    if as_json:
+        say_json(to_dict(report))
+    else:
+        _show_rebuilt(report)
+
+
+def _show_rebuilt(report: RebuildReport) -> None:
+    began = {
+        "database": "the database is sound",
+        "spare": "the database was brought back from its spare copy",
+        "nothing": "there was no sound copy of the database: it was begun anew",
+    }
+    say(began[report.base])
+    if report.lost:
+        say(f"the old one is {report.lost} now; {report.records} records and {report.chunks} chunks were read from it")
+    say(
+        f"chunk files: {report.adopted} added to the index, {report.deleted} damaged and deleted, {report.dropped} gone"
+    )
+    if not report.mesh:
+        note("it does not know its mesh any more; to become a member again: inos up --join TICKET")
+    elif report.base != "database":
+        note("next: inos up; what is missing comes from the other members, and nothing is freed for a week")
 
 
 @command

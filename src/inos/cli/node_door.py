@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from inos.core.options import InitOptions, InitReport, UpOptions
+from inos.core.options import InitOptions, InitReport, RebuildReport, UpOptions
 from inos.core.reports import JoinReport
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ class RootCommands(Protocol):
 
     def change_passphrase(self, home: Path, old: str | None, new: str | None) -> None:
         """Seal the secrets anew; None stands for a data root without passphrase."""
+
+    def rebuild_home(self, home: Path, passphrase: str | None, progress: Callable[[int, int], None]) -> RebuildReport:
+        """Make the database sound again; `progress` hears of folders done and folders there are."""
 
 
 class NodeCommands(Protocol):

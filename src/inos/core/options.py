@@ -36,6 +36,23 @@ class InitReport:
 
 
 @dataclass(frozen=True, slots=True)
+class RebuildReport:
+    """A database made sound again. `base` is what it began as: "database" (it was sound), "spare" or "nothing"; `lost`
+    the name the old one has now, or "". `records` and `chunks` were read from it; chunk files were `adopted` (given a
+    row) or `deleted` (damaged), rows `dropped` (no file). `mesh`: whether the node still knows its mesh."""
+
+    home: str
+    base: str
+    lost: str
+    records: int
+    chunks: int
+    adopted: int
+    deleted: int
+    dropped: int
+    mesh: bool
+
+
+@dataclass(frozen=True, slots=True)
 class UpOptions:
     """A node in the foreground. Empty strings and tuples mean: choose (see docs/cli.md, `inos up`)."""
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from inos.core.env import Env, RealEnv
-from inos.core.options import InitOptions, InitReport
+from inos.core.options import InitOptions, InitReport, RebuildReport
 from inos.crypto.phrase import new_phrase
 from inos.node.disk import Disk, open_disk
-from inos.node.identity import Identity, load_identity
+from inos.node.identity import Identity, knows_its_mesh, load_identity
 from inos.node.profiles import profile_named
+from inos.store.database import Database
 from inos.store.dataroot import DataRoot
+from inos.store.rebuild import rebuild
+from inos.store.settings import Settings
 
 NAME_SETTING: Final = "node/name"
 _PHRASE_BYTES: Final = 32
@@ -30,6 +33,21 @@ def init_home(options: InitOptions) -> InitReport:
         disk.settings.put({NAME_SETTING: name.encode()})
     shown = "" if options.phrase else phrase
     return InitReport(str(root.path), str(identity.owner), identity.peer, name, shown)
+
+
+def rebuild_home(home: Path, passphrase: str | None, progress: Callable[[int, int], None]) -> RebuildReport:
+    """Make the database of a node that does not run sound again. Raises what `DataRoot.unlock` and `lock` raise."""
+    env, root = RealEnv(), DataRoot(home)
+    with root.lock():
+        key = root.unlock(passphrase).keyring.database_key()
+        built = rebuild(root.path, key, env, progress=progress)
+        with closing(Database(root.database, key, env)) as database:
+            mesh = knows_its_mesh(Settings(database))
+    found = built.files
+    return RebuildReport(
+        str(home), built.base.value, built.moved, built.records, built.chunks,
+        found.adopted, found.deleted, found.dropped, mesh,
+    )  # fmt: skip
 
 
 def change_passphrase(home: Path, old: str | None, new: str | None) -> None:

@@ -15,11 +15,12 @@ from inos.store.disk_chunks import DiskChunkStore
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.holdings import Holdings
 from inos.store.names import NameIndex
+from inos.store.rebuild import DATABASE
 from inos.store.records import RecordStore
 from inos.store.repositories import Repositories
 from inos.store.settings import Settings
+from inos.store.spare import Spare
 
-DATABASE: Final = "inos.db"
 BLOBS: Final = "blobs"
 
 
@@ -31,6 +32,7 @@ class Disk:
     quota_bytes: int
     files: Files
     database: Database
+    spare: Spare
     chunks: DiskChunkStore
     records: RecordStore
     holdings: Holdings
@@ -59,7 +61,7 @@ def _refuse_without_database(root: Path, files: Files) -> None:
     if files.exists(root / BLOBS) and not files.exists(root / DATABASE):
         raise Corrupt(
             f"{DATABASE} is missing from {root}",
-            hint=f"put it back; without a copy, move {BLOBS} away too and join again: inos up --join TICKET",
+            hint="put it back; without a copy run: inos rebuild, which says what is left",
         )
 
 
@@ -76,6 +78,7 @@ def open_disk(
             quota_bytes=quota_bytes,
             files=files,
             database=database,
+            spare=Spare(root, database, files),
             chunks=DiskChunkStore(root, database, env, quota_bytes=quota_bytes, files=files),
             records=RecordStore(database),
             holdings=Holdings(database),

@@ -70,6 +70,11 @@ def load_identity(keyring: Keyring, node_key: SigningKey, settings: Settings, en
     return Identity(keyring, owner_key, node_key, decode_genesis(genesis), decode_certificate(certificate))
 
 
+def knows_its_mesh(settings: Settings) -> bool:
+    """Whether this data root says which mesh it belongs to: it founds one of its own otherwise. Blocks."""
+    return settings.get(_GENESIS) is not None and settings.get(_CERTIFICATE) is not None
+
+
 def remember_mesh(settings: Settings, genesis: Genesis, certificate: Certificate) -> None:
     """From the next start on this node belongs to that mesh."""
     settings.put({_GENESIS: genesis.encoded, _CERTIFICATE: certificate.encode()})

@@ -12,12 +12,18 @@ from inos.core.ids import Cid
 from inos.core.worker import Backoff, WorkerSet
 from inos.mesh.network import Network
 from inos.node.announcing import ANNOUNCE_EVERY_S, Announcer
+from inos.node.database_upkeep import (
+    CHECKPOINT_EVERY_S,
+    INTEGRITY_EVERY_S,
+    SPARE_EVERY_S,
+    VACUUM_EVERY_S,
+    DatabaseUpkeep,
+)
 from inos.node.disk import Disk
 from inos.node.holding_book import HoldingBook
 from inos.node.identity import Identity
 from inos.node.links import Meeting
 from inos.node.upkeep import (
-    CHECKPOINT_EVERY_S,
     HEAL_EVERY_S,
     ORPHANS_EVERY_S,
     SCRUB_EVERY_S,
@@ -38,6 +44,8 @@ from inos.replication.scheme import PlanRules
 from inos.replication.scores import Scores
 from inos.replication.tables import Tables
 from inos.state.record import Record
+from inos.store.database_care import DatabaseCare
+from inos.store.rebuild import kept_until_s
 from inos.vault.catalogue import TABLE as CATALOGUE
 from inos.vault.catalogue import CatalogueCipher
 from inos.vault.get import Getter, PieceSource
@@ -108,6 +116,7 @@ def open_keeping(
     collector = Collector(
         me, disk.chunks, book, placements, network, view, env,
         delay_s=remove_delay_s, busy_for_s=putter.running_for_s, revive=vault.revive,
+        kept_until_s=kept_until_s(disk.settings),
     )  # fmt: skip
     upkeep = Upkeep(me, watched, disk.chunks, disk.database, book, placements, holder, env)
 
@@ -127,8 +136,15 @@ def open_keeping(
     announcer = Announcer(identity.genesis.mesh, network, book, placements, view, env)
     workers.add("announce", announcer.step, interval_s=ANNOUNCE_EVERY_S)
     workers.add("trim", upkeep.trim, interval_s=TRIM_EVERY_S)
-    workers.add("checkpoint", upkeep.checkpoint, interval_s=CHECKPOINT_EVERY_S)
+    _look_after_database(DatabaseUpkeep(DatabaseCare(disk.database), disk.spare, env), workers)
     return Keeping(
         scores, placements, fetcher, holder, holders, book, repair, collector, upkeep, catalogue, getter, vault,
         repair_worker.poke,
     )  # fmt: skip
+
+
+def _look_after_database(upkeep: DatabaseUpkeep, workers: WorkerSet) -> None:
+    workers.add("checkpoint", upkeep.checkpoint, interval_s=CHECKPOINT_EVERY_S)
+    workers.add("vacuum", upkeep.vacuum, interval_s=VACUUM_EVERY_S)
+    workers.add("integrity", upkeep.integrity, interval_s=INTEGRITY_EVERY_S)
+    workers.add("spare", upkeep.spare, interval_s=SPARE_EVERY_S)

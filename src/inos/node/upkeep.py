@@ -23,7 +23,6 @@ SCRUB_CHUNKS: Final = 32
 SCRUB_EVERY_S: Final = 20.0
 # One of 256 folders at a time; the whole tree in a day.
 ORPHANS_EVERY_S: Final = 300.0
-CHECKPOINT_EVERY_S: Final = 60.0
 # Seldom beside the seconds a large put takes, soon beside how long a node idles after it.
 TRIM_EVERY_S: Final = 15.0
 HEAL_EVERY_S: Final = 5.0
@@ -59,12 +58,8 @@ class ScrubbedStore(Protocol):
     def sweep_orphans(self, prefix: int) -> object: ...
 
 
-class Checkpointed(Protocol):
-    def checkpoint(self) -> None: ...
-
+class Remembering(Protocol):
     def release_memory(self) -> None: ...
-
-    def drop_previous(self) -> None: ...
 
 
 class HeldObjects(Protocol):
@@ -125,7 +120,7 @@ class Upkeep:
         me: bytes,
         watched: WatchedChunks,
         store: ScrubbedStore,
-        database: Checkpointed,
+        database: Remembering,
         held: HeldObjects,
         placements: KnownPlacements,
         holder: Completing,
@@ -215,8 +210,3 @@ class Upkeep:
         """Give back the memory that moving chunks has left free, and what the database keeps of what it has read."""
         await self._env.in_thread(self._database.release_memory)
         await self._env.in_thread(release_memory)
-
-    async def checkpoint(self) -> None:
-        """Write the database's log back before it grows; let go of what an upgrade of long ago kept of it."""
-        await self._env.in_thread(self._database.checkpoint)
-        await self._env.in_thread(self._database.drop_previous)

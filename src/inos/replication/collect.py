@@ -122,7 +122,8 @@ class ClockWatch:
 
 class Collector:
     """The collection worker of one node. `me` is its public key; `busy_for_s` tells how long the oldest running put has
-    been at it, 0 without any; `revive` takes back the removal of an object that is still wanted, and says whether."""
+    been at it, 0 without any; `revive` takes back the removal of an object that is still wanted, and says whether;
+    before `kept_until_s`, by the wall clock, nothing is freed: the holdings are not known again yet."""
 
     def __init__(
         self,
@@ -137,6 +138,7 @@ class Collector:
         delay_s: float,
         busy_for_s: Callable[[], float],
         revive: Callable[[Cid], Awaitable[bool]],
+        kept_until_s: float = 0.0,
     ) -> None:
         self._me = me
         self._home = home
@@ -148,6 +150,7 @@ class Collector:
         self._delay_s = delay_s
         self._busy_for_s = busy_for_s
         self._revive = revive
+        self._kept_until_s = kept_until_s
         self._clock: ClockWatch | None = None
         self._last_full_s: float | None = None
         self._asked: Cid | None = None
@@ -170,7 +173,8 @@ class Collector:
         now_s = self._env.monotonic_s()
         if not ended and self._last_full_s is not None and now_s - self._last_full_s < self._pause_s():
             return
-        await self._collect()
+        if self._env.now_s() >= self._kept_until_s:
+            await self._collect()
         self._last_full_s = now_s
 
     def _ages_hold(self) -> bool:

@@ -21,7 +21,9 @@ APPLICATION_ID: Final = 0x494E4F53  # "INOS", in the header so that a foreign fi
 LOG_KEPT_BYTES: Final = 16 << 20
 BUSY_TIMEOUT_MS: Final = 5_000  # only another process can hold us up, and the data root's lock forbids that
 _SMALLEST_FILE_BYTES: Final = 512  # SQLite's smallest page; anything shorter is the rest of a file
-_REPAIR_HINT: Final = "restore it from a backup, or move inos.db* away and rebuild the index from the chunk files"
+REPAIR_HINT: Final = "stop the node and run: inos rebuild, which keeps what is left; or restore a backup"
+# 4 MiB at a time: between two of them the thread lets others run.
+_COPY_PAGES: Final = 1024
 # Temporary files would hold plaintext: only the database itself is encrypted.
 _SETTINGS: Final = (
     "synchronous = FULL",
@@ -41,7 +43,7 @@ def open_existing(path: Path, key: bytes, files: Files) -> apsw.Connection:
     except OSError as error:
         raise from_errno(error.errno or 0, f"creating {path.name}") from None
     if size < _SMALLEST_FILE_BYTES:
-        raise Corrupt(f"{path.name} is truncated: {size} bytes are left of it", hint=_REPAIR_HINT)
+        raise Corrupt(f"{path.name} is truncated: {size} bytes are left of it", hint=REPAIR_HINT)
     return connect(path, key, files)
 
 
@@ -88,14 +90,13 @@ def begin_log(connection: apsw.Connection, autocheckpoint_pages: int) -> None:
 
 def _create(path: Path, key: bytes, files: Files) -> None:
     if files.exists(path.with_name(path.name + "-wal")):
-        raise Corrupt(f"{path.name} is missing, but its log {path.name}-wal is there", hint=_REPAIR_HINT)
-    fresh = path.with_name(path.name + ".new")
-    for leftover in (fresh, *(fresh.with_name(fresh.name + end) for end in ("-journal", "-wal", "-shm"))):
-        files.unlink(leftover)
-    files.write_synced([(fresh, b"")])
+        raise Corrupt(f"{path.name} is missing, but its log {path.name}-wal is there", hint=REPAIR_HINT)
+    fresh = empty_beside(path, files)
     connection = connect(fresh, key, files)
     try:
         with translated(connection, path):
+            # Before the first table, or pages that come free are never given back (`Database.vacuum`).
+            run_once(connection, "PRAGMA auto_vacuum = INCREMENTAL")
             run_once(connection, f"PRAGMA application_id = {APPLICATION_ID}")
             run_once(connection, "PRAGMA journal_mode = WAL")
     finally:
@@ -107,6 +108,42 @@ def _create(path: Path, key: bytes, files: Files) -> None:
 def fold_log(connection: apsw.Connection) -> None:
     """Write all of the log back into the file, so that the file alone is the database. Nobody else may have it open."""
     run_once(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def empty_beside(path: Path, files: Files) -> Path:
+    """An empty file beside `path`, to be filled and renamed into it. Raises OSError."""
+    fresh = path.with_name(path.name + ".new")
+    for leftover in with_logs(fresh):
+        files.unlink(leftover)
+    files.write_synced([(fresh, b"")])
+    return fresh
+
+
+def with_logs(path: Path) -> tuple[Path, ...]:
+    """A database file and the files that SQLite may keep beside it."""
+    return (path, *(path.with_name(path.name + end) for end in ("-journal", "-wal", "-shm")))
+
+
+def copy_into(connection: apsw.Connection, place: Path, key: bytes, files: Files) -> None:
+    """Make the database at `place` what `connection`, in a read transaction, sees; whole and synced, or not there."""
+    try:
+        fresh = empty_beside(place, files)
+    except OSError as error:
+        raise from_errno(error.errno or 0, f"creating {place.name}") from None
+    copy = connect(fresh, key, files)
+    try:
+        with translated(copy, place):
+            run_once(copy, "PRAGMA journal_mode = OFF")  # a copy that is cut off is thrown away
+            with copy.backup("main", connection, "main") as backup:
+                while not backup.done:
+                    backup.step(_COPY_PAGES)
+    finally:
+        copy.close()
+    try:
+        files.rename(fresh, place)
+        files.sync_folder(place.parent)
+    except OSError as error:
+        raise from_errno(error.errno or 0, f"writing {place.name}") from None
 
 
 def refuse_foreign(connection: apsw.Connection, path: Path) -> None:
@@ -137,7 +174,7 @@ def translated(connection: apsw.Connection, path: Path) -> Iterator[None]:
     except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
         raise _broken(connection, path, error) from None
     except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError):
-        hint = f"it is damaged, or belongs to another identity; {_REPAIR_HINT}"
+        hint = f"it is damaged, or belongs to another identity; {REPAIR_HINT}"
         raise Corrupt(f"{path.name} does not open with this identity's key or is damaged", hint=hint) from None
     except (apsw.BusyError, apsw.LockedError):
         raise Locked(f"another process holds {path.name}", hint="stop the other node first") from None
@@ -147,4 +184,4 @@ def _broken(connection: apsw.Connection, path: Path, error: apsw.Error) -> InosE
     number = connection.system_errno
     if number:
         return from_errno(number, f"accessing {path.name}")
-    return Corrupt(f"accessing {path.name} failed: {error}", hint=_REPAIR_HINT)
+    return Corrupt(f"accessing {path.name} failed: {error}", hint=REPAIR_HINT)

@@ -28,6 +28,7 @@ from inos.core.errors import BadInput, Conflict, Corrupt
 from inos.store.connection import (
     begin_log,
     connect,
+    copy_into,
     fold_log,
     open_existing,
     refuse_foreign,
@@ -85,6 +86,7 @@ class Database:
         self._idle: list[apsw.Connection] = []
         self._readers = threading.BoundedSemaphore(MAX_READERS)
         self._closed = False
+        self._committed = 0
         self._writer = open_existing(path, self._key, files)
         try:
             version = self._recognised(migrations)
@@ -189,6 +191,7 @@ class Database:
                 self._writer.execute("BEGIN IMMEDIATE")
                 results = [self._in_savepoint(work) for work in group]
                 self._writer.execute("COMMIT")
+                self._committed += 1
             finally:
                 roll_back(self._writer)
         return results
@@ -243,10 +246,12 @@ class Database:
         log_bytes = self._files.size(log) if self._files.exists(log) else 0
         return DatabaseSize(file_bytes, log_bytes, free_bytes, tuple(self._previous))
 
-    def check(self) -> list[str]:
-        """Read every page and say what is wrong with the structure; empty when all is well. Slow, blocks nobody."""
+    def check(self, table: str = "") -> list[str]:
+        """Read every page, of one table or of all, and say what is wrong; empty when all is well. Slow, blocks nobody.
+        The check of all also looks for pages that nothing uses."""
+        argument = '"' + table.replace('"', '""') + '"' if table else "20"
         try:
-            rows = self.read(lambda cursor: list(cursor.execute("PRAGMA quick_check(20)")))
+            rows = self.read(lambda cursor: list(cursor.execute(f"PRAGMA quick_check({argument})")))
         except Corrupt as error:
             return [error.message]
         return [str(row[0]) for row in rows if row[0] != "ok"]
@@ -258,6 +263,22 @@ class Database:
             if upgraded_at is not None and self._env.now_s() - upgraded_at >= KEPT_S and not self.check():
                 remove_previous(self._path, version, self._files)
                 self._previous.remove(version)
+
+    def copy_to(self, place: Path) -> None:
+        """Make `place` a whole, synced copy of this moment under the same key; its old content stays until then.
+        Writers go on meanwhile, the log grows. Raises StorageFull or Corrupt, also for damage it comes across."""
+        with self._reader() as reader, translated(reader, self._path):
+            reader.execute("BEGIN")
+            try:
+                list(reader.execute("SELECT count(*) FROM sqlite_schema"))  # from here on it sees one moment
+                copy_into(reader, place, self._key, self._files)
+            finally:
+                roll_back(reader)
+
+    @property
+    def commits(self) -> int:
+        """Groups of writes committed since it was opened."""
+        return self._committed
 
     def close(self) -> None:
         """Let running calls finish, write the log back, close. May be called twice."""

@@ -2,8 +2,9 @@
 
     cocoon      the sealed master secret        lock       held while a node runs, with its pid
     keyfile     opens the cocoon when there     api.json   address and token of the running node
-                is no passphrase                inos.db    the encrypted database
-    node.json   which node this is              blobs/  staging/
+                is no passphrase                inos.db    the encrypted database, and
+    node.json   which node this is              inos.db.spare, an older copy of it
+    blobs/  staging/
 
 `cocoon` is written last: a folder without one is not a data root, whatever else a crash left in it, and can be
 initialised again. That also is the way back from a lost cocoon or passphrase: move the cocoon away and initialise with
@@ -71,10 +72,13 @@ _OWN_NAMES: Final = frozenset(
         "inos.db",
         "inos.db-wal",
         "inos.db-shm",
+        "inos.db.spare",
+        "inos.db.begun",
         "blobs",
         "staging",
     )
 )
+_MOVED_ASIDE: Final = "inos.db.lost-"
 # A disk of one's own, mounted as the data root, has this folder from the start.
 _HARMLESS_NAMES: Final = frozenset(("lost+found",))
 
@@ -198,7 +202,11 @@ class DataRoot:
             if self.initialised():
                 raise Conflict(f"{self.path} is a data root already", hint="use it, or give another with --home")
             names = {entry.name.removesuffix(SPARE_SUFFIX) for entry in self.path.iterdir()}
-        foreign = sorted(name for name in names - _OWN_NAMES - _HARMLESS_NAMES if not is_previous(name))
+        foreign = sorted(
+            name
+            for name in names - _OWN_NAMES - _HARMLESS_NAMES
+            if not (is_previous(name) or name.startswith(_MOVED_ASIDE))
+        )
         if foreign:
             raise Conflict(f"{self.path} holds other things: {foreign[0]!r}", hint="give an empty folder with --home")
 

@@ -10,7 +10,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,7 @@ from inos.core.ids import Address
 from inos.crypto.hashing import address_of
 from inos.store import chunk_index as index
 from inos.store import chunk_recovery as recovery
-from inos.store.chunk_files import ChunkFiles
+from inos.store.chunk_files import PREFIXES, ChunkFiles
 from inos.store.chunk_index import Location, Row
 from inos.store.chunk_marks import DiskMark, Marking
 from inos.store.chunk_recovery import SweepResult
@@ -204,11 +204,13 @@ class DiskChunkStore:
         """Bring the files and the rows of one folder of blobs/ (0 to 255) together again."""
         return recovery.sweep(prefix, self._files, self._database, self._claims, self._env)
 
-    def rebuild_index(self) -> SweepResult:
-        """Index every chunk file that verifies; for a new database over old files. Reads all of them."""
+    def rebuild_index(self, progress: Callable[[int, int], None] = lambda _done, _total: None) -> SweepResult:
+        """Index every chunk file that verifies; for a new database over old files. Reads those without a row.
+        `progress` hears of folders done and folders there are."""
         total = SweepResult(0, 0, 0)
-        for prefix in range(256):
+        for prefix in range(PREFIXES):
             total = total.plus(self.sweep_orphans(prefix))
+            progress(prefix + 1, PREFIXES)
         return total
 
 
