@@ -94,14 +94,21 @@ def test_a_list_goes_on_where_it_ended(cli: Cli) -> None:
         (("search", "..."), "bad_input"),
     ],
 )
-def test_mistakes(cli: Cli, arguments: tuple[str, ...], code: str) -> None:
-    error = cli("db", *arguments, "--json").error
+def test_mistakes(inos: Cli, arguments: tuple[str, ...], code: str) -> None:
+    error = inos("db", *arguments, "--json").error
     assert error["code"] == code and (error["hint"] or error["message"])
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"5", b"[" * 100_000, b" " * (2 << 20)])
 def test_what_is_no_object_on_standard_input(inos: Cli, text: bytes) -> None:
     assert inos("db", "put", "preferences", "-", "--json", stdin=text).error["code"] == "bad_input"
+
+
+def test_mistakes_are_the_same_where_no_node_runs(alone: Cli) -> None:
+    assert alone("init", "--no-passphrase").code == 0
+    assert alone("db", "list", "transactions", "--where", "status=lost", "--json").error["code"] == "bad_input"
+    assert alone("db", "put", "keys", "component_id=a", "--json").error["code"] == "refused"
+    assert alone("db", "rm", "preferences", "absent", "--json").error["code"] == "not_found"
 
 
 def test_the_kinds_there_are(alone: Cli) -> None:

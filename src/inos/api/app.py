@@ -12,6 +12,7 @@ from inos.api.documents import describe, docs_page
 from inos.api.errors import handle_errors
 from inos.api.gate import Gate
 from inos.api.handed import StoreFile, WriteFile
+from inos.api.key_routes import key_routes
 from inos.api.routes import all_routes
 from inos.api.row_routes import row_routes
 from inos.api.service import NodeService
@@ -36,7 +37,7 @@ def make_app(service: NodeService, *, env: Env, token: str, host: str, version: 
     app.router.routes.append(Route("/v1/objects/content", GetContent(service), methods=["GET", "HEAD"]))
     app.router.routes.append(Route("/v1/objects:store", StoreFile(service, env), methods=["POST"]))
     app.router.routes.append(Route("/v1/objects:write", WriteFile(service, env), methods=["POST"]))
-    for router in [*all_routes(service), row_routes(service)]:
+    for router in [*all_routes(service), row_routes(service), key_routes(service)]:
         app.include_router(router)
     return Gate(app, token=token, host=host)
 

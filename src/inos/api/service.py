@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from inos.core import reports
+from inos.core.component_keys import KeyCalls
 from inos.core.rows.calls import RowCalls
 
 
@@ -108,5 +109,13 @@ class RowKeeping(Protocol):
         """What can be asked of them."""
 
 
-class NodeService(Storing, TreeStoring, Reading, Keeping, Membership, Reporting, RowKeeping, Protocol):
+class KeyHolding(Protocol):
+    """The owner's keys of components."""
+
+    @property
+    def keys(self) -> KeyCalls:
+        """What can be done with them."""
+
+
+class NodeService(Storing, TreeStoring, Reading, Keeping, Membership, Reporting, RowKeeping, KeyHolding, Protocol):
     """A whole node."""

@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from inos.cli.node_door import offline_commands
 from inos.cli.options import LOOKING, AsJson, Home, PassphraseFile
 from inos.cli.output import RED, note, paint, say, say_json, size_text, table, time_text
-from inos.cli.running import command, with_mesh
-from inos.cli.secrets_in import existing_passphrase
-from inos.core.endpoint import data_root
-from inos.core.errors import BadInput, InosError, NoNode
+from inos.cli.running import command, with_desks
+from inos.core.errors import BadInput, InosError
 from inos.core.reports import to_dict
 
 if TYPE_CHECKING:
@@ -46,14 +43,8 @@ def register(app: typer.Typer) -> None:
 
 
 def with_rows(home: Path | None, passphrase_file: Path | None, work: Callable[[RowCalls], Awaitable[T]]) -> T:
-    """Run `work` on the rows of the running node of `home`; where none runs, on those of its database."""
-    try:
-        return with_mesh(home, lambda mesh: work(mesh.db))
-    except NoNode:
-        root = data_root(home)
-        if not root.exists():
-            raise BadInput(f"there is no data root at {root}", hint="make one with: inos init") from None
-        return offline_commands().with_rows(root, existing_passphrase(root, passphrase_file), work)
+    """Run `work` on the rows of the node of `home`, whether it runs or not."""
+    return with_desks(home, passphrase_file, lambda desks: work(desks.db))
 
 
 @command

@@ -8,7 +8,7 @@ import sys
 import typer
 from typer.main import get_command
 
-from inos.cli import db, members, node, objects, sim
+from inos.cli import db, keys, members, node, objects, sim
 from inos.cli.lean import lighten_typer
 from inos.cli.running import install_excepthook
 
@@ -28,6 +28,7 @@ def make_app() -> typer.Typer:
     objects.register(app)
     members.register(app)
     db.register(app)
+    keys.register(app)
     node.register_trials(app)
     sim.register(app)
     return app

@@ -11,6 +11,7 @@ from inos.core.options import InitOptions, InitReport, RebuildReport, UpOptions
 from inos.core.reports import JoinReport
 
 if TYPE_CHECKING:
+    from inos.core.component_keys import KeyCalls
     from inos.core.rows.calls import RowCalls
 
 T = TypeVar("T")
@@ -39,11 +40,21 @@ class NodeCommands(Protocol):
         """Join a mesh while no node runs on `home`."""
 
 
+class Desks(Protocol):
+    """What a running node and an opened data root both answer."""
+
+    @property
+    def db(self) -> RowCalls: ...
+
+    @property
+    def keys(self) -> KeyCalls: ...
+
+
 class OfflineCommands(Protocol):
     """What `inos.daemon.offline` offers; all blocking, and quick because the network is not loaded."""
 
-    def with_rows(self, home: Path, passphrase: str | None, work: Callable[[RowCalls], Awaitable[T]]) -> T:
-        """Run `work` on the rows of the database of a data root on which no node runs."""
+    def with_root(self, home: Path, passphrase: str | None, work: Callable[[Desks], Awaitable[T]]) -> T:
+        """Run `work` on a data root on which no node runs."""
 
 
 class Demo(Protocol):

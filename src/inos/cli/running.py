@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
+from inos.cli.node_door import Desks, offline_commands
 from inos.cli.output import complain, note
+from inos.cli.secrets_in import existing_passphrase
 from inos.core.endpoint import data_root
-from inos.core.errors import InosError
+from inos.core.errors import BadInput, InosError, NoNode
 
 if TYPE_CHECKING:
     from inos.client.mesh import Mesh
@@ -55,6 +57,17 @@ def with_mesh(home: Path | None, work: Callable[[Mesh], Awaitable[T]]) -> T:
             return await work(mesh)
 
     return anyio.run(main)
+
+
+def with_desks(home: Path | None, passphrase_file: Path | None, work: Callable[[Desks], Awaitable[T]]) -> T:
+    """Run `work` on the running node of `home`; where none runs, on the data root itself."""
+    try:
+        return with_mesh(home, work)
+    except NoNode:
+        root = data_root(home)
+        if not root.exists():
+            raise BadInput(f"there is no data root at {root}", hint="make one with: inos init") from None
+        return offline_commands().with_root(root, existing_passphrase(root, passphrase_file), work)
 
 
 def _tell(text: str) -> None:

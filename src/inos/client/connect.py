@@ -76,6 +76,11 @@ class SyncMesh:
         """The calls of `Mesh.db`, blocking."""
         return SyncMesh(self._mesh.db, self._portal)
 
+    @property
+    def keys(self) -> Any:
+        """The calls of `Mesh.keys`, blocking."""
+        return SyncMesh(self._mesh.keys, self._portal)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)

@@ -50,6 +50,7 @@ from inos.core.reports import (
 
 if TYPE_CHECKING:
     from inos.client.db import Db
+    from inos.client.keys import Keys
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
 Target = str | PutReport | TreeReport
@@ -73,6 +74,13 @@ class Mesh:
         from inos.client.db import Db  # most commands have no use for the kinds of rows
 
         return Db(self._calls)
+
+    @property
+    def keys(self) -> Keys:
+        """Keys of components."""
+        from inos.client.keys import Keys
+
+        return Keys(self._calls)
 
     async def put(
         self,

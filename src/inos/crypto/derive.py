@@ -13,6 +13,7 @@ from typing import Final
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from inos.core.component_keys import COMPONENT_ID, COMPONENT_ID_HINT, MAX_INDEX
 from inos.core.errors import BadInput
 from inos.crypto.signing import SigningKey
 
@@ -86,12 +87,22 @@ class Keyring:
         """32 bytes that encrypt the node's database."""
         return self._derive(b"database")
 
-    def _derive(self, purpose: bytes, info: bytes = b"") -> bytes:
-        return _hkdf(self._master.reveal(), b"inos/" + purpose, _VERSION + info)
+    def component_secret(self, component: str, kind: str, index: int, size_bytes: int) -> bytes:
+        """`size_bytes` (at most 64) that the `index`-th key of a kind of a component is made of. Ids hold no NUL, so no
+        two of (component, index) share an info. Raises BadInput."""
+        if not COMPONENT_ID.fullmatch(component):
+            raise BadInput(f"not the id of a component: {component[:80]!r}", hint=COMPONENT_ID_HINT)
+        if not 0 <= index <= MAX_INDEX:
+            raise BadInput(f"a derivation index is 0 to {MAX_INDEX}, not {index}")
+        info = component.encode() + b"\0" + index.to_bytes(4, "big")
+        return self._derive(b"component/" + kind.encode(), info, size_bytes)
+
+    def _derive(self, purpose: bytes, info: bytes = b"", size_bytes: int = SECRET_BYTES) -> bytes:
+        return _hkdf(self._master.reveal(), b"inos/" + purpose, _VERSION + info, size_bytes)
 
     def __repr__(self) -> str:
         return "Keyring(…)"
 
 
-def _hkdf(secret: bytes, salt: bytes, info: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=SECRET_BYTES, salt=salt, info=info).derive(secret)
+def _hkdf(secret: bytes, salt: bytes, info: bytes, size_bytes: int = SECRET_BYTES) -> bytes:
+    return HKDF(algorithm=SHA256(), length=size_bytes, salt=salt, info=info).derive(secret)

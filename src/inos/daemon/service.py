@@ -16,6 +16,7 @@ from inos.mesh.invite import Wish, invite, may_invite
 from inos.mesh.join import Joined, join_mesh
 from inos.node.checking import Checking
 from inos.node.core import Core
+from inos.node.key_desk import KeyDesk
 from inos.node.reporting import Reporting
 from inos.node.row_desk import RowDesk
 from inos.state.revocation import revoke_as_founder, revoke_as_owner
@@ -38,6 +39,7 @@ class CoreService:
         self._rejoin = rejoin
         self._env = env
         self.db: Final = RowDesk(core.disk.database, core.disk.rows, env)
+        self.keys: Final = KeyDesk(core.identity.keyring, core.disk.rows.keys, env)
 
     # Storing and reading
 

@@ -15,7 +15,9 @@ from inos.core import reports
 from inos.core.env import Env
 from inos.core.errors import BadInput, BadTicket, NotEnoughNodes, NotFound, StorageFull
 from inos.core.ids import Cid, PeerId
+from inos.crypto.derive import Keyring, MasterSecret
 from inos.crypto.hashing import blake3_digest
+from inos.node.key_desk import KeyDesk
 from inos.node.row_desk import RowDesk
 from inos.objects.reference import ObjectName, Reference, parse_target
 from inos.sim.disk import SimDisk
@@ -53,6 +55,11 @@ class MemoryService:
     def db(self) -> RowDesk:
         """The rows of that database."""
         return RowDesk(self.database, Repositories(self.database), self._env)
+
+    @property
+    def keys(self) -> KeyDesk:
+        """Keys of an owner whose secret everybody knows."""
+        return KeyDesk(Keyring(MasterSecret(bytes(32))), Repositories(self.database).keys, self._env)
 
     def close(self) -> None:
         """Close the database; what is in it stays."""

@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inos.core.component_keys import KEY_KINDS, PUBLIC_KEY_BYTES
 from inos.core.errors import BadInput, Conflict, NotFound
 from inos.core.ids import Address, Cid
 from inos.core.rows import KINDS
 from inos.core.rows.kept import Cached, HeldObject, KeptChunk
-from inos.core.rows.keys import KEY_KINDS, PUBLIC_KEY_BYTES, KeyInfo
+from inos.core.rows.keys import KeyInfo
 from inos.core.rows.personal import MessageInfo, Preference
 from inos.core.rows.row import MAX_PAGE, Order, Query, Row, parse_key
 from inos.core.rows.software import Application, Component, ComponentRun

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field
 from typing import Any, Final
 
+from inos.core.component_keys import COMPONENT_ID, COMPONENT_ID_HINT
 from inos.core.errors import BadInput
 from inos.core.ids import Address, Cid
 
@@ -27,8 +28,6 @@ MAX_TIME_S: Final = 253_402_300_799
 MAX_WHOLE: Final = (1 << 63) - 1
 # 2^256 has 78 digits.
 _AMOUNT: Final = re.compile(r"0|[1-9][0-9]{0,77}")
-# A name of a folder and of a log file on every system, and a word in a command line.
-COMPONENT_ID: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?")
 _MISSING: Final[Any] = object()
 
 Check = Callable[[Any], str]
@@ -102,7 +101,7 @@ def _is_unicode(value: str) -> bool:
 
 def component_id() -> Any:
     """The id of a component or an application: 1 to 128 of a-z, 0-9, ".", "_" and "-", no punctuation at the ends."""
-    return text(1, 128, COMPONENT_ID, "lower case letters, digits, '.', '_' and '-', such as 'org.example.player'")
+    return text(1, 128, COMPONENT_ID, COMPONENT_ID_HINT)
 
 
 def component_ids(most: int) -> Any:

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal, get_args
+from typing import ClassVar
 
+from inos.core.component_keys import KEY_KINDS, MAX_INDEX, PUBLIC_KEY_BYTES, KeyKind
 from inos.core.errors import BadInput
 from inos.core.rows import fields as f
 from inos.core.rows.row import Order, Row
-
-KeyKind = Literal["ed25519", "ml_dsa", "secp256k1"]
-KEY_KINDS: Final[tuple[KeyKind, ...]] = get_args(KeyKind)
-# Bytes of a public key: raw Ed25519, ML-DSA-65, a compressed point of secp256k1.
-PUBLIC_KEY_BYTES: Final[dict[KeyKind, int]] = {"ed25519": 32, "ml_dsa": 1952, "secp256k1": 33}
-MAX_INDEX: Final = (1 << 32) - 1
 
 
 @dataclass(frozen=True)
