@@ -4,12 +4,16 @@ has too much to do."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple
+from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
 from inos.sim.disk import SimDisk
 from inos.testing.env import SimEnv
+
+# Of the moments at which a thread could begin or have ended later than everything else that is ready: enough of them to
+# meet every interleaving over the seeds, few enough to be cheap.
+_YIELDS: Final = 0.25
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -42,7 +46,7 @@ class MachineEnv(SimEnv):
         if self.late_s:
             await trio.sleep(self.random.random() * self.late_s)
         else:
-            await trio.lowlevel.checkpoint()
+            await self._turn()
         try:
             return work(*args)
         finally:
@@ -52,4 +56,10 @@ class MachineEnv(SimEnv):
             if busy_s:
                 await trio.sleep(busy_s)
             else:
-                await trio.lowlevel.checkpoint()
+                await self._turn()
+
+    async def _turn(self) -> None:
+        if self.random.random() < _YIELDS:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()

@@ -166,18 +166,26 @@ def roll_back(connection: apsw.Connection) -> None:
 
 @contextlib.contextmanager
 def translated(connection: apsw.Connection, path: Path) -> Iterator[None]:
-    """SQLite's errors as ours. A broken constraint or bad SQL is a bug of the caller and passes as it is."""
+    """SQLite's errors as ours, see `explained`."""
     try:
         yield
-    except apsw.FullError:
-        raise StorageFull(f"no room in {path.name}", hint="free space on this disk") from None
-    except (apsw.IOError, apsw.CantOpenError, apsw.ReadOnlyError) as error:
-        raise _broken(connection, path, error) from None
-    except (apsw.CorruptError, apsw.NotADBError, apsw.FormatError):
-        hint = f"it is damaged, or belongs to another identity; {REPAIR_HINT}"
-        raise Corrupt(f"{path.name} does not open with this identity's key or is damaged", hint=hint) from None
-    except (apsw.BusyError, apsw.LockedError):
-        raise Locked(f"another process holds {path.name}", hint="stop the other node first") from None
+    except apsw.Error as error:
+        raise explained(connection, path, error) from None
+
+
+def explained(connection: apsw.Connection, path: Path, error: apsw.Error) -> InosError | apsw.Error:
+    """An error of SQLite as ours. A broken constraint or bad SQL is a bug of the caller and stays as it is."""
+    match error:
+        case apsw.FullError():
+            return StorageFull(f"no room in {path.name}", hint="free space on this disk")
+        case apsw.IOError() | apsw.CantOpenError() | apsw.ReadOnlyError():
+            return _broken(connection, path, error)
+        case apsw.CorruptError() | apsw.NotADBError() | apsw.FormatError():
+            hint = f"it is damaged, or belongs to another identity; {REPAIR_HINT}"
+            return Corrupt(f"{path.name} does not open with this identity's key or is damaged", hint=hint)
+        case apsw.BusyError() | apsw.LockedError():
+            return Locked(f"another process holds {path.name}", hint="stop the other node first")
+    return error
 
 
 def _broken(connection: apsw.Connection, path: Path, error: apsw.Error) -> InosError:

@@ -29,6 +29,7 @@ from inos.store.connection import (
     begin_log,
     connect,
     copy_into,
+    explained,
     fold_log,
     open_existing,
     refuse_foreign,
@@ -132,7 +133,16 @@ class Database:
 
     def read(self, work: Work[T]) -> T:
         """`work(cursor)` on one consistent snapshot; it may only read, and must not call the database again."""
-        with self._reader() as reader, translated(reader, self._path):
+        if not self._file.one_connection:
+            with self._reader() as reader:
+                return self._on_snapshot(reader, work)
+        with self._commits.exclusive:
+            self._refuse_closed()
+            return self._on_snapshot(self._writer, work)
+
+    def _on_snapshot(self, reader: apsw.Connection, work: Work[T]) -> T:
+        # Not `with translated`: reads are what rounds consist of, and a context costs as much as finding a row.
+        try:
             reader.execute("BEGIN")
             try:
                 result = work(reader.cursor())
@@ -141,14 +151,12 @@ class Database:
                 return result
             finally:
                 roll_back(reader)
+        except apsw.Error as error:
+            raise explained(reader, self._path, error) from None
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[apsw.Connection]:
-        if self._file.one_connection:
-            with self._commits.exclusive:
-                self._refuse_closed()
-                yield self._writer
-            return
+        """Where there may be several connections."""
         with self._readers:
             self._refuse_closed()
             reader = self._take_idle() or self._open_reader()
