@@ -10,7 +10,8 @@ import pytest
 from inos.core.rows import KINDS
 from inos.core.rows.row import Row
 from inos.testing.memory_service import MemoryService
-from inos.testing.rows import Filled, sample
+from inos.testing.row_samples import sample
+from inos.testing.rows import Filled
 
 WRITABLE = [kind for kind in KINDS.values() if kind.WRITABLE]
 

@@ -13,7 +13,7 @@ from inos.core.rows.kept import KeptChunk
 from inos.core.rows.personal import MessageInfo, Preference
 from inos.core.rows.wallet import Transaction
 from inos.testing.memory_service import MemoryService
-from inos.testing.rows import sample
+from inos.testing.row_samples import sample
 from served import Served
 
 

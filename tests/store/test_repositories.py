@@ -19,7 +19,8 @@ from inos.core.rows.software import Component
 from inos.core.rows.wallet import Transaction
 from inos.sim.disk import SimDisk
 from inos.store.database import Database
-from inos.testing.rows import Filled, RowSuite, sample
+from inos.testing.row_samples import sample
+from inos.testing.rows import Filled, RowSuite
 
 KEY: Final = bytes(range(32))
 

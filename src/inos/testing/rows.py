@@ -8,18 +8,17 @@ import itertools
 import json
 import random
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inos.core.component_keys import KEY_KINDS, PUBLIC_KEY_BYTES
 from inos.core.errors import BadInput, Conflict, NotFound
-from inos.core.ids import Address, Cid
+from inos.core.ids import Address
 from inos.core.rows import KINDS
 from inos.core.rows.kept import Cached, HeldObject, KeptChunk
 from inos.core.rows.keys import KeyInfo
@@ -27,120 +26,22 @@ from inos.core.rows.personal import MessageInfo, Preference
 from inos.core.rows.row import MAX_PAGE, Order, Query, Row, parse_key
 from inos.core.rows.software import Application, Component, ComponentRun
 from inos.core.rows.wallet import Transaction
-from inos.crypto.hashing import blake3_digest
 from inos.store.cursor import Cursor
 from inos.store.database import Database
 from inos.store.repositories import Repositories
 from inos.store.repositories.repository import ReadRepository, Repository
-
-TIME_S: Final = 1_700_000_000
-INLINE: Final = 3
-
-
-def digest_of(number: int) -> bytes:
-    """Thirty-two bytes for a number."""
-    return blake3_digest(b"%d" % number)
-
-
-def _component(number: int) -> Component:
-    kind = number % 3
-    return Component(
-        f"org.example.part-{number:05}", f"Part {number}", "1.2.3", "frontend" if kind == 0 else "backend",
-        ("static", "wasm", "python")[kind], TIME_S + number % 5, description="Plays Bartók", author="Example",
-        manifest={"entry": f"main{number}", "needs": ["gpu"]}, last_used_s=None if number % 2 else TIME_S + number,
-    )  # fmt: skip
-
-
-def _application(number: int) -> Application:
-    return Application(
-        f"app-{number:05}", f"App {number}", "2.0", TIME_S, (_component(number).component_id,),
-        last_launched_s=None if number % 3 else TIME_S - number, launch_count=number,
-    )  # fmt: skip
-
-
-def _run(number: int) -> ComponentRun:
-    running = number % 2 == 0
-    return ComponentRun(
-        _component(number).component_id, "1.2.3", "running", "running" if running else "crashed",
-        1000 + number if running else None, f"http://127.0.0.1:{number + 1024}", TIME_S if running else None,
-        restart_count=number, last_error="" if running else "exit status 1",
-    )  # fmt: skip
-
-
-def _key(number: int) -> KeyInfo:
-    kind = KEY_KINDS[number % 3]
-    public_key = random.Random(number).randbytes(PUBLIC_KEY_BYTES[kind])  # noqa: S311 - no key at all
-    return KeyInfo(digest_of(number), f"wallet-{number % 2}", kind, number, public_key, TIME_S - number, "signing")
-
-
-def _transaction(number: int) -> Transaction:
-    done = number % 3 == 1
-    return Transaction(
-        f"0x{number:064x}", f"0x{number % 4:040x}", f"0x{number % 3:040x}", str(10 ** (number % 78)), "example",
-        TIME_S + number // 3, "confirmed" if done else "pending", gas_price="20000000000", purpose="rent",
-        confirmed_at_s=TIME_S + number if done else None,
-    )  # fmt: skip
-
-
-def _cached(number: int) -> Cached:
-    address = Address(digest_of(number))
-    known = digest_of(number % 2) if number % 3 else None
-    return Cached(address, "chunk", address, 70_000 + number, TIME_S, TIME_S + number % 4, known)
-
-
-def _preference(number: int) -> Preference:
-    values: list[Any] = ["dark", 3, 2.5, True, [1, "zwei"], {"a": {"b": None}}, ""]
-    return Preference(f"ui.setting-{number:05}", values[number % len(values)], TIME_S)
-
-
-def _message(number: int) -> MessageInfo:
-    states = ("unread", "read", "archived")
-    return MessageInfo(
-        f"m{number:06}", f"room-{number % 2}", f"agent-{number % 3}", TIME_S + number // 4, TIME_S + number,
-        subject=f"Über {number} things", priority=number % 10, state=states[number % 3], meta={"n": number},  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
-def _held(number: int) -> HeldObject:
-    dropping = number % 2 == 0
-    state, dropped = ("dropping", TIME_S) if dropping else ("held", None)
-    return HeldObject(Cid(digest_of(number)), state, number, 5000, TIME_S, dropped, f"/{number}" if dropping else None)  # type: ignore[arg-type]
-
-
-def _chunk(number: int) -> KeptChunk:
-    where = "file" if number % 2 else "database"
-    return KeptChunk(Address(digest_of(number)), 70_000 + number, where, TIME_S, TIME_S + 1, TIME_S + 2)  # type: ignore[arg-type]
-
-
-CHANGES: Final[Mapping[type[Row], dict[str, Any]]] = {
-    Component: {"name": "Another", "manifest": {}},
-    Application: {"name": "Another", "components": ()},
-    ComponentRun: {"last_error": "exit status 2"},
-    KeyInfo: {"purpose": "wallet"},
-    Transaction: {"purpose": "salary"},
-    Cached: {"access_count": 9},
-    Preference: {"value": [None]},
-    MessageInfo: {"subject": "Another"},
-}
-"""What may become of a row that is put again."""
-
-SAMPLES: Final[Mapping[type[Row], Callable[[int], Row]]] = {
-    Component: _component,
-    Application: _application,
-    ComponentRun: _run,
-    KeyInfo: _key,
-    Transaction: _transaction,
-    Cached: _cached,
-    Preference: _preference,
-    MessageInfo: _message,
-    HeldObject: _held,
-    KeptChunk: _chunk,
-}
-
-
-def sample(kind: type[Row], number: int) -> Any:
-    """The `number`-th row of a kind; different numbers have different keys."""
-    return SAMPLES[kind](number)
+from inos.testing.row_samples import (
+    CHANGES,
+    TIME_S,
+    a_cached,
+    a_chunk,
+    a_component,
+    a_run,
+    a_transaction,
+    an_application,
+    digest_of,
+    sample,
+)
 
 
 class Filled:
@@ -154,9 +55,9 @@ class Filled:
         """Put sample rows of `kind` in; the rows."""
         made = [sample(kind, number) for number in numbers]
         if kind in (Application, ComponentRun):
-            self.rows.components.put(*(_component(number) for number in numbers))
+            self.rows.components.put(*(a_component(number) for number in numbers))
         if kind in (Cached, KeptChunk):
-            self.database.write(lambda cursor: _add_chunks(cursor, [_chunk(number) for number in numbers]))
+            self.database.write(lambda cursor: _add_chunks(cursor, [a_chunk(number) for number in numbers]))
         repository: Any = self.rows.of(kind)
         if isinstance(repository, Repository):
             repository.put(*made)
@@ -350,14 +251,14 @@ class RowSuite:
                 transactions = Repositories(database).transactions
                 model: dict[str, Transaction] = {}
                 for number, stays in changes:
-                    row = _transaction(number)
+                    row = a_transaction(number)
                     if stays:
                         transactions.put(row)
                         model[row.tx_hash] = row
                     else:
                         assert transactions.remove(row.tx_hash) == (model.pop(row.tx_hash, None) is not None)
                 for order in Transaction.ORDERS:
-                    equals = getattr(_transaction(4), order.equals) if order.equals else None
+                    equals = getattr(a_transaction(4), order.equals) if order.equals else None
                     found: list[Transaction] = []
                     query = Query(Transaction, order.equals, equals, order.name, limit=limit)
                     while True:
@@ -377,7 +278,7 @@ class RowSuite:
     def test_all_of_a_put_or_none(self, filled: Filled) -> None:
         with pytest.raises(Conflict, match="not installed"):
             filled.rows.applications.put(
-                dataclasses.replace(_application(1), components=()), dataclasses.replace(_application(2))
+                dataclasses.replace(an_application(1), components=()), dataclasses.replace(an_application(2))
             )
         assert filled.rows.applications.count() == 0
 
@@ -387,18 +288,18 @@ class RowSuite:
         filled.add(ComponentRun, 2)
         for number in (1, 2):
             with pytest.raises(Conflict) as caught:
-                rows.components.remove(_component(number).component_id)
+                rows.components.remove(a_component(number).component_id)
             assert caught.value.hint
-        assert rows.applications.remove(_application(1).key) and rows.registry.remove(_run(2).key)
-        assert rows.components.remove(_component(1).key) and rows.components.remove(_component(2).key)
+        assert rows.applications.remove(an_application(1).key) and rows.registry.remove(a_run(2).key)
+        assert rows.components.remove(a_component(1).key) and rows.components.remove(a_component(2).key)
         with pytest.raises(Conflict, match="not installed"):
-            rows.registry.put(_run(5))
+            rows.registry.put(a_run(5))
         with pytest.raises(Conflict, match="not on this disk"):
-            rows.cache.put(_cached(5))
+            rows.cache.put(a_cached(5))
 
     def test_a_cached_row_goes_with_its_chunk(self, filled: Filled) -> None:
         [row] = filled.add(Cached, 1)
-        filled.drop(_chunk(1))
+        filled.drop(a_chunk(1))
         assert filled.rows.cache.get(row.key) is None
 
     def test_words_find_rows(self, filled: Filled) -> None:
@@ -436,7 +337,7 @@ class RowSuite:
 
     def test_a_change_is_one_transaction(self, filled: Filled) -> None:
         filled.add(Component, 2)
-        rows, key = filled.rows.components, _component(2).component_id
+        rows, key = filled.rows.components, a_component(2).component_id
         rows.used(key, TIME_S + 99.9)
         assert rows.need(key).last_used_s == TIME_S + 99
         with pytest.raises(BadInput, match="another component_id"):
@@ -465,7 +366,7 @@ class RowSuite:
         rows.applications.launched("app-00003", TIME_S + 1)
         application = rows.applications.need("app-00003")
         assert (application.launch_count, application.last_launched_s) == (4, TIME_S + 1)
-        assert application.components == (_component(3).component_id,)
+        assert application.components == (a_component(3).component_id,)
         [cached] = filled.add(Cached, 1)
         rows.cache.touch([cached.address, Address(digest_of(99))], TIME_S + 50)
         assert rows.cache.need(cached.address).access_count == 2
