@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -14,6 +15,10 @@ import pytest
 from inos.core.env import RealEnv
 from inos.core.errors import Corrupt, InosError, NewerFormat, StorageFull
 from inos.core.ids import Address
+from inos.core.rows.personal import Preference
+from inos.core.rows.row import Query
+from inos.core.rows.software import Application
+from inos.core.rows.wallet import Transaction
 from inos.node.disk import Disk, open_disk
 from inos.sim.disk import SimDisk
 from inos.state.record import Record
@@ -23,6 +28,8 @@ from inos.store.migrations import MIGRATIONS
 from inos.store.migrations.step import Migration
 from inos.store.rebuild import DATABASE, LOST, SPARE, Base, Rebuilt, kept_until_s, rebuild
 from inos.testing.chunks import chunk
+from inos.testing.row_samples import sample
+from inos.testing.rows import Filled
 
 KEY: Final = bytes(range(32))
 QUOTA: Final = 10**9
@@ -151,6 +158,33 @@ def test_what_can_be_read_of_a_damaged_database_is_taken_over(root: Root, seed: 
         assert node.disk.database.check() == []
     again = root.rebuilt()
     assert (again.base, again.records, again.chunks) == (Base.DATABASE, 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_that_can_be_read_are_taken_over(root: Root, seed: int) -> None:
+    with root.opened() as node:
+        filled = Filled(node.disk.database)
+        filled.add(Transaction, *range(20))
+        filled.add(Application, *range(200))
+        node.disk.spare.make()
+        filled.rows.transactions.put(
+            *(dataclasses.replace(sample(Transaction, n), purpose="newer") for n in range(400))
+        )
+        filled.rows.preferences.put(Preference("theme", {"dark": True}, 5))
+        expected = filled.rows.applications.page(Query(Application)).rows
+        node.disk.database.checkpoint()
+    path = root.path / DATABASE
+    content = bytearray(path.read_bytes())
+    content[random.Random(seed).randrange(len(content) // 2, len(content))] ^= 1
+    path.write_bytes(content)
+    built = root.rebuilt()
+    assert built.base is Base.SPARE and built.rows > 300
+    with root.opened() as node:
+        rows = node.disk.rows
+        newer = [row for row in rows.transactions.page(Query(Transaction)).rows if row.purpose == "newer"]
+        assert len(newer) >= 350  # a damaged page costs those on it
+        assert rows.applications.page(Query(Application)).rows == expected
+        assert rows.search.problems() == [] and node.disk.database.check() == []
 
 
 def test_a_damaged_first_page_and_no_spare(root: Root) -> None:

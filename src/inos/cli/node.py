@@ -198,7 +198,8 @@ def _show_rebuilt(report: RebuildReport) -> None:
     }
     say(began[report.base])
     if report.lost:
-        say(f"the old one is {report.lost} now; {report.records} records and {report.chunks} chunks were read from it")
+        read = f"{report.records} records, {report.chunks} chunks and {report.rows} rows were read from it"
+        say(f"the old one is {report.lost} now; {read}")
     say(
         f"chunk files: {report.adopted} added to the index, {report.deleted} damaged and deleted, {report.dropped} gone"
     )

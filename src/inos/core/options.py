@@ -38,8 +38,9 @@ class InitReport:
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
     """A database made sound again. `base` is what it began as: "database" (it was sound), "spare" or "nothing"; `lost`
-    the name the old one has now, or "". `records` and `chunks` were read from it; chunk files were `adopted` (given a
-    row) or `deleted` (damaged), rows `dropped` (no file). `mesh`: whether the node still knows its mesh."""
+    the name the old one has now, or "". `records`, `chunks` and `rows` of repositories were read from it; chunk files
+    were `adopted` (given a row) or `deleted` (damaged), rows of chunks `dropped` (no file). `mesh`: whether the node
+    still knows its mesh."""
 
     home: str
     base: str
@@ -50,6 +51,7 @@ class RebuildReport:
     deleted: int
     dropped: int
     mesh: bool
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def rebuild_home(home: Path, passphrase: str | None, progress: Callable[[int, in
     found = built.files
     return RebuildReport(
         str(home), built.base.value, built.moved, built.records, built.chunks,
-        found.adopted, found.deleted, found.dropped, mesh,
+        found.adopted, found.deleted, found.dropped, mesh, built.rows,
     )  # fmt: skip
 
 

@@ -5,8 +5,8 @@
 
 Rules
 - Nothing is thrown away: what is there is moved aside first, under a name of its own.
-- From a damaged database are taken: settings, records and chunks, each of which can stand alone. Everything else is as
-  the spare has it. Holdings follow from the records once the node runs.
+- From a damaged database are taken: settings, records, chunks and the rows of repositories, each of which can stand
+  alone. Everything else is as the spare has it. Holdings follow from the records once the node runs.
 - It may be broken off at any moment and run again.
 - The files of chunks that no holding names any more may be the last there are: a note in the settings keeps
   collection from freeing anything for a while (`KEPT_UNTIL`).
@@ -19,7 +19,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from inos.core.env import Env
 from inos.core.errors import Corrupt
@@ -28,14 +28,17 @@ from inos.crypto.hashing import address_of
 from inos.state.record import Record
 from inos.store.chunk_recovery import SweepResult
 from inos.store.connection import with_logs
-from inos.store.cursor import Row
 from inos.store.database import Database
 from inos.store.disk_chunks import DiskChunkStore
 from inos.store.disk_errors import from_errno
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.records import RecordStore
+from inos.store.repositories import Repositories
+from inos.store.repositories.repository import Repository
 from inos.store.salvage import OpenedDamaged
 from inos.store.settings import Settings
+
+T = TypeVar("T")
 
 DATABASE: Final = "inos.db"
 SPARE: Final = "inos.db.spare"
@@ -59,12 +62,13 @@ class Base(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
     """What became of the database. `moved` is where the old one is now, "" when it stayed or was not there;
-    `records` and `chunks` were read from it; `files` is what the chunk files added."""
+    `records`, `chunks` and `rows` were read from it; `files` is what the chunk files added."""
 
     base: Base
     moved: str
     records: int
     chunks: int
+    rows: int
     files: SweepResult
 
 
@@ -86,15 +90,16 @@ def rebuild(
     with closing(Database(path, key, env, files=files)) as database:
         chunks = DiskChunkStore(root, database, env, files=files)
         settings = Settings(database)
-        records = small = 0
+        records = small = rows = 0
         for lost in [name for name in _lost(root, files) if settings.get(_READ + name) is None]:
             with suppress(Corrupt), OpenedDamaged(root / lost, key, files) as damaged:
                 settings.put(_settings_in(damaged))
                 records += _take_records(damaged, RecordStore(database))
                 small += _take_chunks(damaged, chunks)
+                rows += _take_rows(damaged, Repositories(database))
             settings.put({_READ + lost: b"1"})
         found = chunks.rebuild_index(progress)
-    return Rebuilt(base, moved, records, small, found)
+    return Rebuilt(base, moved, records, small, rows, found)
 
 
 def kept_until_s(settings: Settings) -> float:
@@ -186,8 +191,17 @@ def _take_chunks(damaged: OpenedDamaged, chunks: DiskChunkStore) -> int:
     return taken
 
 
-def _batches(rows: Iterator[Row]) -> Iterator[Sequence[Row]]:
-    batch: list[Row] = []
+def _take_rows(damaged: OpenedDamaged, rows: Repositories) -> int:
+    """In the order in which they need each other; those of the cache after the chunks."""
+    taken = 0
+    for repository in rows.all:
+        if isinstance(repository, Repository):
+            taken += sum(repository.take(batch) for batch in _batches(repository.remains(damaged)))
+    return taken
+
+
+def _batches(rows: Iterator[T]) -> Iterator[Sequence[T]]:
+    batch: list[T] = []
     for row in rows:
         batch.append(row)
         if len(batch) >= _AT_ONCE:

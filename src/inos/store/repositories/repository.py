@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Final, Generic
+from typing import Any, ClassVar, Final, Generic, Protocol
 
-from inos.core.errors import BadInput, NotFound
+from inos.core.errors import BadInput, InosError, NotFound
 from inos.core.rows.fields import rule_of
 from inos.core.rows.row import Order, Page, Query, R, from_json, to_json
 from inos.store.cursor import Cursor, SqlValue, first, one
@@ -36,6 +37,13 @@ class Form:
 
 JSON_TEXT: Final = Form(partial(json.dumps, ensure_ascii=False, separators=(",", ":")), json.loads)
 _PLAIN: Final = Form(lambda value: value, lambda value: value)
+
+
+class Remains(Protocol):
+    """A damaged database, read without trust."""
+
+    def rows(self, table: str, columns: Sequence[str], key: Sequence[str]) -> Iterator[Sequence[Any]]:
+        """`columns` of the rows that can be read, each once."""
 
 
 class ReadRepository(Generic[R]):
@@ -175,6 +183,25 @@ class Repository(ReadRepository[R]):
                 self._write(cursor, row)
 
         self._database.write(work)
+
+    def take(self, rows: Iterable[Sequence[Any]]) -> int:
+        """Put in what `remains` reads of another database; how many. What is no row, or names something that is not
+        there, is left out."""
+
+        def work(cursor: Cursor) -> int:
+            taken = 0
+            for values in rows:
+                with suppress(InosError, ValueError, TypeError):
+                    self._write(cursor, self._read(values))
+                    taken += 1
+            return taken
+
+        return self._database.write(work)
+
+    def remains(self, damaged: Remains) -> Iterator[Sequence[Any]]:
+        """What can still be read of these rows in a damaged database."""
+        columns = [self._column(each.name) for each in self._fields]
+        return damaged.rows(self.table, columns, (self._key_column,))
 
     def update(self, key: Any, change: Callable[[R], R]) -> R:
         """Replace one row by what `change`, a plain function, makes of it; nobody writes in between. NotFound."""
