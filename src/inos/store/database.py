@@ -156,7 +156,11 @@ class Database:
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[apsw.Connection]:
-        """Where there may be several connections."""
+        if self._file.one_connection:
+            with self._commits.exclusive:
+                self._refuse_closed()
+                yield self._writer
+            return
         with self._readers:
             self._refuse_closed()
             reader = self._take_idle() or self._open_reader()
