@@ -8,12 +8,13 @@ index of the database serves. Nothing else can be asked: a question that would r
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+from functools import cache
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar, cast
 
 from inos.core.errors import BadInput
-from inos.core.rows.fields import rule_of
+from inos.core.rows.fields import Rule, rule_of
 
 MAX_PAGE: Final = 1000
 
@@ -40,9 +41,9 @@ class Row:
     REMOVABLE: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for each in dataclasses.fields(self):
-            if wrong := rule_of(each).complaint(getattr(self, each.name)):
-                raise BadInput(f"{each.name} {wrong}", hint=f"{self.KIND} have: {', '.join(field_names(type(self)))}")
+        for name, rule in _rules(type(self)).items():
+            if wrong := rule.complaint(getattr(self, name)):
+                raise BadInput(f"{name} {wrong}", hint=f"{self.KIND} have: {', '.join(field_names(type(self)))}")
 
     @property
     def key(self) -> Any:
@@ -52,11 +53,11 @@ class Row:
     @property
     def key_text(self) -> str:
         """The key as it is written in a URL or a command."""
-        return str(_rule(type(self), self.KEY).to_json(self.key))
+        return str(to_json(type(self), self.KEY, self.key))
 
     def to_dict(self) -> dict[str, Any]:
         """The row as JSON shows it."""
-        return {each.name: _to_json(each, getattr(self, each.name)) for each in dataclasses.fields(self)}
+        return {name: to_json(type(self), name, getattr(self, name)) for name in _rules(type(self))}
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
@@ -67,9 +68,8 @@ class Row:
         hint = f"{cls.KIND} have: {', '.join(names)}"
         if unknown := sorted(str(name) for name in values if name not in names):
             raise BadInput(f"{cls.KIND} have no field {unknown[0][:80]!r}", hint=hint)
-        given = {name: from_json(cls, name, value) for name, value in values.items()}
-        needed = [each.name for each in dataclasses.fields(cls) if _required(each)]
-        if missing := [name for name in needed if name not in given]:
+        given = {name: _parsed(cls, name, value) for name, value in values.items()}
+        if missing := [name for name in _required(cls) if name not in given]:
             raise BadInput(f"{missing[0]} is missing", hint=hint)
         return cls(**given)
 
@@ -77,43 +77,50 @@ class Row:
 R = TypeVar("R", bound=Row)
 
 
+def _find_rules(kind: type[Row]) -> dict[str, Rule]:
+    return {each.name: rule_of(each) for each in dataclasses.fields(kind)}
+
+
+# A page has a thousand rows of a dozen fields.
+_rules: Final = cast("Callable[[type[Row]], dict[str, Rule]]", cache(_find_rules))
+
+
 def field_names(kind: type[Row]) -> tuple[str, ...]:
     """The fields of a kind, in order."""
-    return tuple(each.name for each in dataclasses.fields(kind))
+    return tuple(_rules(kind))
 
 
-def _required(each: dataclasses.Field[Any]) -> bool:
-    return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+def _required(kind: type[Row]) -> tuple[str, ...]:
+    return tuple(
+        each.name
+        for each in dataclasses.fields(kind)
+        if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+    )
 
 
-def _to_json(each: dataclasses.Field[Any], value: Any) -> Any:
-    return None if value is None else rule_of(each).to_json(value)
-
-
-def _rule(kind: type[Row], name: str) -> Any:
-    return next(rule_of(each) for each in dataclasses.fields(kind) if each.name == name)
+def _parsed(kind: type[Row], name: str, value: Any) -> Any:
+    try:
+        return None if value is None else _rules(kind)[name].from_json(value)
+    except BadInput as error:
+        raise BadInput(f"{name}: {error.message}", hint=error.hint) from None
 
 
 def from_json(kind: type[Row], name: str, value: Any) -> Any:
     """A JSON value as what field `name` holds. Raises BadInput where it cannot be that."""
-    rule = _rule(kind, name)
-    try:
-        found = None if value is None else rule.from_json(value)
-    except BadInput as error:
-        raise BadInput(f"{name}: {error.message}", hint=error.hint) from None
-    if wrong := rule.complaint(found):
+    found = _parsed(kind, name, value)
+    if wrong := _rules(kind)[name].complaint(found):
         raise BadInput(f"{name} {wrong}")
     return found
 
 
 def to_json(kind: type[Row], name: str, value: Any) -> Any:
     """A value of field `name` as JSON shows it."""
-    return None if value is None else _rule(kind, name).to_json(value)
+    return None if value is None else _rules(kind)[name].to_json(value)
 
 
 def required_times(kind: type[Row]) -> list[str]:
     """The fields of a kind that are times and have no default."""
-    return [each.name for each in dataclasses.fields(kind) if each.name.endswith("_at_s") and _required(each)]
+    return [name for name in _required(kind) if name.endswith("_at_s")]
 
 
 def parse_key(kind: type[Row], text: str) -> Any:
