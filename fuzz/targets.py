@@ -28,12 +28,18 @@ from inos.core.errors import (
     TooLarge,
 )
 from inos.core.ids import Cid, PeerId
+from inos.core.rows import KINDS
+from inos.core.rows.cursor import cursor_behind, parse_cursor
+from inos.core.rows.row import Query, field_names, parse_key
+from inos.core.rows.wallet import Transaction
 from inos.crypto import cocoon
 from inos.mesh import frames, heartbeats, libp2p_network, witness
 from inos.objects import chunks, manifest_codec, opening, parts, reference
 from inos.replication import bulk, hold_calls, placement, table_wire
 from inos.state import capability, certificates, hello, invitations, joining, records, revocation, tickets
 from inos.store import replica
+from inos.store.repositories.search import parse_words
+from inos.testing.row_samples import sample
 
 Decoder = Callable[[bytes], object]
 Samples = Callable[[], Sequence[bytes]]
@@ -126,6 +132,39 @@ def _report(data: bytes) -> object:
     return reports.from_dict(reports.StatReport, document)
 
 
+def _rows() -> Sequence[bytes]:
+    return [json.dumps(sample(kind, 2).to_dict()).encode() for kind in KINDS.values()]
+
+
+def _row(data: bytes) -> None:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    names = set(document) if isinstance(document, dict) else set()
+    max(KINDS.values(), key=lambda kind: len(names.intersection(field_names(kind)))).from_dict(document)
+
+
+def _keys(text: str) -> None:
+    """Refused by all kinds, or taken by some."""
+    refused = 0
+    for kind in KINDS.values():
+        try:
+            parse_key(kind, text)
+        except BadInput as error:
+            refused += 1
+            if refused == len(KINDS):
+                raise error
+
+
+def _cursors() -> Sequence[bytes]:
+    return [cursor_behind(Query(Transaction), sample(Transaction, number)).encode() for number in range(3)]
+
+
+def _cursor(data: bytes) -> object:
+    return parse_cursor(Query(Transaction, after=data.decode("utf-8", "surrogateescape")))
+
+
 MESH, TABLES, CHUNKS = "p2p/mesh.capnp:", "p2p/tables.capnp:", "p2p/chunks.capnp:"
 _KEY: Final = bytes(range(32))
 _PLACE: Final = {"table": "placement", "sector": 3}
@@ -147,6 +186,11 @@ TARGETS: Final[Mapping[str, Target]] = {
         in_text(PeerId.parse), (BadInput,), lambda: [PeerId.from_public_key(_KEY).encode()]
     ),
     "core.reports.from_dict": Target(_report, (BadFrame,)),
+    "core.rows.cursor.parse_cursor": Target(_cursor, (BadInput,), _cursors),
+    "core.rows.row.Row.from_dict": Target(_row, (BadInput,), _rows),
+    "core.rows.row.parse_key": Target(
+        in_text(_keys), (BadInput,), lambda: [_KEY.hex().encode(), str(samples.CID).encode()]
+    ),
     "crypto.cocoon.cocoon_opener": Target(cocoon.cocoon_opener, (Corrupt, NewerFormat), lambda: [samples.cocoon()]),
     "mesh.frames.decode_envelope": _wire(frames.decode_envelope, lambda: samples.frame()[frames.HEADER_BYTES : -4]),
     "mesh.frames.decode_error": _wire(frames.decode_error, samples.error),
@@ -262,4 +306,7 @@ TARGETS: Final[Mapping[str, Target]] = {
         revocation.decode_revocation, lambda: revocation.Revocation("lost", 1, frozenset({_KEY})).encode()
     ),
     "state.tickets.parse_ticket": Target(in_text(tickets.parse_ticket), (BadTicket,), lambda: [samples.ticket()]),
+    "store.repositories.search.parse_words": Target(
+        in_text(lambda text: parse_words(text, "")), (BadInput,), lambda: ["zürich trip".encode(), b"a b c"]
+    ),
 }

@@ -1,14 +1,12 @@
 """What all repositories have in common: rows of one kind, read by key and in bounded pages, written in transactions.
 
-A page goes on behind the last row of the one before, by the values of that row: rows that come or go meanwhile neither
-repeat nor hide others. Its cursor says what it was made for and is refused for anything else.
+A page goes on behind the last row of the one before (`core/rows/cursor.py`), along an index, however far into the list.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,15 +14,14 @@ from functools import partial
 from typing import Any, ClassVar, Final, Generic, Protocol
 
 from inos.core.errors import BadInput, InosError, NotFound
+from inos.core.rows.cursor import cursor_behind, parse_cursor
 from inos.core.rows.fields import rule_of
-from inos.core.rows.row import Order, Page, Query, R, from_json, to_json
+from inos.core.rows.row import Order, Page, Query, R, to_json
 from inos.store.cursor import Cursor, SqlValue, first, one
 from inos.store.database import Database
 
 # A page of manifests is cut here, so that whoever asks for a thousand rows gets megabytes neither in memory nor sent.
 MAX_PAGE_BYTES: Final = 1 << 20
-# The values of a key of 200 characters, four bytes each, and of what was asked for.
-_MAX_CURSOR: Final = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ class ReadRepository(Generic[R]):
         """The next rows in order, at most the query's limit and MAX_PAGE_BYTES of them."""
         order = query.chosen()
         sql, bindings = self._page_sql(query, order)
-        return self._database.read(lambda cursor: self._cut(query, order, cursor.execute(sql, bindings)))
+        return self._database.read(lambda cursor: self._cut(query, cursor.execute(sql, bindings)))
 
     def count(self) -> int:
         """How many rows there are; reads an index of them."""
@@ -120,7 +117,7 @@ class ReadRepository(Generic[R]):
             clauses.insert(0, f"{self._column(order.equals)} = ?")
             bindings.append(self._to_sql(order.equals, query.equals))
         if query.after:
-            last = self._position(query, order)
+            last = parse_cursor(query)
             beyond = "<" if query.descending else ">"
             clauses.append(f"({', '.join(columns)}) {beyond} ({', '.join('?' * len(columns))})")
             bindings += [self._to_sql(name, value) for name, value in zip(order.fields, last, strict=True)]
@@ -129,35 +126,15 @@ class ReadRepository(Generic[R]):
         ordered = ", ".join(column + way for column in columns)
         return f"{self._select}{where} ORDER BY {ordered} LIMIT ?", (*bindings, query.limit + 1)
 
-    def _cut(self, query: Query[R], order: Order, found: Iterable[Sequence[Any]]) -> Page[R]:
+    def _cut(self, query: Query[R], found: Iterable[Sequence[Any]]) -> Page[R]:
         rows: list[R] = []
         size = 0
         for values in found:
             size += sum(len(value) for value in values if isinstance(value, str | bytes))
             if rows and (len(rows) == query.limit or size > MAX_PAGE_BYTES):
-                return Page(tuple(rows), self._cursor(query, order, rows[-1]))
+                return Page(tuple(rows), cursor_behind(query, rows[-1]))
             rows.append(self._read(values))
         return Page(tuple(rows))
-
-    def _asked(self, query: Query[R], order: Order) -> list[Any]:
-        equals = to_json(self.kind, order.equals, query.equals) if order.equals else None
-        return [self.kind.KIND, order.name, equals, query.descending]
-
-    def _cursor(self, query: Query[R], order: Order, last: R) -> str:
-        values = [to_json(self.kind, name, getattr(last, name)) for name in order.fields]
-        return urlsafe_b64encode(json.dumps([*self._asked(query, order), values]).encode()).decode()
-
-    def _position(self, query: Query[R], order: Order) -> list[Any]:
-        wrong = BadInput("the cursor is not one of this list", hint="give the 'next' of the page before, or none")
-        if len(query.after) > _MAX_CURSOR:
-            raise wrong
-        try:
-            *asked, values = json.loads(urlsafe_b64decode(query.after.encode()))
-            if asked != self._asked(query, order) or len(values) != len(order.fields):
-                raise wrong
-            return [from_json(self.kind, name, value) for name, value in zip(order.fields, values, strict=True)]
-        except (ValueError, TypeError, BadInput, RecursionError):
-            raise wrong from None
 
 
 class Repository(ReadRepository[R]):

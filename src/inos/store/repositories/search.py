@@ -40,7 +40,7 @@ class Search:
             raise BadInput(f"a search gives 1 to {MAX_FOUND} rows, not {limit}")
         if kind and kind not in SEARCHED:
             raise BadInput(f"{kind[:80]!r} cannot be searched", hint=f"these can: {', '.join(SEARCHED)}")
-        query = _query(text, kind)
+        query = parse_words(text, kind)
         return self._database.read(lambda cursor: _find(cursor, query, limit))
 
     def problems(self) -> list[str]:
@@ -48,7 +48,8 @@ class Search:
         return self._database.read(_problems)
 
 
-def _query(text: str, kind: str) -> str:
+def parse_words(text: str, kind: str) -> str:
+    """What a user typed as a question to the index: each word quoted, so that none is an operator. Raises BadInput."""
     words = _WORD.findall(text) if len(text) <= _MAX_TEXT else []
     if not 0 < len(words) <= _MAX_WORDS:
         raise BadInput(f"a search is 1 to {_MAX_WORDS} words of at most {_MAX_TEXT} characters in all")
