@@ -7,8 +7,10 @@ import trio
 
 from inos.core.errors import Unavailable
 from inos.core.ids import Cid
+from inos.replication.hold_calls import HOLD
 from inos.replication.scheme import PlanRules
 from inos.sim.cluster import Cluster, ClusterSettings, fixed_bytes, open_cluster
+from inos.sim.frames import Frame, Kind
 from inos.testing.run import sim_test
 
 MIB = 1 << 20
@@ -67,6 +69,26 @@ async def test_two_losses_at_once() -> None:
         await cluster.passes(300)
         assert moved(cluster) == before
         assert all(cluster.survives(cid) == wanted[cid] for cid in objects)
+
+
+@sim_test
+async def test_small_objects_are_brought_back_together() -> None:
+    async with open_cluster(7) as cluster:
+        files = {f"/many/{number}": fixed_bytes(2_000 + 1_000 * number, "many", number) for number in range(160)}
+        reports = [await cluster.nodes[0].put(data, name) for name, data in files.items()]
+        cids = [Cid.parse(report.cid) for report in reports]
+        holds: list[Frame] = []
+        cluster.fabric.watch(
+            lambda _at_s, frame: holds.append(frame) if frame.kind is Kind.REQUEST and frame.name == HOLD else None
+        )
+        before = moved(cluster)
+        await cluster.nodes[3].crash()
+        await cluster.until(lambda: all(cluster.survives(cid) == 4 for cid in cids))
+        objects = moved(cluster) - before
+        assert objects > 80
+        assert len(holds) < objects  # one by one each object takes five
+        for report, data in zip(reports, files.values(), strict=True):
+            assert await cluster.nodes[5].get(report.ref) == data
 
 
 @sim_test

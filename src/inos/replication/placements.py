@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, Conflict, InosError, NotFound, Refused
+from inos.core.errors import BadInput, InosError, NotFound, Refused
 from inos.core.ids import DIGEST_BYTES, Cid
 from inos.crypto.signing import SigningKey, verify
 from inos.replication.placement import TABLE, Placement, decode_placement, encode_placement
@@ -144,15 +144,13 @@ class Placements:
             agreed = await self._written(records)
         return [_written(record) for record in records], agreed
 
-    async def publish(self, placement: Placement) -> Placement:
-        """Write new members for a known object, as this node; the placement as it was written."""
-        current = self._records.get(TABLE, bytes(placement.cid))
-        if current is None or current.removed or current.lamport != placement.epoch:
-            raise Conflict(f"the placement of {placement.cid} has changed meanwhile")
-        lamport = derived(current.lamport)
-        record = sign_record(self._node_key, TABLE, bytes(placement.cid), encode_placement(placement), lamport)
-        await self._tables.write([record])
-        return _written(record).placement
+    async def publish(self, placements: Sequence[Placement]) -> list[Written]:
+        """Write new members for known objects, as this node, in one write; those as they were written whose placement
+        has not changed meanwhile, in order."""
+        records = await self._env.in_thread(self._sign_moves, placements)
+        if records:
+            await self._tables.write(records)
+        return [_written(record) for record in records]
 
     async def remove(self, cids: Sequence[Cid]) -> bool:
         """Remove objects as their owner; whether a quorum knows."""
@@ -209,6 +207,15 @@ class Placements:
             grant = self._owner_key.sign(GRANT_CONTEXT, placement.granted_text(lamport // GENERATION))
             value = encode_placement(replace(placement, grant=grant))
             records.append(sign_record(self._owner_key, TABLE, bytes(placement.cid), value, lamport))
+        return records
+
+    def _sign_moves(self, placements: Sequence[Placement]) -> list[Record]:
+        records = []
+        for placement in placements:
+            current = self._records.get(TABLE, bytes(placement.cid))
+            if current is not None and not current.removed and current.lamport == placement.epoch:
+                value, lamport = encode_placement(placement), derived(current.lamport)
+                records.append(sign_record(self._node_key, TABLE, bytes(placement.cid), value, lamport))
         return records
 
     def _sign_removals(self, cids: Sequence[Cid]) -> list[Record]:

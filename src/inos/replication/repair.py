@@ -20,7 +20,7 @@ from typing import Final, Protocol
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import InosError, StorageFull, Unavailable
+from inos.core.errors import Conflict, InosError, StorageFull, Unavailable
 from inos.core.ids import Cid
 from inos.core.worker import Backoff
 from inos.replication.hold_caller import HoldCaller, States
@@ -38,7 +38,12 @@ TELL_EVERY_S: Final = 60.0
 _PATIENCE: Final = Backoff(2.0, 300.0)
 TELL_LOOK: Final = 1024  # objects looked at for it each time, so that a large put is followed by no burst of work
 TELL_OBJECTS: Final = 128  # in one call to a steward: well under its limit, and one synced write there
+SMALL_BYTES: Final = 1 << 20  # above it a call for an object by itself costs little beside its bytes
 ROUND_OBJECTS: Final = 256  # objects brought forward in one round, so that rounds stay short and priorities fresh
+
+
+def _is_small(placement: Placement) -> bool:
+    return placement.scheme.is_copies and placement.size <= SMALL_BYTES
 
 
 class PlacementBook(Protocol):
@@ -47,8 +52,8 @@ class PlacementBook(Protocol):
     def known(self, cid: Cid) -> Placement | None:
         """The current placement; None when unknown or removed."""
 
-    async def publish(self, placement: Placement) -> Placement:
-        """Sign and write new members for a known object; the placement as it was written."""
+    async def publish(self, placements: Sequence[Placement]) -> list[Written]:
+        """Sign and write new members for known objects; those as they were written that have not changed meanwhile."""
 
     def record_of(self, cid: Cid) -> bytes | None:
         """The encoded record of the current placement."""
@@ -195,8 +200,9 @@ class Repair:
 
     async def _work_on(self, placements: Sequence[Placement], sight: _Sight) -> dict[Cid, Outcome]:
         """Bring these back, a few at a time; first of all see which of them are whole already."""
-        whole = await self._glance(placements, sight)
-        outcomes = dict.fromkeys(whole, Outcome.WHOLE)
+        outcomes = dict.fromkeys(await self._glance(placements, sight), Outcome.WHOLE)
+        small = [one for one in placements if one.cid not in outcomes and _is_small(one)]
+        outcomes |= await self._bring_back_together(small, sight)
         limit = trio.CapacityLimiter(PARALLEL_OBJECTS)
 
         async def one(placement: Placement) -> None:
@@ -210,7 +216,7 @@ class Repair:
 
         async with trio.open_nursery() as nursery:
             for placement in placements:
-                if placement.cid not in whole:
+                if placement.cid not in outcomes:
                     nursery.start_soon(one, placement)
         return outcomes
 
@@ -309,6 +315,33 @@ class Repair:
                 whole.add(placement.cid)
         return whole
 
+    async def _bring_back_together(self, placements: Sequence[Placement], sight: _Sight) -> dict[Cid, Outcome]:
+        """Those of these small objects that could be brought back with one write of all their placements and a call or
+        two to each member. What did not come out whole is not among them: it is looked at by itself."""
+        staying: list[Placement] = []
+        moving: list[Placement] = []
+        for placement in placements:
+            gone = {member for member in placement.members if self._view.gone(member)}
+            members = self._others(placement, gone) or (self._me,)
+            (staying if members == placement.members else moving).append(placement.moved(members))
+        try:
+            written = await self._moved(moving) + await self._env.in_thread(self._as_written, staying)
+            answers = await self._holders.many(written, [()] * len(written))
+        except InosError as error:
+            log.info("%d small objects are looked at one by one: %s", len(placements), error)
+            return {}
+        outcomes: dict[Cid, Outcome] = {}
+        for placement, states in zip((entry.placement for entry in written), answers, strict=True):
+            if all(member in states and states[member].completes(placement) for member in placement.members):
+                seen = self._settled[placement.cid] = self._circumstances(placement, sight)
+                outcomes[placement.cid] = Outcome.SHORT if seen.short else Outcome.WHOLE
+        return outcomes
+
+    def _as_written(self, placements: Sequence[Placement]) -> list[Written]:
+        """Blocks."""
+        records = ((placement, self._book.record_of(placement.cid)) for placement in placements)
+        return [Written(placement, record) for placement, record in records if record]
+
     async def _bring_back(self, cid: Cid, sight: _Sight) -> Outcome:
         """From the placement as it is now: a round may have taken minutes to get here."""
         placement = await self._env.in_thread(self._book.known, cid)
@@ -333,11 +366,19 @@ class Repair:
     async def _hold_on(self, placement: Placement, without: Collection[bytes]) -> tuple[Placement, States]:
         """Hold the object on its members, those in `without` replaced as far as there are others."""
         members = self._others(placement, without) or (self._me,)
-        if members != placement.members:
-            placement = await self._book.publish(placement.moved(members))
-            self.counts.moved += 1
-        record = await self._env.in_thread(self._book.record_of, placement.cid)
-        return placement, await self._holders.everywhere(Written(placement, record)) if record else {}
+        if members == placement.members:
+            record = await self._env.in_thread(self._book.record_of, placement.cid)
+            return placement, await self._holders.everywhere(Written(placement, record)) if record else {}
+        written = await self._moved([placement.moved(members)])
+        if not written:
+            raise Conflict(f"the placement of {placement.cid} has changed meanwhile")
+        return written[0].placement, await self._holders.everywhere(written[0])
+
+    async def _moved(self, placements: Sequence[Placement]) -> list[Written]:
+        """Publish these; those of them that were written."""
+        written = await self._book.publish(placements)
+        self.counts.moved += len(written)
+        return written
 
     def _others(self, placement: Placement, without: Collection[bytes]) -> tuple[bytes, ...]:
         """The members the object should have when those in `without` cannot be."""
