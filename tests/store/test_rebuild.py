@@ -187,6 +187,17 @@ def test_rows_that_can_be_read_are_taken_over(root: Root, seed: int) -> None:
         assert rows.search.problems() == [] and node.disk.database.check() == []
 
 
+def test_a_spare_of_an_older_schema_is_brought_up_to_date_without_a_copy_of_it(root: Root) -> None:
+    root.lose()
+    old = Database(root.path / SPARE, KEY, RealEnv(), migrations=MIGRATIONS[:1])
+    old.write(lambda cursor: list(cursor.execute("INSERT INTO settings VALUES ('kept', x'01')")))
+    old.close()
+    assert root.rebuilt().base is Base.SPARE
+    with root.opened() as node:
+        assert node.disk.settings.get("kept") == b"\x01"
+    assert not [file.name for file in root.path.iterdir() if ".db.spare." in file.name or ".v1" in file.name]
+
+
 def test_a_damaged_first_page_and_no_spare(root: Root) -> None:
     path = root.path / DATABASE
     content = bytearray(path.read_bytes())

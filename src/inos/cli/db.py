@@ -138,17 +138,18 @@ def _say_rows(rows: Sequence[Row], as_json: bool, heads: bool) -> None:
 
 
 def _cells(row: Row) -> list[str]:
-    return [_cell(name, value) for name, value in row.to_dict().items()]
+    return [_cell(name, value, whole=name == row.KEY) for name, value in row.to_dict().items()]
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: Any, *, whole: bool) -> str:
+    """A field for people; the key `whole`, so that it can be copied."""
     if value is None:
         return "-"
     if name.endswith("_s") and isinstance(value, int):
         return time_text(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return text if whole or len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 @command

@@ -73,9 +73,11 @@ class Database:
         *,
         migrations: Sequence[Migration] = MIGRATIONS,
         files: Files = REAL_FILES,
+        keeps_previous: bool = True,
     ) -> None:
-        """Open `path`, or create it where nothing is, and bring its schema up to date. Raises Corrupt for a file that
-        is damaged or that `key` (32 bytes) does not open, NewerFormat, Locked, StorageFull."""
+        """Open `path`, or create it where nothing is, and bring its schema up to date; of one that `keeps_previous` a
+        copy is kept as it was. Raises Corrupt for a file that is damaged or that `key` (32 bytes) does not open,
+        NewerFormat, Locked, StorageFull."""
         if len(key) != KEY_BYTES:
             raise BadInput(f"a database key has {KEY_BYTES} bytes, got {len(key)}")
         self._path = path
@@ -91,7 +93,7 @@ class Database:
         self._writer = open_existing(path, self._key, files)
         try:
             version = self._recognised(migrations)
-            if 0 < version < len(migrations):
+            if keeps_previous and 0 < version < len(migrations):
                 self._keep_copy(version)
             with translated(self._writer, self._path):
                 begin_log(self._writer, self._file.autocheckpoint_pages)

@@ -112,7 +112,9 @@ def _is_sound(path: Path, key: bytes, env: Env, files: Files) -> bool:
     if not files.exists(path):
         return False
     try:
-        with closing(Database(path, key, env, files=files)) as database:
+        # Of a spare no copy is kept when it is brought up to date: it is one.
+        in_place = path.name == DATABASE
+        with closing(Database(path, key, env, files=files, keeps_previous=in_place)) as database:
             return not database.check()
     except Corrupt:
         return False
@@ -146,9 +148,9 @@ def _begin(root: Path, key: bytes, env: Env, files: Files) -> Base:
         for leftover in with_logs(begun):
             files.unlink(leftover)
         if base is Base.SPARE:
-            with closing(Database(spare, key, env, files=files)) as database:
+            with closing(Database(spare, key, env, files=files, keeps_previous=False)) as database:
                 database.copy_to(begun)
-        with closing(Database(begun, key, env, files=files)) as database:
+        with closing(Database(begun, key, env, files=files, keeps_previous=False)) as database:
             Settings(database).put({KEPT_UNTIL: str(int(env.now_s() + KEPT_FOR_S)).encode()})
         files.rename(begun, root / DATABASE)
         files.sync_folder(root)
