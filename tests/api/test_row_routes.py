@@ -90,6 +90,8 @@ def test_a_time_that_is_not_given_is_now(ask: Any) -> None:
         ("PUT", "/v1/db/preferences/a", {"name": "b", "value": 1}, "bad_input"),
         ("PUT", "/v1/db/preferences/" + "x" * 201, {"value": 1}, "bad_input"),
         ("PUT", "/v1/db/preferences/a", {"value": "x" * 70_000}, "bad_input"),
+        ("PUT", "/v1/db/preferences/a", {"value": "half \ud800"}, "bad_input"),
+        ("PUT", "/v1/db/messages/a", {"channel": "\ud800", "sender": "s"}, "bad_input"),
         ("PUT", "/v1/db/applications/app", {"name": "A", "version": "1", "components": ["absent"]}, "conflict"),
         ("GET", "/v1/db/search?text=", None, "bad_input"),
         ("GET", "/v1/db/search?text=a&kind=keys", None, "bad_input"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inos.core.env import RealEnv
 from inos.core.errors import BadInput
 from inos.core.rows import KINDS, kind_named
+from inos.core.rows.personal import Preference
 from inos.core.rows.row import Row
 from inos.core.rows.software import Component
 from inos.core.rows.wallet import Transaction
@@ -150,6 +154,44 @@ def test_amounts_are_exact(tmp_path: Path) -> None:
             row = dataclasses.replace(sample(Transaction, 0), amount=amount)
             filled.rows.transactions.put(row)
             assert filled.rows.transactions.need(row.key).amount == amount
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def test_any_json_is_kept_as_it_is_or_refused(tmp_path: Path) -> None:
+    with on_disk(tmp_path) as database:
+        preferences = Filled(database).rows.preferences
+
+        @settings(max_examples=200, deadline=None)
+        @given(JSON | st.text(st.characters(), max_size=20))
+        def keep(value: Any) -> None:
+            try:
+                row = Preference("any", value, 1)
+            except BadInput:
+                assert value is None or "ud" in json.dumps(value)  # half a character
+                return
+            preferences.put(row)
+            assert preferences.need("any") == row
+
+        keep()
+
+
+@pytest.mark.parametrize("depth", [63, 64, 65, 900, 2000, 100_000])
+def test_json_has_so_many_levels(tmp_path: Path, depth: int) -> None:
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    if depth > 64:
+        with pytest.raises(BadInput, match=r"levels|not JSON"):
+            Preference("deep", value, 1)
+        return
+    with on_disk(tmp_path) as database:
+        Filled(database).rows.preferences.put(Preference("deep", value, 1))
 
 
 def test_rows_are_there_after_reopening_and_after_a_vacuum(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ JsonObject = Mapping[str, Any]
 RULE: Final = "rule"
 # A manifest or a message's notes; a page of a thousand rows is cut at its bytes besides.
 MAX_JSON_BYTES: Final = 64 << 10
+# SQLite reads 1,000 levels, Python's own limit differs from release to release; nobody writes that many.
+MAX_JSON_DEPTH: Final = 64
 MAX_TEXT: Final = 4096
 # Seconds since 1970 to the year 9999: beyond it is a mistake of units.
 MAX_TIME_S: Final = 253_402_300_799
@@ -168,10 +170,22 @@ def json_value() -> Any:
 
 def _json_complaint(value: Any) -> str:
     try:
-        size = len(json.dumps(value, allow_nan=False).encode())
-    except (TypeError, ValueError, RecursionError):
+        size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError, RecursionError):  # also half a character in a text
         return "is not JSON"
-    return "" if size <= MAX_JSON_BYTES else f"has at most {MAX_JSON_BYTES} bytes of JSON, not {size}"
+    if size > MAX_JSON_BYTES:
+        return f"has at most {MAX_JSON_BYTES} bytes of JSON, not {size}"
+    return "" if _is_flat_enough(value) else f"has at most {MAX_JSON_DEPTH} levels of lists and objects"
+
+
+def _is_flat_enough(value: Any) -> bool:
+    level: list[Any] = [value]
+    for _ in range(MAX_JSON_DEPTH + 1):
+        inner = [each for each in level if isinstance(each, Mapping | list | tuple)]
+        if not inner:
+            return True
+        level = [part for each in inner for part in (each.values() if isinstance(each, Mapping) else each)]
+    return False
 
 
 def digest(kind: type[bytes] = bytes, *, optional: bool = False) -> Any:
