@@ -23,7 +23,8 @@ GIVE_UP_S: Final = 300.0
 
 
 def run(context: Context) -> list[Row]:
-    """Rows for storing the objects and for the repair after a loss. Ends the shared mesh."""
+    """Rows for storing the objects and for the repair after a loss, on a mesh that holds nothing else."""
+    context.drop_mesh()
     mesh = context.mesh()
     nodes = mesh.nodes
     with connect_sync(nodes[0].home) as client:

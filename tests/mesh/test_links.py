@@ -12,7 +12,7 @@ from inos.core.ids import PeerId
 from inos.core.worker import Phase, WorkerSet
 from inos.mesh.addressbook import MAX_PEERS, AddressBook
 from inos.mesh.admission import MemberAdmission
-from inos.mesh.links import DIAL_TIMEOUT_S, FULL_MESH, INTERVAL_S, PARALLEL, PICKS, Links, choose_links
+from inos.mesh.links import DIAL_TIMEOUT_S, FULL_MESH, PARALLEL, PICKS, Links, choose_links
 from inos.mesh.throttle import Throttle
 from inos.sim.fabric import MemoryFabric
 from inos.sim.network import MemoryNetwork
@@ -27,6 +27,8 @@ from inos.testing.run import sim_test
 TEAM = Team()
 MACHINES = [TEAM.machine(number) for number in range(FULL_MESH + 20)]
 A, B, C = MACHINES[:3]
+
+INTERVAL_S = 2.0
 
 
 class Country:

@@ -34,8 +34,6 @@ PICKS: Final = 12
 # Dials at once: each may wait out its time on a dead address; more would only crowd a home router.
 PARALLEL: Final = 8
 DIAL_TIMEOUT_S: Final = 5.0
-# How often the worker looks; it is poked when a member appears or a connection breaks.
-INTERVAL_S: Final = 2.0
 _BACKOFF: Final = Backoff(base_s=1.0, max_s=60.0)
 _JITTER: Final = 0.2
 # Failed dials in a row after which a spare link is made: about 7 s.

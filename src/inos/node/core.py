@@ -22,6 +22,7 @@ from inos.core.worker import WorkerSet
 from inos.mesh.admission import MemberAdmission
 from inos.mesh.join import JoinDesk
 from inos.mesh.network import Admission, Network
+from inos.node.availability import SAVE_EVERY_S, Availability
 from inos.node.disk import Disk
 from inos.node.identity import Identity
 from inos.node.keeping import Keeping, open_keeping
@@ -104,6 +105,9 @@ async def open_core(parts: Parts, env: Env) -> AsyncGenerator[Core, None]:
             presence = _presence(core, env)
             await presence.step()
             core.workers.add("presence", presence.step, interval_s=PRESENCE_EVERY_S)
+            availability = Availability(core.meeting.liveness, parts.disk.settings, membership.members, env)
+            await availability.load()
+            core.workers.add("availability", availability.step, interval_s=SAVE_EVERY_S)
             await core.keeping.catalogue.rebuild()
             nursery.start_soon(core.meeting.heartbeats.run)
             nursery.start_soon(core.meeting.witnesses.run)
