@@ -163,7 +163,9 @@ class Repair:
         self._view = view
         self._env = env
         self.counts = RepairCounts()
-        self._settled: dict[Cid, _Circumstances] = {}
+        # The hash of what was seen then: a tenth of its size, and there are as many as objects.
+        self._settled: dict[Cid, int] = {}
+        self._short: set[Cid] = set()
         self._troubled: dict[Cid, _Trouble] = {}
         self._told: dict[Cid, tuple[bytes, int, int]] = {}  # how each object's steward was told
         self._mesh: object = None  # who was there when all objects were looked at
@@ -193,7 +195,7 @@ class Repair:
         self._open = [cid for cid in self._open if cid not in settled]
         self.counts.repaired += len(settled)
         self.counts.waiting = len(todo) - len(settled)
-        self.counts.under_replicated = sum(seen.short for seen in self._settled.values())
+        self.counts.under_replicated = len(self._short)
         failed = list(outcomes.values()).count(Outcome.FAILED)
         if failed:
             raise Unavailable(f"{failed} objects are not whole yet; they are tried again")
@@ -241,11 +243,12 @@ class Repair:
                 if steward is not None and self._told.get(cid) != self._telling(steward, placement):
                     others.append((steward, placement))
                 continue
-            if self._settled.get(cid) == self._circumstances(placement, sight) or self._only_blinking(placement, alive):
+            if self._is_settled(placement, sight) or self._only_blinking(placement, alive):
                 continue
             todo.append(placement)
         if some is None:
             self._settled = {cid: seen for cid, seen in self._settled.items() if cid in held}
+            self._short &= held
             self._troubled = {cid: trouble for cid, trouble in self._troubled.items() if cid in held}
             self._told = {cid: told for cid, told in self._told.items() if cid in held}
         todo.sort(key=lambda placement: (margin(placement, alive), placement.size, placement.cid))
@@ -309,9 +312,9 @@ class Repair:
         whole = set()
         for placement in plain:
             answers = [states.get((member, placement.cid)) for member in placement.members]
-            seen = self._circumstances(placement, sight)
-            if not seen.short and all(state is not None and state.completes(placement) for state in answers):
-                self._settled[placement.cid] = seen
+            short = self._circumstances(placement, sight).short
+            if not short and all(state is not None and state.completes(placement) for state in answers):
+                self._settle(placement, sight)
                 whole.add(placement.cid)
         return whole
 
@@ -333,8 +336,7 @@ class Repair:
         outcomes: dict[Cid, Outcome] = {}
         for placement, states in zip((entry.placement for entry in written), answers, strict=True):
             if all(member in states and states[member].completes(placement) for member in placement.members):
-                seen = self._settled[placement.cid] = self._circumstances(placement, sight)
-                outcomes[placement.cid] = Outcome.SHORT if seen.short else Outcome.WHOLE
+                outcomes[placement.cid] = self._settle(placement, sight)
         return outcomes
 
     def _as_written(self, placements: Sequence[Placement]) -> list[Written]:
@@ -360,8 +362,7 @@ class Repair:
             return Outcome.FAILED
         if any(member not in states for member in placement.members):
             return Outcome.WAITING
-        seen = self._settled[cid] = self._circumstances(placement, sight)
-        return Outcome.SHORT if seen.short else Outcome.WHOLE
+        return self._settle(placement, sight)
 
     async def _hold_on(self, placement: Placement, without: Collection[bytes]) -> tuple[Placement, States]:
         """Hold the object on its members, those in `without` replaced as far as there are others."""
@@ -384,6 +385,19 @@ class Repair:
         """The members the object should have when those in `without` cannot be."""
         candidates = [candidate for candidate in self._view.candidates() if candidate.key not in without]
         return members_wanted(placement, without, candidates)
+
+    def _settle(self, placement: Placement, sight: _Sight) -> Outcome:
+        """Note that the object is as whole as it can be now."""
+        seen = self._circumstances(placement, sight)
+        self._settled[placement.cid] = hash(seen)
+        if not seen.short:
+            self._short.discard(placement.cid)
+            return Outcome.WHOLE
+        self._short.add(placement.cid)
+        return Outcome.SHORT
+
+    def _is_settled(self, placement: Placement, sight: _Sight) -> bool:
+        return self._settled.get(placement.cid) == hash(self._circumstances(placement, sight))
 
     def _circumstances(self, placement: Placement, sight: _Sight) -> _Circumstances:
         short = len(placement.members) < shards_needed(placement.scheme, placement.copies)
