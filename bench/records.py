@@ -16,7 +16,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+import psutil
+
 from bench.context import Context, say
+from bench.measure import span
 from bench.rows import LOWER, Baseline, Row, percentile
 from inos.cli.local_mesh import LocalNode
 from inos.client.connect import connect_sync
@@ -202,13 +205,17 @@ def _through_the_api(home: Path, rounds: int) -> list[Row]:
         with connect_sync(home) as mesh:
             floor = median(_timed_ms(lambda _: mesh.db.search("nobodyhasthisword"), n) for n in range(rounds // 4))
             rows = []
+            watched = [psutil.Process(node.pid)]
             for name, query_of in _queries():
-                taken = [_timed_ms(lambda n, q=query_of: mesh.db.page(q(n)), n) for n in range(rounds // 4)]  # type: ignore[misc]
+                with span(watched) as spent:
+                    taken = [_timed_ms(lambda n, q=query_of: mesh.db.page(q(n)), n) for n in range(rounds // 4)]  # type: ignore[misc]
                 rows += [
                     Row(PART, f"{name}, through the API, {words}", percentile(taken, share), "ms", LOWER, tuple(taken),
                         Baseline("a search without result", floor), P95_TARGET_MS if share > 0.5 else None)
                     for words, share in (("p50", 0.5), ("p95", 0.95))
                 ]  # fmt: skip
+                cpu_ms = (spent.own_cpu_s + spent.their_cpu_s) * 1000 / len(taken)
+                rows.append(Row(PART, f"{name}, through the API, processor of client and node", cpu_ms, "ms", LOWER))
             return rows
     finally:
         node.stop()
