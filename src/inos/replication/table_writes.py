@@ -16,6 +16,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Final, Protocol
 
 import trio
@@ -92,15 +93,17 @@ class TableWriter:
         return WriteResult(Level.QUORUM if acks >= wanted else Level.LOCAL, acks, wanted, applied)
 
     async def retry(self) -> None:
-        """Try again what has not reached its majority."""
-        records = list(self._pending.values())[:RETRY_RECORDS]
-        current = await self._intake.current(records)
-        for record in records:
-            if record not in current:  # overtaken meanwhile: the later version is whoever's who wrote it
-                self._pending.pop((record.table, record.key), None)
-        records = current
-        if records and self._assignment.others_alive():
-            await self._replicate(records, WRITE_DEADLINE_S)
+        """Try again what has not reached its majority; with nobody there, nothing."""
+        if not self._pending or not self._assignment.others_alive():
+            return
+        tried = dict(islice(self._pending.items(), RETRY_RECORDS))
+        current = await self._intake.current(list(tried.values()))
+        for slot in tried.keys() - {(record.table, record.key) for record in current}:
+            # Overtaken meanwhile: the later version is whoever's who wrote it.
+            if self._pending.get(slot) == tried[slot]:
+                del self._pending[slot]
+        if current:
+            await self._replicate(current, WRITE_DEADLINE_S)
 
     async def hear(self, _peer: PeerId, data: bytes) -> None:
         """Records from gossip."""
