@@ -38,7 +38,7 @@ def test_a_row_is_put_shown_listed_found_and_removed(cli: Cli) -> None:
     assert cli("db", "search", "zurich", "--json").lines == [{"kind": "messages", "key": "m1", "title": "Zürich trip"}]
     assert "m1" in cli("db", "search", "ZUR", "--kind", "messages").text
     stats = cli("db", "stats", "--json").json
-    assert stats["rows"]["messages"] == 1 and stats["schema"] == 2
+    assert stats["rows"]["messages"] == 1 and stats["schema"] >= 2
     assert "messages" in cli("db", "stats").text
     assert cli("db", "check", "--json").json == {"ok": True, "problems": []}
     assert "sound" in cli("db", "check").err

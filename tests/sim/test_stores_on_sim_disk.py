@@ -41,7 +41,9 @@ class StoreOnSimDisk:
         self.clock: Clock = InlineClock()
         self.files = ChunkFiles(self.disk.root, files)
         self.database = Database(self.disk.root / "inos.db", KEY, self.clock, files=files)
-        self.store = DiskChunkStore(self.disk.root, self.database, self.clock, quota_bytes=capacity_bytes, files=files)
+        # Files take up whole blocks.
+        quota_bytes = None if capacity_bytes is None else capacity_bytes + 3 * 4095
+        self.store = DiskChunkStore(self.disk.root, self.database, self.clock, quota_bytes=quota_bytes, files=files)
 
     def damage(self, address: Address, data: bytes) -> None:
         if self.files.size(address) is not None:

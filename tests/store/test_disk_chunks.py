@@ -31,7 +31,9 @@ class Disk:
         self.root = root
         self.clock = Clock()
         self.database = Database(root / "inos.db", KEY, self.clock)
-        self.store = DiskChunkStore(root, self.database, self.clock, quota_bytes=capacity_bytes)
+        # Files take up whole blocks.
+        quota_bytes = None if capacity_bytes is None else capacity_bytes + 3 * 4095
+        self.store = DiskChunkStore(root, self.database, self.clock, quota_bytes=quota_bytes)
 
     def damage(self, address: Address, data: bytes) -> None:
         if self.file(address).exists():
@@ -305,3 +307,43 @@ def test_nothing_readable_in_the_data_root(disk: Disk) -> None:
     for file in files:
         content = file.read_bytes()
         assert not any(secret in content for secret in secrets)
+
+
+def test_small_chunks_move_into_files_and_stay_readable(disk: Disk) -> None:
+    small = [chunk(n, 5_000 + n) for n in range(10)]
+    disk.store.put_many(small)
+    assert disk.store.demote(4) == StoreUsage(4, sum(5_000 + n for n in range(4)))
+    assert sum(disk.file(address).exists() for address, _ in small) == 4
+    assert all(disk.store.get(address) == data for address, data in small)
+    assert disk.store.demote(100).chunks == 6 and disk.store.demote(100) == StoreUsage(0, 0)
+    again = disk.reopened()
+    assert all(again.store.get(address) == data for address, data in small)
+    assert again.store.rebuild_index() == SweepResult(0, 0, 0)
+    again.store.small_as_files = True
+    late = chunk(99, 10)
+    again.store.put_many([late])
+    assert again.file(late[0]).exists() and again.store.get(late[0]) == late[1]
+    again.close()
+
+
+def test_a_move_into_files_that_was_cut_off_leaves_no_file(disk: Disk) -> None:
+    small = chunk(1, 5_000)
+    disk.store.put_many([small])
+    disk.file(small[0]).write_bytes(small[1])
+    assert disk.store.rebuild_index() == SweepResult(adopted=0, deleted=1, dropped=0)
+    assert disk.store.get(small[0]) == small[1] and not disk.file(small[0]).exists()
+
+
+def test_space_is_what_files_take_up_on_the_disk(disk: Disk) -> None:
+    def on_disk() -> int:
+        return sum(file.stat().st_blocks * 512 for file in (disk.root / "blobs").rglob("*.enc"))
+
+    first = [chunk(n, 70_000 + n) for n in range(5)]
+    disk.store.put_many(first)
+    assert disk.store.cold_bytes() == disk.store.usage().bytes  # not measured yet
+    disk.store.measure()
+    assert disk.store.cold_bytes() == on_disk() > disk.store.usage().bytes
+    disk.store.put_many([chunk(50, 90_000), chunk(51, 900)])
+    assert disk.store.cold_bytes() == on_disk()
+    disk.store.remove_many([address for address, _ in first[:3]])
+    assert disk.store.cold_bytes() == on_disk()

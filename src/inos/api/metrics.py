@@ -20,6 +20,7 @@ class _Snapshot(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _node(self._status)
         yield from _workers(self._status)
+        yield from _tiers(self._status)
         yield from _named("inos_repair", "Repair, by counter", self._status.repair)
         yield from _named("inos_refused", "Requests of peers refused, by reason", self._status.refused)
 
@@ -60,6 +61,21 @@ def _workers(status: StatusReport) -> Iterator[Metric]:
         runs.add_metric([worker.name], worker.runs)
         failures.add_metric([worker.name], worker.failures)
     yield from (age, runs, failures)
+
+
+def _tiers(status: StatusReport) -> Iterator[Metric]:
+    used = GaugeMetricFamily("inos_tier_bytes", "Bytes of the disk that a tier takes up", labels=["tier"])
+    quota = GaugeMetricFamily("inos_tier_quota_bytes", "Bytes of the disk that a tier may take up", labels=["tier"])
+    surplus = GaugeMetricFamily("inos_tier_surplus_bytes", "Bytes of a tier that could go", labels=["tier"])
+    full = GaugeMetricFamily("inos_tier_full", "Whether a tier has hit its quota", labels=["tier"])
+    hits = CounterMetricFamily("inos_tier_quota_hits", "Times a tier has hit its quota", labels=["tier"])
+    for tier in status.tiers:
+        used.add_metric([tier.name], tier.used_bytes)
+        quota.add_metric([tier.name], tier.quota_bytes)
+        surplus.add_metric([tier.name], tier.surplus_bytes)
+        full.add_metric([tier.name], tier.state == "full")
+        hits.add_metric([tier.name], tier.hits)
+    yield from (used, quota, surplus, full, hits)
 
 
 def _named(name: str, help_text: str, values: dict[str, int | float | str] | dict[str, int]) -> Iterator[Metric]:

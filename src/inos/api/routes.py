@@ -21,6 +21,7 @@ from inos.core.reports import (
     CataloguePage,
     JoinReport,
     PeerReport,
+    PinReport,
     RemoveReport,
     RevokeReport,
     StatReport,
@@ -137,6 +138,21 @@ def _keeping(service: Keeping) -> APIRouter:
     @router.delete("/objects", summary="Remove a name, a folder or all names of a reference")
     async def remove_object(target: Target) -> RemoveReport:
         return await service.remove(target)
+
+    @router.put("/pins", summary="Pin an object, or a folder's, to this node")
+    async def pin_object(target: Target) -> PinReport:
+        return await service.pin(target, True)
+
+    @router.delete("/pins", summary="Let go of what is pinned")
+    async def unpin_object(target: Target) -> PinReport:
+        return await service.pin(target, False)
+
+    @router.get("/pins", summary="List what is pinned to this node")
+    async def list_pins(
+        after: Annotated[str, Query(max_length=TEXT_MAX)] = "",
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
+    ) -> CataloguePage:
+        return await service.list_pinned(after, limit)
 
     @router.post("/verify", summary="Re-read and check what is stored; answers one JSON report a line as it goes")
     async def verify(body: VerifyBody) -> Response:

@@ -68,7 +68,13 @@ class Reading(Protocol):
 
 
 class Keeping(Protocol):
-    """Removing and checking what is stored."""
+    """Removing, pinning and checking what is stored."""
+
+    async def pin(self, target: str, pinned: bool) -> reports.PinReport:
+        """Keep all of an object, or of a folder's, on this node whatever its quota says; or no longer."""
+
+    async def list_pinned(self, after: str, limit: int) -> reports.CataloguePage:
+        """Up to `limit` objects pinned to this node, behind the cid `after`."""
 
     async def remove(self, target: str) -> reports.RemoveReport:
         """Remove a name, a folder's whole tree of names, or every name of a reference."""

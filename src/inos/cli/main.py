@@ -8,7 +8,7 @@ import sys
 import typer
 from typer.main import get_command
 
-from inos.cli import db, keys, members, node, objects, sim
+from inos.cli import db, keys, members, node, objects, pins, sim
 from inos.cli.lean import lighten_typer
 from inos.cli.running import install_excepthook
 
@@ -26,6 +26,7 @@ def make_app() -> typer.Typer:
     )
     node.register(app)
     objects.register(app)
+    pins.register(app)
     members.register(app)
     db.register(app)
     keys.register(app)

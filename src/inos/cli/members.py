@@ -27,12 +27,17 @@ from inos.cli.running import command, with_mesh
 from inos.cli.secrets_in import existing_passphrase
 from inos.core.endpoint import data_root
 from inos.core.errors import BadInput, NoNode
-from inos.core.reports import JoinReport, PeerReport, StatusReport, WorkerReport, to_dict
+from inos.core.reports import JoinReport, PeerReport, StatusReport, TierReport, WorkerReport, to_dict
 
 if TYPE_CHECKING:
     from inos.client.mesh import Mesh
 
 _LIFETIME: Final = re.compile(r"([0-9]{1,9})(s|min|m|h|d|)")
+_SIZE: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(B|[kKMGT]B|[KMGT]iB|)")
+_UNIT_BYTES: Final = {
+    "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40,
+}  # fmt: skip
 _UNIT_S: Final = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -70,6 +75,14 @@ def invite(
         note(f"good for {uses} until {time_text(report.expires_at)}; there: inos join TICKET")
 
     with_mesh(home, work)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of "500MB", "5 GB", "1.5TB" or "64MiB". Raises BadInput."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or not float(match[1]):
+        raise BadInput(f"not a size: {text!r}", hint="write it like 500MB, 5GB or 2TB")
+    return int(float(match[1]) * _UNIT_BYTES[match[2].upper()])
 
 
 def parse_time_s(text: str) -> int:
@@ -187,6 +200,7 @@ def status_text(report: StatusReport) -> str:
         ("api", report.api),
         ("holds", f"{report.objects} objects, {report.chunks} chunks, {size_text(report.stored_bytes)}{quota}"),
         ("disk", f"{size_text(report.free_bytes)} free"),
+        *((tier.name, _tier_text(tier)) for tier in report.tiers),
     ]
     for label, counters in (("repair", report.repair), ("refused", report.refused)):
         if counters:
@@ -195,6 +209,12 @@ def status_text(report: StatusReport) -> str:
     heads = ("WORKER", "PHASE", "RUNS", "FAILURES", "LAST SUCCESS", "")
     rows = [heads, *(_worker_row(worker) for worker in report.workers)]
     return "\n".join([*lines, "", table(rows, right=frozenset({2, 3, 4}))])
+
+
+def _tier_text(tier: TierReport) -> str:
+    surplus = f", {size_text(tier.surplus_bytes)} of it can go" if tier.surplus_bytes else ""
+    text = f"{size_text(tier.used_bytes)} of {size_text(tier.quota_bytes)}{surplus}"
+    return text if tier.state == "ok" else f"{text}, " + paint(tier.state, RED)
 
 
 def _worker_row(worker: WorkerReport) -> tuple[str, ...]:

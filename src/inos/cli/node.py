@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from inos.cli.members import parse_time_s
+from inos.cli.members import parse_size, parse_time_s
 from inos.cli.node_door import cluster as cluster_door
 from inos.cli.node_door import demo as demo_door
 from inos.cli.node_door import node_commands, root_commands
@@ -93,6 +93,12 @@ def up(
         str, typer.Option(help="Where the local API listens; port 0 takes a free one.", metavar="HOST:PORT")
     ] = ("127.0.0.1:0"),
     profile: Annotated[str, typer.Option(help="light, heavy or dedicated: how much it holds and relays.")] = "heavy",
+    quota_hot: Annotated[
+        str, typer.Option(help="What the database may take up: 512MB, 4GB; else by profile.", metavar="SIZE")
+    ] = "",
+    quota_cold: Annotated[
+        str, typer.Option(help="What chunk files may take up: 5GB, 2TB; else by profile.", metavar="SIZE")
+    ] = "",
     region: Annotated[str, typer.Option(help="A place; copies are spread over places.")] = "",
     name: Annotated[str, typer.Option(help="Name of this node, else the one from init.")] = "",
     repair_after: Annotated[
@@ -131,6 +137,8 @@ def up(
             profile=profile,
             region=region,
             name=name,
+            quota_hot_bytes=parse_size(quota_hot) if quota_hot else None,
+            quota_cold_bytes=parse_size(quota_cold) if quota_cold else None,
             repair_after_s=parse_time_s(repair_after),
             remove_delay_s=parse_time_s(remove_delay),
             join=ticket,

@@ -228,6 +228,7 @@ def ls(
     nameless: Annotated[
         bool, typer.Option("--nameless", help="Instead: objects without a name, as puts that failed leave them.")
     ] = False,
+    pinned: Annotated[bool, typer.Option("--pinned", help="Instead: the objects pinned to this node.")] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -237,6 +238,12 @@ def ls(
     """
     if nameless and (prefix or long):
         raise BadInput("--nameless goes with no prefix and without --long", hint="inos ls --nameless")
+    if pinned and (prefix or long or nameless):
+        raise BadInput("--pinned goes with no prefix, without --long and --nameless", hint="inos ls --pinned")
+
+    async def show_pinned(mesh: Mesh) -> None:
+        async for item in mesh.list_pinned():
+            say_json(to_dict(item)) if as_json else say(f"{item.cid}  {item.name or '-'}")
 
     async def show_nameless(mesh: Mesh) -> None:
         found = 0
@@ -258,7 +265,7 @@ def ls(
         if rows:
             say(table([("KIND", "SIZE", "MODIFIED", "NAME"), *rows], right=frozenset({1})))
 
-    with_mesh(home, show_nameless if nameless else work)
+    with_mesh(home, show_pinned if pinned else show_nameless if nameless else work)
 
 
 def _row(item: CatalogueItem) -> tuple[str, str, str, str]:

@@ -37,6 +37,7 @@ from inos.core.reports import (
     CataloguePage,
     JoinReport,
     PeerReport,
+    PinReport,
     PutReport,
     RemoveReport,
     RevokeReport,
@@ -194,6 +195,22 @@ class Mesh:
     async def remove(self, target: Target) -> RemoveReport:
         """Remove a name, a folder's tree, or every name of a reference."""
         return await self._calls.report(RemoveReport, Request("DELETE", "/v1/objects", {"target": str(target)}))
+
+    async def pin(self, target: Target) -> PinReport:
+        """Keep all of an object, or of everything in a folder, on the node, whatever its quota says."""
+        return await self._calls.report(PinReport, Request("PUT", "/v1/pins", {"target": str(target)}))
+
+    async def unpin(self, target: Target) -> PinReport:
+        """Let go of what `pin` kept."""
+        return await self._calls.report(PinReport, Request("DELETE", "/v1/pins", {"target": str(target)}))
+
+    async def list_pinned(self) -> AsyncGenerator[CatalogueItem, None]:
+        """Objects pinned to the node, by cid."""
+        query = {"limit": str(PAGE)}
+        async for item in self._items(
+            lambda after: self._calls.get(CataloguePage, "/v1/pins", query | {"after": after})
+        ):
+            yield item
 
     async def verify(self, target: Target | None = None) -> AsyncGenerator[VerifyReport, None]:
         """Have the node check what it holds, or every piece of one object; the last report is `finished`."""

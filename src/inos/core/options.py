@@ -68,6 +68,8 @@ class UpOptions:
     name: str = ""
     repair_after_s: float = DEFAULT_REPAIR_AFTER_S
     remove_delay_s: float = DEFAULT_REMOVE_DELAY_S
+    quota_hot_bytes: int | None = None
+    quota_cold_bytes: int | None = None
     join: str = field(default="", repr=False)
     json: bool = False
     until_stdin_ends: bool = False

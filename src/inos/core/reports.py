@@ -134,6 +134,16 @@ class StatReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PinReport:
+    """What was pinned to the node, or let go: the objects meant, and how many of them that changed."""
+
+    target: str
+    pinned: bool
+    objects: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveReport:
     """Names removed from the catalogue; holders free the space after `freed_after_s`."""
 
@@ -153,6 +163,20 @@ class WorkerReport:
     last_success_age_s: float | None
     last_error: str = ""
     detail: dict[str, int | float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TierReport:
+    """What one tier takes up on the disk: `name` is hot (the database and its log) or cold (chunk files).
+    `surplus_bytes` of it are kept though they could go. `state` is ok, pressed (90 % of the quota) or full, which it
+    was `hits` times."""
+
+    name: str
+    used_bytes: int
+    quota_bytes: int
+    surplus_bytes: int
+    state: str
+    hits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +203,7 @@ class StatusReport:
     workers: tuple[WorkerReport, ...]
     repair: dict[str, int | float | str] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
+    tiers: tuple[TierReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,4 +89,8 @@ def _for_people(event: str, fields: dict[str, object]) -> str:
         return "\n".join(lines)
     if event == "peer":
         return f"peer {PeerId(str(fields['peer_id'])).short()} is {fields['state']}"
+    if event == "tier":
+        return (
+            f"the {fields['name']} tier is {fields['state']}: {fields['used_bytes']} of {fields['quota_bytes']} bytes"
+        )
     return event

@@ -13,7 +13,7 @@ from inos.core.options import InitOptions, InitReport, RebuildReport
 from inos.crypto.phrase import new_phrase
 from inos.node.disk import Disk, open_disk
 from inos.node.identity import Identity, knows_its_mesh, load_identity
-from inos.node.profiles import profile_named
+from inos.node.profiles import PROFILES, Quotas
 from inos.store.database import Database
 from inos.store.dataroot import DataRoot
 from inos.store.rebuild import rebuild
@@ -57,11 +57,10 @@ def change_passphrase(home: Path, old: str | None, new: str | None) -> None:
 
 @contextmanager
 def opened_root(
-    root: DataRoot, passphrase: str | None, env: Env, profile: str = "heavy"
+    root: DataRoot, passphrase: str | None, env: Env, quotas: Quotas = PROFILES["heavy"].quotas
 ) -> Iterator[tuple[Disk, Identity]]:
     unlocked = root.unlock(passphrase)
-    quota_bytes = profile_named(profile).quota_bytes
-    with open_disk(root.path, unlocked.keyring.database_key(), quota_bytes, env) as disk:
+    with open_disk(root.path, unlocked.keyring.database_key(), quotas, env) as disk:
         yield disk, load_identity(unlocked.keyring, unlocked.node_key(), disk.settings, env)
 
 

@@ -22,7 +22,7 @@ from inos.core.env import Env, RealEnv
 from inos.core.errors import BadInput, Busy, Conflict, InosError
 from inos.core.memory import keep_large_buffers
 from inos.core.options import UpOptions
-from inos.core.reports import JoinReport
+from inos.core.reports import JoinReport, TierReport
 from inos.daemon.addresses import LOOPBACK, announced, as_listened, beyond_loopback, listen_addresses
 from inos.daemon.events import Events
 from inos.daemon.joining import ask_to_join, keep_joined, refuse_if_in_company
@@ -35,6 +35,7 @@ from inos.mesh.network import Admission, Network
 from inos.node.core import Core, NodeSettings, Parts, open_core
 from inos.node.disk import Disk
 from inos.node.identity import Identity, load_identity
+from inos.node.profiles import Quotas, profile_named
 from inos.node.reporting import VERSION, Reporting
 from inos.state.tickets import parse_ticket
 from inos.store.dataroot import DataRoot
@@ -70,7 +71,7 @@ def run_node(options: UpOptions) -> None:
     with (
         _signals_restored(),
         root.lock(),
-        opened_root(root, options.passphrase, env, options.profile) as (disk, founded),
+        opened_root(root, options.passphrase, env, _quotas(options)) as (disk, founded),
     ):
         identity = _joined(options.join, disk, founded, env) if options.join else founded
         # From here on a signal is heard by the node, or by nobody: a second one must not kill it while it closes.
@@ -82,6 +83,16 @@ def run_node(options: UpOptions) -> None:
             raise _first(group) from None
         finally:
             _leave_spare(disk)
+
+
+def _quotas(options: UpOptions) -> Quotas:
+    """Those of the profile, but for what the operator chose. Raises BadInput."""
+    of_profile = profile_named(options.profile).quotas
+    hot_bytes, cold_bytes = options.quota_hot_bytes, options.quota_cold_bytes
+    return Quotas(
+        of_profile.hot_bytes if hot_bytes is None else hot_bytes,
+        of_profile.cold_bytes if cold_bytes is None else cold_bytes,
+    )
 
 
 def _leave_spare(disk: Disk) -> None:
@@ -187,10 +198,12 @@ class _Daemon:
             region=options.region,
             repair_after_s=options.repair_after_s,
             remove_delay_s=options.remove_delay_s,
+            warm=profile_named(options.profile).warm,
         )
         self._restart = trio.Event()
         async with open_core(Parts(identity, settings, self._disk, self._network(identity)), self._env) as core:
             core.meeting.heartbeats.on_change(self._say_peer)
+            core.keeping.tiers.on_change(self._say_tier)
             self._keep({NAME_SETTING: settings.name})
             self._members = len(core.membership.members())
             reporting = Reporting(core, self._env, api_url, self._started_s)
@@ -235,6 +248,13 @@ class _Daemon:
         """Not before `ready`, which is the first thing said."""
         if self._ready:
             self._events.say("peer", peer_id=change.peer, state=change.state.value)
+
+    def _say_tier(self, report: TierReport) -> None:
+        if self._ready:
+            self._events.say(
+                "tier", name=report.name, state=report.state, used_bytes=report.used_bytes,
+                quota_bytes=report.quota_bytes,
+            )  # fmt: skip
 
     async def _rejoin(self, joined: Joined) -> int:
         """Start again as a member of another mesh; the members known once it runs."""

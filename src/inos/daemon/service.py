@@ -11,7 +11,7 @@ from inos.api.service import Download
 from inos.core import reports
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, NotFound
-from inos.core.ids import PeerId
+from inos.core.ids import Cid, PeerId
 from inos.mesh.invite import Wish, invite, may_invite
 from inos.mesh.join import Joined, join_mesh
 from inos.node.checking import Checking
@@ -22,6 +22,7 @@ from inos.node.row_desk import RowDesk
 from inos.state.revocation import revoke_as_founder, revoke_as_owner
 from inos.state.tickets import parse_ticket
 from inos.vault.catalogue import Entry, Kind
+from inos.vault.vault import MAX_PAGE
 
 _REASON: Final = "revoked by its operator"
 
@@ -79,6 +80,16 @@ class CoreService:
 
     async def remove(self, target: str) -> reports.RemoveReport:
         return await self._vault.remove(target)
+
+    async def pin(self, target: str, pinned: bool) -> reports.PinReport:
+        cids = await self._vault.objects_of(target)
+        changed = await self._core.keeping.pinning.pin(cids, pinned)
+        return reports.PinReport(target, pinned, len(cids), changed)
+
+    async def list_pinned(self, after: str, limit: int) -> reports.CataloguePage:
+        cids = await self._core.keeping.pinning.page(Cid.parse(after) if after else None, max(1, min(limit, MAX_PAGE)))
+        items = tuple(await self._vault.items_of(cids))
+        return reports.CataloguePage(items, str(cids[-1]) if len(cids) == limit else "")
 
     async def verify(self, target: str | None) -> AsyncGenerator[reports.VerifyReport, None]:
         found = self._checking.chunks_here() if target is None else self._checking.object_everywhere(target)

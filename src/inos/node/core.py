@@ -32,6 +32,7 @@ from inos.replication.placement import TABLE as PLACEMENT
 from inos.replication.placements import placement_table
 from inos.replication.scheme import DEFAULT_RULES, PlanRules
 from inos.replication.tables import Tables
+from inos.replication.warm import KEEP_NOTHING, WarmRules
 from inos.state.capability import Capability
 from inos.state.certificates import issuer_for
 from inos.state.membership import Membership
@@ -60,6 +61,7 @@ class NodeSettings:
     repair_after_s: float
     remove_delay_s: float
     rules: PlanRules = DEFAULT_RULES
+    warm: WarmRules = KEEP_NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def _assemble(
     meeting.carry(tables)
     keeping = open_keeping(
         identity, disk, network, meeting, tables, crew, workers, env,
-        remove_delay_s=settings.remove_delay_s, rules=settings.rules,
+        remove_delay_s=settings.remove_delay_s, rules=settings.rules, warm=settings.warm,
     )  # fmt: skip
     meeting.on_change(keeping.mesh_changed)
     issuer = issuer_for(identity.genesis, identity.owner_key, identity.node_key, identity.certificate)

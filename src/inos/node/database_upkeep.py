@@ -4,6 +4,7 @@ kept fresh. Each method is the step of a worker, bounded or out of everybody's w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from inos.core.env import Env
@@ -67,10 +68,12 @@ def worth_vacuuming(pages: int, free: int, *, under_way: bool) -> bool:
 class DatabaseUpkeep:
     """The steps of the workers that look after the database."""
 
-    def __init__(self, database: Database, spare: Spare, env: Env) -> None:
+    def __init__(self, database: Database, spare: Spare, env: Env, pressed: Callable[[], bool] = lambda: False) -> None:
+        """`pressed` says whether the database takes up more than it should: then all free pages go back."""
         self._database = database
         self._spare = spare
         self._env = env
+        self._pressed = pressed
         self._vacuuming = False
         self._unchecked: list[str] = []
         self._spare_s = env.monotonic_s()
@@ -83,7 +86,7 @@ class DatabaseUpkeep:
         """Give some free pages back to the disk, while there are many."""
         room = await self._env.in_thread(self._database.room)
         self._vacuuming = worth_vacuuming(room.pages, room.free, under_way=self._vacuuming)
-        if self._vacuuming:
+        if self._vacuuming or (room.free and self._pressed()):
             await self._env.in_thread(self._database.vacuum, VACUUM_PAGES)
 
     async def integrity(self) -> None:

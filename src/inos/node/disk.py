@@ -10,10 +10,15 @@ from typing import Final
 
 from inos.core.env import Env
 from inos.core.errors import Corrupt
+from inos.node.profiles import Quotas
+from inos.store.chunks import StoreUsage
+from inos.store.connection import with_logs
 from inos.store.database import Database
+from inos.store.database_care import DatabaseCare, PageRoom
 from inos.store.disk_chunks import DiskChunkStore
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.holdings import Holdings
+from inos.store.local_objects import LocalObjects
 from inos.store.names import NameIndex
 from inos.store.rebuild import DATABASE
 from inos.store.records import RecordStore
@@ -24,12 +29,44 @@ from inos.store.spare import Spare
 BLOBS: Final = "blobs"
 
 
+class DiskSpace:
+    """What the two tiers of one data root take up on the disk (`tiers.TieredDisk`). Calls block."""
+
+    def __init__(self, database_file: Path, database: Database, chunks: DiskChunkStore, files: Files) -> None:
+        self._database_file = database_file
+        self._care = DatabaseCare(database)
+        self._chunks = chunks
+        self._files = files
+        self.surplus_bytes = 0
+        """Of the chunks, what this node need not keep, as far as is known."""
+
+    def hot_bytes(self) -> int:
+        """The database and its log."""
+        return sum(self._files.allocated(file) for file in with_logs(self._database_file))
+
+    def cold_bytes(self) -> int:
+        return self._chunks.cold_bytes()
+
+    def measure(self) -> None:
+        self._chunks.measure()
+
+    def page_room(self) -> PageRoom:
+        return self._care.room()
+
+    def demote(self, limit: int) -> StoreUsage:
+        return self._chunks.demote(limit)
+
+    def small_as_files(self, value: bool) -> None:
+        """Whether small chunks become files, too."""
+        self._chunks.small_as_files = value
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
     """Everything a node keeps. `root` is the data root; calls to the stores block."""
 
     root: Path
-    quota_bytes: int
+    quotas: Quotas
     files: Files
     database: Database
     spare: Spare
@@ -39,14 +76,22 @@ class Disk:
     names: NameIndex
     settings: Settings
     rows: Repositories
+    local: LocalObjects
+    space: DiskSpace
+
+    @property
+    def quota_bytes(self) -> int:
+        """What the chunk files may take up."""
+        return self.quotas.cold_bytes
 
     def free_bytes(self) -> int:
         """Free space of the file system."""
         return self.files.free_bytes(self.root)
 
     def used_bytes(self) -> int:
-        """Bytes of the chunks kept."""
-        return self.chunks.usage().bytes
+        """Bytes of the chunks that are owed to the mesh: what else is here goes when its room is wanted."""
+        owed_bytes = max(self.chunks.usage().bytes, self.chunks.cold_bytes()) - self.space.surplus_bytes
+        return max(0, owed_bytes)
 
     def storage_bytes(self) -> int:
         """What this node offers: its quota, or what the disk has, where that is less. In whole GB, so that it is not
@@ -67,24 +112,29 @@ def _refuse_without_database(root: Path, files: Files) -> None:
 
 @contextmanager
 def open_disk(
-    root: Path, database_key: bytes, quota_bytes: int, env: Env, *, files: Files = REAL_FILES
+    root: Path, database_key: bytes, quotas: Quotas | int, env: Env, *, files: Files = REAL_FILES
 ) -> Iterator[Disk]:
-    """Open the stores under `root`, a folder of `files`. Raises Corrupt, NewerFormat, StorageFull."""
+    """Open the stores under `root`, a folder of `files`; one number is the quota of each tier. Raises Corrupt,
+    NewerFormat, StorageFull."""
+    quotas = Quotas(quotas, quotas) if isinstance(quotas, int) else quotas
     _refuse_without_database(root, files)
     database = Database(root / DATABASE, database_key, env, files=files)
     try:
+        chunks = DiskChunkStore(root, database, env, quota_bytes=quotas.cold_bytes, files=files)
         yield Disk(
             root=root,
-            quota_bytes=quota_bytes,
+            quotas=quotas,
             files=files,
             database=database,
             spare=Spare(root, database, files),
-            chunks=DiskChunkStore(root, database, env, quota_bytes=quota_bytes, files=files),
+            chunks=chunks,
             records=RecordStore(database),
             holdings=Holdings(database),
             names=NameIndex(database),
             settings=Settings(database),
             rows=Repositories(database),
+            local=LocalObjects(database),
+            space=DiskSpace(root / DATABASE, database, chunks, files),
         )
     finally:
         database.close()

@@ -23,6 +23,8 @@ from inos.node.disk import Disk
 from inos.node.holding_book import HoldingBook
 from inos.node.identity import Identity
 from inos.node.links import Meeting
+from inos.node.pinning import PINS_EVERY_S, Pinning
+from inos.node.tiers import TIERS_EVERY_S, Tiers
 from inos.node.upkeep import (
     HEAL_EVERY_S,
     ORPHANS_EVERY_S,
@@ -34,15 +36,18 @@ from inos.node.upkeep import (
 from inos.replication.bulk import serve_chunks
 from inos.replication.collect import Collector
 from inos.replication.fetch import Fetcher
+from inos.replication.handover import Handover
 from inos.replication.hold_caller import HoldCaller
 from inos.replication.hold_calls import HoldServer
 from inos.replication.holder import Holder
+from inos.replication.pins import Pins
 from inos.replication.placement import TABLE as PLACEMENT
 from inos.replication.placements import Placements
 from inos.replication.repair import Repair
 from inos.replication.scheme import PlanRules
 from inos.replication.scores import Scores
 from inos.replication.tables import Tables
+from inos.replication.warm import WarmRules
 from inos.state.record import Record
 from inos.store.database_care import DatabaseCare
 from inos.store.rebuild import kept_until_s
@@ -75,6 +80,9 @@ class Keeping:
     catalogue: Catalogue
     getter: Getter
     vault: Vault
+    tiers: Tiers
+    handover: Handover
+    pinning: Pinning
     mesh_changed: Callable[[], None]
 
 
@@ -90,6 +98,7 @@ def open_keeping(
     *,
     remove_delay_s: float,
     rules: PlanRules,
+    warm: WarmRules,
 ) -> Keeping:
     """Wire it all and register the workers; nothing runs yet."""
     me, view, scores = identity.node, meeting.view, Scores()
@@ -110,13 +119,20 @@ def open_keeping(
     )
     tables.on_applied(CATALOGUE, catalogue.arrived)
     secret = identity.keyring.convergence_secret()
+    handover = Handover(me, placements, book, holders, view, env)
+    tiers = Tiers(me, disk.space, disk.quotas, warm, disk.local, placements, view, handover, env)
     putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env, rules)
-    getter = Getter(PieceSource(me, watched, fetcher, env), placements, holder, view, network, crew, env)
-    vault = Vault(identity.owner, putter, getter, catalogue, placements, env, freed_after_s=remove_delay_s)
+    getter = Getter(
+        PieceSource(me, watched, fetcher, env, tiers.keeps_reads), placements, holder, view, network, crew, env
+    )
+    vault = Vault(
+        identity.owner, putter, getter, catalogue, placements, env, freed_after_s=remove_delay_s, used=tiers.note
+    )
+    pinning = Pinning(disk.local, Pins(watched, holder, placements, fetcher, env), placements, env)
     collector = Collector(
         me, disk.chunks, book, placements, network, view, env,
         delay_s=remove_delay_s, busy_for_s=putter.running_for_s, revive=vault.revive,
-        kept_until_s=kept_until_s(disk.settings),
+        kept_until_s=kept_until_s(disk.settings), warmth=tiers,
     )  # fmt: skip
     upkeep = Upkeep(me, watched, disk.chunks, disk.database, book, placements, holder, env)
 
@@ -129,17 +145,20 @@ def open_keeping(
     serve_chunks(network, watched, env)
     HoldServer(holder, placements, crew).register(network)
     repair_worker = workers.add("repair", repair.step, interval_s=REPAIR_EVERY_S, backoff=_REPAIR_BACKOFF)
-    workers.add("collect", collector.step, interval_s=min(_COLLECT_MAX_S, max(1.0, remove_delay_s / 2)))
+    collect = workers.add("collect", collector.step, interval_s=min(_COLLECT_MAX_S, max(1.0, remove_delay_s / 2)))
+    tiers.make_room = collect.poke
+    pinning.wake = workers.add("pins", pinning.step, interval_s=PINS_EVERY_S).poke
+    workers.add("tiers", tiers.step, interval_s=TIERS_EVERY_S)
     workers.add("scrub", upkeep.scrub, interval_s=SCRUB_EVERY_S)
     workers.add("heal", upkeep.heal, interval_s=HEAL_EVERY_S)
     workers.add("orphans", upkeep.orphans, interval_s=ORPHANS_EVERY_S)
     announcer = Announcer(identity.genesis.mesh, network, book, placements, view, env)
     workers.add("announce", announcer.step, interval_s=ANNOUNCE_EVERY_S)
     workers.add("trim", upkeep.trim, interval_s=TRIM_EVERY_S)
-    _look_after_database(DatabaseUpkeep(DatabaseCare(disk.database), disk.spare, env), workers)
+    _look_after_database(DatabaseUpkeep(DatabaseCare(disk.database), disk.spare, env, tiers.hot_pressed), workers)
     return Keeping(
         scores, placements, fetcher, holder, holders, book, repair, collector, upkeep, catalogue, getter, vault,
-        repair_worker.poke,
+        tiers, handover, pinning, repair_worker.poke,
     )  # fmt: skip
 
 

@@ -61,6 +61,7 @@ class Reporting:
             workers=tuple(self._worker(status) for status in core.workers.statuses()),
             repair=self._counters(),
             refused=dict(core.admission.refusals),
+            tiers=tuple(core.keeping.tiers.reports()),
         )
 
     def _counters(self) -> dict[str, int | float | str]:
@@ -69,6 +70,7 @@ class Reporting:
             **asdict(keeping.repair.counts),
             **asdict(keeping.collector.counts),
             **asdict(keeping.upkeep.counts),
+            **asdict(keeping.handover.counts),
             "records_pending": self._core.tables.pending,
             "records_exchanged": self._core.tables.exchanged,
             "background_failures": self._core.crew.failures,

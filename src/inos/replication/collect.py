@@ -3,8 +3,10 @@
 A holding ends when its object was removed by the owner and the removal delay has passed, or when this node is no
 longer among the members and all of them say that they hold their pieces. A chunk is freed when no holding needs it:
 what is assigned to this node is needed, and so is every other piece of an object here until all members are known to
-hold theirs. Chunks stored or touched within the grace, or since the oldest running put began, are left alone, because
-their holding may be on its way. While an object's manifest cannot be read nobody knows its pieces: nothing is freed.
+hold theirs. Then what is left of it, its surplus, goes at once or stays warm for a while (`warm.py`); objects that
+were used here without being held are surplus altogether. Chunks stored or touched within the grace, or since the
+oldest running put began, are left alone, because their holding may be on its way. While an object's manifest cannot be
+read nobody knows its pieces: nothing is freed.
 
 Ages on disk are wall-clock ages. When the wall clock was set, none is believed until a whole delay has passed since by
 the clock that only goes forward.
@@ -12,7 +14,8 @@ the clock that only goes forward.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -29,6 +32,8 @@ from inos.replication.placement import Placement
 # Between full collections when nothing was dropped: frees what crashed or abandoned puts left.
 FULL_EVERY_S: Final = 3600.0
 FULL_AT_MOST_EVERY_S: Final = 10.0
+# Grace where room is wanted: far longer than a chunk takes from its push to its hold.
+ROOM_DELAY_S: Final = 60.0
 _ASK_AT_ONCE: Final = 64
 # Names reach every node of their owner in two or three rounds of anti-entropy.
 _NAMES_COME_S: Final = 15.0
@@ -56,6 +61,8 @@ class Mark(Protocol):
 
 class MarkingHome(Protocol):
     def get(self, address: Address) -> bytes: ...
+
+    def present(self, addresses: Sequence[Address]) -> frozenset[Address]: ...
 
     def begin_mark(self) -> Mark: ...
 
@@ -93,11 +100,46 @@ class Liveness(Protocol):
     def alive(self, member: bytes) -> bool: ...
 
 
+class Warmth(Protocol):
+    """What this node keeps beyond what it owes."""
+
+    def cids(self) -> Iterator[Cid]:
+        """Objects used here, or pinned."""
+
+    def wants_room(self) -> bool:
+        """Whether surplus is to go now, not when it has been there for the delay."""
+
+    def kept(self, surplus_bytes: Mapping[Cid, int]) -> Collection[Cid]:
+        """Which of these objects keep their surplus."""
+
+    def settled(self, kept_bytes: int, gone: Sequence[Cid]) -> None:
+        """A collection has ended: surplus bytes that were kept although they could go, and objects of which nothing is
+        left but what is owed."""
+
+
+class Cold:
+    """The Warmth of a node that keeps nothing beyond what it owes."""
+
+    def cids(self) -> Iterator[Cid]:
+        return iter(())
+
+    def wants_room(self) -> bool:
+        return False
+
+    def kept(self, surplus_bytes: Mapping[Cid, int]) -> Collection[Cid]:
+        del surplus_bytes
+        return ()
+
+    def settled(self, kept_bytes: int, gone: Sequence[Cid]) -> None:
+        """Nothing to remember."""
+
+
 @dataclass(slots=True)
 class CollectCounts:
     """Since the node started."""
 
     dropped: int = 0
+    evicted: int = 0
     freed_chunks: int = 0
     freed_bytes: int = 0
 
@@ -139,6 +181,7 @@ class Collector:
         busy_for_s: Callable[[], float],
         revive: Callable[[Cid], Awaitable[bool]],
         kept_until_s: float = 0.0,
+        warmth: Warmth | None = None,
     ) -> None:
         self._me = me
         self._home = home
@@ -151,6 +194,7 @@ class Collector:
         self._busy_for_s = busy_for_s
         self._revive = revive
         self._kept_until_s = kept_until_s
+        self._warmth = warmth or Cold()
         self._clock: ClockWatch | None = None
         self._last_full_s: float | None = None
         self._asked: Cid | None = None
@@ -171,7 +215,8 @@ class Collector:
             return
         ended = await self._end_holdings()
         now_s = self._env.monotonic_s()
-        if not ended and self._last_full_s is not None and now_s - self._last_full_s < self._pause_s():
+        waiting = self._last_full_s is not None and now_s - self._last_full_s < self._pause_s()
+        if waiting and not ended and not self._warmth.wants_room():
             return
         if self._env.now_s() >= self._kept_until_s:
             await self._collect()
@@ -286,19 +331,64 @@ class Collector:
 
     async def _collect(self) -> None:
         # What a put brings once the marking has begun is spared by the mark itself.
-        before_s = self._env.now_s() - max(self._delay_s, self._busy_for_s())
+        # A push whose hold is on its way is only repeated when its chunks go, so the delay may be cut where room is
+        # wanted; a put of this node's own relies on what it has stored.
+        delay_s = min(self._delay_s, ROOM_DELAY_S) if self._warmth.wants_room() else self._delay_s
+        before_s = self._env.now_s() - max(delay_s, self._busy_for_s())
         mark = await self._env.in_thread(self._home.begin_mark)
-        for row in await self._env.in_thread(list, self._holdings.rows()):
-            placement = self._placements.known(row.cid)
-            surplus = placement is not None and await self._env.in_thread(self._has_surplus, placement)
-            only_mine = surplus and placement is not None and await self._whole(placement)
-            await self._env.in_thread(self._mark, mark, row.cid, placement if only_mine else None)
+        held = {row.cid for row in await self._env.in_thread(list, self._holdings.rows())}
+        used = [
+            cid for cid in await self._env.in_thread(list, self._warmth.cids()) if not self._placements.removed(cid)
+        ]
+        surplus = await self._env.in_thread(self._surplus_bytes, used)
+        warm = self._warmth.kept(surplus)
+        gone: list[Cid] = []
+        for cid in sorted(held.union(used)):
+            placement = self._placements.known(cid)
+            goes = placement is not None and cid not in warm and await self._may_go(placement, held=cid in held)
+            if cid in surplus and (goes or not (surplus[cid] or cid in warm)):
+                gone.append(cid)
+            if cid in held:
+                await self._env.in_thread(self._mark, mark, cid, placement if goes else None)
+            elif not goes:
+                await self._env.in_thread(self._mark_used, mark, cid)
+        # Of what is neither held nor has its manifest here there is nothing to look after.
+        lost = [cid for cid in used if cid not in held and cid not in surplus and self._layout(cid) is None]
+        self.counts.evicted += sum(surplus[cid] > 0 for cid in gone)
+        self._warmth.settled(sum(size for cid, size in surplus.items() if cid not in gone), gone + lost)
         while self._ages_hold():
             freed = await self._env.in_thread(mark.sweep, before_s)
             if not freed.chunks:
                 break
             self.counts.freed_chunks += freed.chunks
             self.counts.freed_bytes += freed.bytes
+
+    async def _may_go(self, placement: Placement, *, held: bool) -> bool:
+        """Whether there is surplus of an object here, and all of its members say now that they have their pieces."""
+        if held and not await self._env.in_thread(self._has_surplus, placement):
+            return False
+        return await self._whole(placement)
+
+    def _surplus_bytes(self, cids: Sequence[Cid]) -> dict[Cid, int]:
+        """Bytes here of pieces of these objects that others are to keep; none of those whose manifest is not here.
+        Blocks."""
+        found: dict[Cid, int] = {}
+        for cid in cids:
+            placement, layout = self._placements.known(cid), self._layout(cid)
+            if placement is not None and layout is not None:
+                found[cid] = self._surplus_of(placement, layout)
+        return found
+
+    def _surplus_of(self, placement: Placement, layout: Layout) -> int:
+        sizes: dict[Address, int] = {}
+        try:
+            for group in layout.groups(placement, self._home.get):
+                mine = set(assigned_to(group, self._me))
+                pieces = zip(group.addresses, group.sizes, strict=True)
+                sizes.update({address: size for address, size in pieces if address not in mine})
+        except InosError:
+            return 0  # a page of it is not here: what there is of it cannot be told
+        return sum(sizes[address] for address in self._home.present(list(sizes)))
 
     def _has_surplus(self, placement: Placement) -> bool:
         """Whether there are pieces of the object that others are to keep. Blocks."""
@@ -326,6 +416,18 @@ class Collector:
             else:
                 groups = (group for _, group in layout.page_groups(placement, page))
                 mark.add([address for group in groups for address in assigned_to(group, self._me)])
+
+    def _mark_used(self, mark: Mark, cid: Cid) -> None:
+        """Mark what there is of an object that is not held but used here. Blocks."""
+        mark.add([cid.address])
+        layout = self._layout(cid)
+        if layout is None:
+            return
+        mark.add(layout.manifest.pages)
+        with suppress(InosError):
+            for page in layout.pages(self._home.get):
+                for stripe in page.stripes():
+                    mark.add(stripe.shards())
 
     def _layout(self, cid: Cid) -> Layout | None:
         try:

@@ -118,7 +118,7 @@ class Holder:
         except (NotFound, Corrupt):
             return await self._fetcher.anywhere(address, copy_holders(placement, address), local=False)
 
-    async def _kept_layout(self, placement: Placement) -> Layout:
+    async def kept_layout(self, placement: Placement) -> Layout:
         """The layout, its manifest and pages on this disk when this returns."""
         data = await self._manifest(placement)
         await self._env.in_thread(self._home.put_many, [(placement.cid.address, data)])
@@ -163,7 +163,7 @@ class Holder:
             self._completing.pop(placement.cid).set()
 
     async def _complete(self, placement: Placement) -> HoldState:
-        layout = await self._kept_layout(placement)
+        layout = await self.kept_layout(placement)
         pages = layout.pages(self._home.get)
         while page := await self._env.in_thread(next, pages, None):
             groups = (group for _, group in layout.page_groups(placement, page))

@@ -39,6 +39,7 @@ from inos.replication.holder import HoldState
 from inos.replication.layout import assigned_to, read_layout
 from inos.replication.placement import Placement
 from inos.replication.scheme import DEFAULT_RULES, PlanRules
+from inos.replication.warm import KEEP_NOTHING, WarmRules
 from inos.sim.disk import SimDisk
 from inos.sim.fabric import MemoryFabric
 from inos.sim.liar import Liar
@@ -76,6 +77,7 @@ class ClusterSettings:
     remove_delay_s: float = REMOVE_DELAY_S
     quota_bytes: int = QUOTA_BYTES
     rules: PlanRules = DEFAULT_RULES
+    warm: WarmRules = KEEP_NOTHING
     disk_bytes: int = DISK_BYTES
     latency_s: float = LATENCY_S
     tick_s: float = 0.0
@@ -201,6 +203,7 @@ class ClusterNode:
             repair_after_s=common.repair_after_s,
             remove_delay_s=common.remove_delay_s,
             rules=common.rules,
+            warm=common.warm,
         )
         return Parts(identity, settings, disk, self._network)
 

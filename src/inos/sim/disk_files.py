@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # connection, and 300 KiB of log.
 CACHE_PAGES: Final = 20
 AUTOCHECKPOINT_PAGES: Final = 64
+_BLOCK_BYTES: Final = 4096
 
 
 class SimFiles:
@@ -52,6 +53,13 @@ class SimFiles:
 
     def listed(self, folder: Path) -> list[tuple[str, int]]:
         return [(name, len(file.data)) for name, file in self.tree.listed(str(folder)).items()]
+
+    def allocated(self, path: Path) -> int:
+        file = self.tree.find(str(path))
+        return 0 if file is None else _in_blocks(len(file.data))
+
+    def allocated_in(self, folder: Path) -> int:
+        return sum(_in_blocks(len(file.data)) for file in self.tree.listed(str(folder)).values())
 
     def make_folders(self, root: Path, names: Sequence[str]) -> None:
         if self.tree.make_folders(str(root), names):
@@ -145,3 +153,7 @@ class SimFiles:
         file = SimFile(data)
         self.tree.bind(path, file)
         return file
+
+
+def _in_blocks(size: int) -> int:
+    return -(-size // _BLOCK_BYTES) * _BLOCK_BYTES

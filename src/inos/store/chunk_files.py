@@ -19,7 +19,8 @@ data too, and reports their errors as ours.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -44,6 +45,7 @@ class ChunkFiles:
         self._staging = root / "staging"
         self._root = root
         self._files = files
+        self._space = _Space()
 
     def prepare(self) -> int:
         """Make the folders that are missing and empty staging/; how many files were in it."""
@@ -69,6 +71,7 @@ class ChunkFiles:
                     self._files.rename(file, place)
                 for folder in dict.fromkeys(place.parent for place in places):
                     self._files.sync_folder(folder)
+                self._space.grow({address: self._files.allocated(self.path(address)) for address, _ in chunks})
             except OSError:
                 for file, _ in staged:
                     with suppress(OSError):
@@ -96,7 +99,10 @@ class ChunkFiles:
         """Unlink these; absent ones are fine. Not synced: a file that comes back after a crash is a mere orphan."""
         for address in addresses:
             with suppress(OSError):
-                self._files.unlink(self.path(address))
+                place = self.path(address)
+                freed = self._files.allocated(place)
+                self._files.unlink(place)
+                self._space.grow({address: -freed})
 
     def listed(self, prefix: int) -> dict[Address, int]:
         """Address and size of each chunk file in one of the 256 folders; other names are not ours and left alone."""
@@ -110,6 +116,15 @@ class ChunkFiles:
                     found[address] = size
         return found
 
+    def measure(self, prefix: int) -> None:
+        """Count again what the files of one of the 256 folders take up."""
+        with _translated("measuring chunk files"):
+            self._space.set(prefix, self._files.allocated_in(self._blobs / f"{prefix:02x}"))
+
+    def disk_bytes(self) -> int | None:
+        """Bytes of the disk that the chunk files take up; None until each folder was measured."""
+        return self._space.total()
+
     def free_bytes(self) -> int:
         """Room an unprivileged writer has on this disk."""
         with _translated("asking for free space"):
@@ -118,6 +133,31 @@ class ChunkFiles:
     def path(self, address: Address) -> Path:
         name = address.hex()
         return self._blobs / name[:2] / (name + SUFFIX)
+
+
+class _Space:
+    """Bytes on the disk by folder: counted once by `set`, kept by `grow`. Written over files count twice until their
+    folder is measured again, which happens with every sweep of it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_folder: list[int | None] = [None] * PREFIXES
+
+    def set(self, prefix: int, size_bytes: int) -> None:
+        with self._lock:
+            self._by_folder[prefix] = size_bytes
+
+    def grow(self, by: Mapping[Address, int]) -> None:
+        with self._lock:
+            for address, size_bytes in by.items():
+                before = self._by_folder[address[0]]
+                if before is not None:
+                    self._by_folder[address[0]] = max(0, before + size_bytes)
+
+    def total(self) -> int | None:
+        with self._lock:
+            known = [size for size in self._by_folder if size is not None]
+        return sum(known) if len(known) == PREFIXES else None
 
 
 def _address_in(name: str) -> Address | None:

@@ -111,6 +111,19 @@ def remove(cursor: Cursor, addresses: Iterable[Address]) -> list[Row]:
     return [_row(row) for row in cursor.executemany(sql, ((address,) for address in addresses))]
 
 
+def oldest_inline(cursor: Cursor, limit: int) -> list[Row]:
+    """The chunks that have been in the database for longest, with their data."""
+    sql = "SELECT address, data FROM inline_chunks ORDER BY rowid LIMIT ?"
+    return [Row(Address(row[0]), len(row[1]), Location.INLINE, row[1]) for row in cursor.execute(sql, (limit,))]
+
+
+def moved_to_files(cursor: Cursor, rows: Sequence[Row]) -> None:
+    """Note that the files of `rows`, which were inline, are synced and in place."""
+    addresses = [(row.address,) for row in rows]
+    list(cursor.executemany("UPDATE chunks SET location = 0 WHERE address = ?", addresses))
+    list(cursor.executemany("DELETE FROM inline_chunks WHERE address = ?", addresses))
+
+
 def usage(cursor: Cursor) -> StoreUsage:
     return StoreUsage(*one(cursor.execute("SELECT chunks, bytes FROM chunk_totals")))
 

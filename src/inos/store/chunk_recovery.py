@@ -34,6 +34,7 @@ class SweepResult:
 def sweep(prefix: int, files: ChunkFiles, database: Database, claims: Claims, env: Env) -> SweepResult:
     """Sweep the folder of addresses that begin with the byte `prefix`."""
     on_disk = files.listed(prefix)
+    files.measure(prefix)
     rows = database.read(lambda cursor: index.in_folder(cursor, prefix))
     adopted = deleted = dropped = 0
     # The listing and the rows were read one after the other: each difference is looked at again under its claim.
@@ -51,7 +52,11 @@ def sweep(prefix: int, files: ChunkFiles, database: Database, claims: Claims, en
 
 def _adopt(address: Address, files: ChunkFiles, database: Database, env: Env) -> bool | None:
     """True: it has a row now. False: it was deleted. None: it needed neither, or the disk would not say."""
-    if database.read(lambda cursor: index.find(cursor, address)) is not None:
+    row = database.read(lambda cursor: index.find(cursor, address))
+    if row is not None and row.location is Location.INLINE:  # a move into files that was cut off
+        files.remove([address])
+        return False
+    if row is not None:
         return None
     data = files.read(address, MAX_CHUNK_BYTES)
     if data is None:

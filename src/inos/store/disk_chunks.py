@@ -32,6 +32,8 @@ from inos.store.database import Database
 from inos.store.filesystem import REAL_FILES, Files
 
 INLINE_LIMIT_BYTES: Final = 64 * 1024
+# What a file takes up on the common file systems: whole blocks of this.
+_BLOCK_BYTES: Final = 4096
 # Room left on the disk for the database, its log and the rest of the machine.
 RESERVE_BYTES: Final = 64 << 20
 PAGE: Final = 4096
@@ -50,7 +52,8 @@ class DiskChunkStore:
         quota_bytes: int | None = None,
         files: Files = REAL_FILES,
     ) -> None:
-        """Use blobs/ and staging/ under `root`, making what is missing. `quota_bytes` bounds what is stored."""
+        """Use blobs/ and staging/ under `root`, making what is missing. `quota_bytes` bounds what the chunk
+        files take up on the disk."""
         self._database = database
         self._env = env
         self._files = ChunkFiles(root, files)
@@ -58,6 +61,8 @@ class DiskChunkStore:
         self._marking = Marking()
         self._reserve_bytes = reserve_bytes
         self._quota_bytes = quota_bytes
+        self.small_as_files = False
+        """Whether small chunks become files too, because the database is as large as it may be."""
         self.recover()
 
     # Reading
@@ -100,7 +105,7 @@ class DiskChunkStore:
         with self._claims.hold(batch):
             missing = self._missing(batch)
             if missing:
-                self._admit(sum(row.size for row in missing))
+                self._admit(missing)
             written = [(row.address, batch[row.address]) for row in missing if row.location is Location.FILE]
             try:
                 self._files.write(written)
@@ -116,7 +121,8 @@ class DiskChunkStore:
         for address, data in batch.items():
             row = held.get(address)
             if row is None:
-                missing.append(_new_row(address, data))
+                inline = len(data) <= INLINE_LIMIT_BYTES and not self.small_as_files
+                missing.append(Row(address, len(data), Location.INLINE if inline else Location.FILE, data))
             elif row.location is Location.FILE and self._files.size(address) != len(data):
                 missing.append(Row(address, len(data), Location.FILE))
         return missing
@@ -132,17 +138,19 @@ class DiskChunkStore:
         held = self._database.read(lambda cursor: index.held(cursor, written))
         self._files.remove(address for address in written if address not in held)
 
-    def _admit(self, size_bytes: int) -> None:
+    def _admit(self, rows: Sequence[Row]) -> None:
+        size_bytes = sum(row.size for row in rows)
         free = self._files.free_bytes() - self._reserve_bytes
         if size_bytes > free:
             raise StorageFull(
                 f"{size_bytes} bytes do not fit: {max(free, 0)} are free above the reserve of {self._reserve_bytes}",
                 hint="free space on this disk",
             )
-        if self._quota_bytes is not None and self.usage().bytes + size_bytes > self._quota_bytes:
+        files_bytes = sum(-(-row.size // _BLOCK_BYTES) * _BLOCK_BYTES for row in rows if row.location is Location.FILE)
+        if files_bytes and self._quota_bytes is not None and self.cold_bytes() + files_bytes > self._quota_bytes:
             raise StorageFull(
-                f"{size_bytes} bytes do not fit in the quota of {self._quota_bytes}",
-                hint="raise the quota of this node or remove something",
+                f"{size_bytes} bytes do not fit in this node's quota of {self._quota_bytes} bytes for chunk files",
+                hint="raise it (inos up --quota-cold), unpin or remove something, or put through another node",
             )
 
     def touch(self, addresses: Sequence[Address]) -> frozenset[Address]:
@@ -194,6 +202,32 @@ class DiskChunkStore:
     def begin_mark(self) -> DiskMark:
         return DiskMark(self._marking, self._database, self._files, self._claims, self._env.now_s())
 
+    # Tiers
+
+    def cold_bytes(self) -> int:
+        """Bytes of the disk that the chunk files take up; until `measure` has been through, what the index says."""
+        measured = self._files.disk_bytes()
+        return self.usage().bytes if measured is None else measured
+
+    def measure(self) -> None:
+        """Look at every chunk file's size on the disk once; about a second for 100,000."""
+        for prefix in range(PREFIXES):
+            self._files.measure(prefix)
+
+    def demote(self, limit: int) -> StoreUsage:
+        """Move up to `limit` of the chunks that have been in the database for longest into files; what was moved.
+        Raises StorageFull when there is no room for them."""
+        found = self._database.read(lambda cursor: index.oldest_inline(cursor, limit))
+        with self._claims.hold([row.address for row in found]):
+            there = self._database.read(lambda cursor: index.held(cursor, [row.address for row in found]))
+            rows = [row for row in found if row.address in there and there[row.address].location is Location.INLINE]
+            as_files = [Row(row.address, row.size, Location.FILE) for row in rows]
+            if as_files:
+                self._admit(as_files)
+            self._files.write([(row.address, row.data or b"") for row in rows])
+            self._database.write(lambda cursor: index.moved_to_files(cursor, as_files))
+        return StoreUsage(len(rows), sum(row.size for row in rows))
+
     # Recovery
 
     def recover(self) -> int:
@@ -212,9 +246,3 @@ class DiskChunkStore:
             total = total.plus(self.sweep_orphans(prefix))
             progress(prefix + 1, PREFIXES)
         return total
-
-
-def _new_row(address: Address, data: bytes) -> Row:
-    if len(data) > INLINE_LIMIT_BYTES:
-        return Row(address, len(data), Location.FILE)
-    return Row(address, len(data), Location.INLINE, data)

@@ -16,6 +16,8 @@ from typing import Final, Protocol
 
 from inos.store.files import copy_all, start_writeback, sync_data, sync_folder, write_all
 
+# What st_blocks counts, whatever the blocks of the file system are.
+_STAT_BLOCK_BYTES: Final = 512
 # SQLite's own default, 2 MB of pages of 4 KiB.
 CACHE_PAGES: Final = 500
 # 64 MiB of log. A checkpoint of it stalls the writer that meets it for about 0.1 s, so it is left to `checkpoint`.
@@ -48,6 +50,12 @@ class Files(Protocol):
 
     def listed(self, folder: Path) -> list[tuple[str, int]]:
         """Name and size of each regular file in `folder`, in any order."""
+
+    def allocated(self, path: Path) -> int:
+        """Bytes of the disk that a file takes up; 0 where there is none."""
+
+    def allocated_in(self, folder: Path) -> int:
+        """The same for all regular files in `folder` together."""
 
     def make_folders(self, root: Path, names: Sequence[str]) -> None:
         """Make those of `names`, relative to `root`, that are missing, in this order; synced when it returns."""
@@ -93,6 +101,17 @@ class RealFiles:
         with os.scandir(folder) as entries:
             files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
             return [(entry.name, entry.stat(follow_symlinks=False).st_size) for entry in files]
+
+    def allocated(self, path: Path) -> int:
+        try:
+            return path.stat().st_blocks * _STAT_BLOCK_BYTES
+        except FileNotFoundError:
+            return 0
+
+    def allocated_in(self, folder: Path) -> int:
+        with os.scandir(folder) as entries:
+            files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+            return sum(entry.stat(follow_symlinks=False).st_blocks for entry in files) * _STAT_BLOCK_BYTES
 
     def make_folders(self, root: Path, names: Sequence[str]) -> None:
         parents: dict[Path, None] = {}

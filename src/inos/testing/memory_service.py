@@ -40,6 +40,7 @@ class MemoryService:
         self.contents: dict[Cid, bytes] = {}
         self.names: dict[str, reports.CatalogueItem] = {}
         self.corrupt: set[Cid] = set()
+        self.pinned: set[Cid] = set()
         self.api_url = ""
         self._disk = SimDisk(random.Random(1), capacity_bytes=1 << 30)  # noqa: S311 - no chance is asked of it
         self._database: Database | None = None
@@ -163,6 +164,25 @@ class MemoryService:
             del self.names[name]
         return reports.RemoveReport(tuple(sorted(gone)), len(gone), 3600.0)
 
+    async def pin(self, target: str, pinned: bool) -> reports.PinReport:
+        """Remember it."""
+        cid, _ = self._find(target)
+        changed = (cid in self.pinned) != pinned
+        (self.pinned.add if pinned else self.pinned.discard)(cid)
+        return reports.PinReport(target, pinned, 1, int(changed))
+
+    async def list_pinned(self, after: str, limit: int) -> reports.CataloguePage:
+        """What was pinned."""
+        found = [str(cid) for cid in sorted(self.pinned) if str(cid) > after][:limit]
+        items = tuple(
+            next(
+                (item for item in self.names.values() if item.cid == cid),
+                reports.CatalogueItem("", "file", 0, 0, cid=cid),
+            )
+            for cid in found
+        )
+        return reports.CataloguePage(items, found[-1] if len(found) == limit else "")
+
     async def verify(self, target: str | None) -> AsyncGenerator[reports.VerifyReport, None]:
         """Check the objects marked corrupt; checking heals."""
         cids = [self._find(target)[0]] if target else list(self.contents)
@@ -221,6 +241,7 @@ class MemoryService:
             ),
             repair={"queued": 0, "healed": 0},
             refused={"stranger": 1},
+            tiers=(reports.TierReport("hot", 10**6, 10**9, 0, "ok", 0), reports.TierReport("cold", 9, 9, 3, "full", 2)),
         )
 
     async def peers(self) -> Sequence[reports.PeerReport]:

@@ -6,7 +6,7 @@ opened, so a wrong byte is never given out. A piece that this node should hold a
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -142,7 +142,11 @@ class Getter:
 class PieceSource:
     """Pieces for readers: this disk, else the mesh; what this node should hold and lacked is kept. `me`: its key."""
 
-    def __init__(self, me: bytes, home: Home, fetcher: Fetcher, env: Env) -> None:
+    def __init__(
+        self, me: bytes, home: Home, fetcher: Fetcher, env: Env, keeps_reads: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`keeps_reads` says whether what others are to keep is worth keeping here as well, now that it was read."""
+        self._keeps_reads = keeps_reads
         self._me = me
         self._home = home
         self._fetcher = fetcher
@@ -167,7 +171,9 @@ class PieceSource:
                 return plain
         except (NotFound, Corrupt):
             stored = await self._fetcher.of_stripe(stripe, index, local=False)
-            if any(pair == (address, self._me) for pair in zip(group.addresses, group.holders, strict=True)):
+            if self._keeps_reads() or any(
+                pair == (address, self._me) for pair in zip(group.addresses, group.holders, strict=True)
+            ):
                 # A full disk is no reason not to read; healing and `status` will say that pieces are missing.
                 with suppress(StorageFull):
                     await self._env.in_thread(self._home.put_many, [(address, stored)])

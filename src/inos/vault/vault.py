@@ -6,7 +6,7 @@ object is removed only when the last of its names is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -64,7 +64,10 @@ class Vault:
         env: Env,
         *,
         freed_after_s: float,
+        used: Callable[[Cid], None] = lambda _cid: None,
     ) -> None:
+        """`used` hears of every object that is put or read here."""
+        self._used = used
         self._owner = owner
         self._putter = putter
         self._getter = getter
@@ -80,6 +83,7 @@ class Vault:
         name = ObjectName.parse(options.name) if options.name is not None else None
         requirement = Requirement(options.require)
         stored = await self._putter.put(source, name.parts[-1] if name else "", options.size, requirement)
+        self._used(stored.reference.cid)
         agreed = True
         if name is not None:
             agreed = await self._name([_file_entry(name, stored, options.mode, options.modified_ms)])
@@ -154,6 +158,7 @@ class Vault:
         """
         reference, entry = await self._readable(target)
         opened = await self._getter.open(reference)
+        self._used(reference.cid)
         size = opened.inner.size
         first, last = min(start, size), size if end is None else min(end, size)
         chunks = self._getter.read(opened, first, last)
@@ -207,6 +212,28 @@ class Vault:
 
     def _owned(self, behind: bytes) -> Sequence[Placement]:
         return tuple(islice(self._placements.owned(behind), MAX_PAGE))
+
+    async def objects_of(self, target: str) -> Sequence[Cid]:
+        """The objects that a name, a folder with all that is in it, a reference or a cid stands for. Raises
+        NotFound."""
+        meant = parse_target(target)
+        if isinstance(meant, ObjectName):
+            entries = await self._catalogue.tree(meant) or [await self._catalogue.find(meant)]
+            return list(dict.fromkeys(cid for cid in map(_cid_of, entries) if cid is not None))
+        cid = meant.cid if isinstance(meant, Reference) else meant
+        if await self._placements.find(cid) is None:
+            raise NotFound(f"no node that can be reached knows the object {cid}", hint="check the reference")
+        return [cid]
+
+    async def items_of(self, cids: Sequence[Cid]) -> Sequence[CatalogueItem]:
+        """These objects as the catalogue has them, each under its first name; without one, by cid alone."""
+        items = []
+        for cid in cids:
+            named = next(iter(await self._catalogue.names_of(cid)), None)
+            placement = None if named else self._placements.known(cid)
+            size = placement.size if placement is not None else 0
+            items.append(catalogue_item(named) if named else CatalogueItem("", Kind.FILE.value, size, 0, cid=str(cid)))
+        return items
 
     async def remove(self, target: str) -> RemoveReport:
         """Remove a name, a folder with all that is in it, or every name of a reference or cid. Raises NotEnoughNodes on

@@ -14,5 +14,6 @@ from typing import Final
 from inos.store.migrations.step import Migration
 from inos.store.migrations.v1 import V1
 from inos.store.migrations.v2 import V2
+from inos.store.migrations.v3 import V3
 
-MIGRATIONS: Final[Sequence[Migration]] = (V1, V2)
+MIGRATIONS: Final[Sequence[Migration]] = (V1, V2, V3)
