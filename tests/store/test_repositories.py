@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inos.core.env import RealEnv
-from inos.core.errors import BadInput
+from inos.core.errors import BadInput, StorageFull
 from inos.core.rows import KINDS, kind_named
 from inos.core.rows.personal import Preference
-from inos.core.rows.row import Row
+from inos.core.rows.row import Query, Row
 from inos.core.rows.software import Component
 from inos.core.rows.wallet import Transaction
 from inos.sim.disk import SimDisk
@@ -207,6 +209,75 @@ def test_rows_are_there_after_reopening_and_after_a_vacuum(tmp_path: Path) -> No
             sample(Component, number).key for number in range(9) if number != 3
         }
         assert rows.search.problems() == []
+
+
+def test_a_full_disk_refuses_rows_whole_and_takes_them_once_there_is_room() -> None:
+    disk = SimDisk(random.Random(1), capacity_bytes=10**9)
+    database = Database(disk.root / "inos.db", KEY, RealEnv(), files=disk.files)
+    filled = Filled(database)
+    [kept] = filled.add(Component, 1)
+    disk.fill(20_000)
+    large = [Preference(f"large-{number}", "x" * 9000, 1) for number in range(200)]
+    with pytest.raises(StorageFull) as caught:
+        filled.rows.preferences.put(*large)
+    assert caught.value.hint and filled.rows.preferences.count() == 0
+    assert filled.rows.components.get(kept.key) == kept
+    disk.fill(None)
+    filled.rows.preferences.put(*large)
+    assert filled.rows.preferences.count() == 200 and database.check() == []
+    database.close()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_was_put_is_there_after_power_was_lost_anywhere(seed: int) -> None:
+    chance = random.Random(seed)
+    disk = SimDisk(chance, capacity_bytes=10**9)
+    acknowledged: set[str] = set()
+    for number in range(6):
+        alive = disk.files
+        database = Database(disk.root / "inos.db", KEY, RealEnv(), files=alive)
+        filled = Filled(database)
+        assert acknowledged <= {row.key for row in filled.rows.components.page(Query(Component)).rows}
+        assert filled.rows.search.problems() == [] and database.check() == []
+        disk.cut_power_at(disk.steps + chance.randint(1, 600))
+        for each in range(20):
+            [row] = filled.add(Component, 100 * number + each)
+            if disk.files is not alive:
+                break
+            acknowledged.add(row.key)
+        database.close()
+    assert acknowledged
+
+
+WRITER: Final = """
+import sys
+from pathlib import Path
+from inos.core.env import RealEnv
+from inos.core.rows.wallet import Transaction
+from inos.store.database import Database
+from inos.store.repositories import Repositories
+rows = Repositories(Database(Path(sys.argv[1]), bytes(range(32)), RealEnv()))
+for number in range(1_000_000):
+    rows.transactions.put(Transaction(str(number), "a", "b", str(number), "n", 1))
+    print(number, flush=True)
+"""
+
+
+def test_what_was_put_is_there_after_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "inos.db"
+    for wanted in (1, 7, 40):
+        command = [sys.executable, "-c", WRITER, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            said = [writer.stdout.readline() for _ in range(wanted)]
+            writer.kill()
+            said += writer.stdout.readlines()
+        acknowledged = {line.strip() for line in said if line.endswith("\n")}
+        with on_disk(tmp_path) as database:
+            found = {
+                row.tx_hash: row.amount for row in Filled(database).rows.transactions.page(Query(Transaction)).rows
+            }
+        assert acknowledged <= set(found) and all(key == amount for key, amount in found.items())
 
 
 def test_a_search_index_out_of_step_is_noticed(tmp_path: Path) -> None:
