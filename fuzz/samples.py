@@ -5,6 +5,9 @@ Keys, nonces and secrets are fixed bytes, so that a sample never changes between
 
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
 from functools import cache
 from itertools import count
 
@@ -118,3 +121,24 @@ def pair(payload: bytes, body: bytes) -> bytes:
 
 def message(struct: str, **fields: object) -> bytes:
     return encode(struct, **fields)
+
+
+def component_manifest() -> bytes:
+    """A `component.toml` with most of what there is."""
+    return (
+        b'id = "org.example.clock"\nname = "Clock"\nversion = "1.0"\nkind = "python"\nentry = "main.py"\n'
+        b'arguments = ["--utc"]\npermissions = ["api"]\nheartbeat_s = 2\n[environment]\nZONE = "UTC"\n'
+        b'[restart]\npolicy = "always"\ncrashes = 3\n'
+    )
+
+
+def component_packages() -> list[bytes]:
+    """A package as a .tar.gz and as a .zip."""
+    tarred, zipped = io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=tarred, mode="w:gz") as tar, zipfile.ZipFile(zipped, "w") as archive:
+        for name, data in (("component.toml", component_manifest()), ("app/main.py", b"print()\n" * 50)):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+            archive.writestr(name, data)
+    return [tarred.getvalue(), zipped.getvalue()]

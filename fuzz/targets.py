@@ -15,6 +15,8 @@ from typing import Final
 from fuzz import samples
 from inos.api import gate, ranges
 from inos.cli import members, objects
+from inos.components import manifest as component_manifest
+from inos.components import package
 from inos.core import batch, reports
 from inos.core.errors import (
     BadFrame,
@@ -165,6 +167,10 @@ def _cursor(data: bytes) -> object:
     return parse_cursor(Query(Transaction, after=data.decode("utf-8", "surrogateescape")))
 
 
+def _nowhere(name: str, data: bytes) -> None:
+    del name, data
+
+
 MESH, TABLES, CHUNKS = "p2p/mesh.capnp:", "p2p/tables.capnp:", "p2p/chunks.capnp:"
 _KEY: Final = bytes(range(32))
 _PLACE: Final = {"table": "placement", "sector": 3}
@@ -176,6 +182,12 @@ TARGETS: Final[Mapping[str, Target]] = {
     "api.ranges.parse_range": Target(in_text(ranges.parse_range), (BadInput,), lambda: [b"bytes=0-99", b"bytes=-5"]),
     "cli.members.parse_time_s": Target(in_text(members.parse_time_s), (BadInput,), lambda: [b"30min", b"12h"]),
     "cli.objects.parse_range": Target(in_text(objects.parse_range), (BadInput,), lambda: [b"0-99", b"100-"]),
+    "components.manifest.parse_manifest": Target(
+        component_manifest.parse_manifest, (BadInput,), lambda: [samples.component_manifest()]
+    ),
+    "components.package.parse_package": Target(
+        lambda data: package.parse_package(data, _nowhere), (BadInput,), samples.component_packages
+    ),
     "core.batch.decode_batch": Target(
         batch.decode_batch,
         (BadFrame, TooLarge),

@@ -19,7 +19,7 @@ DOCSTRING_FROM_LINES = 12
 
 # Dotted name or prefix -> files (relative to src/inos) that may use it. Simulation and test suites supply an Env.
 USE_DOORS: Mapping[str, tuple[str, ...]] = {
-    "time": ("core/env.py",),
+    "time": ("core/env.py", "components/guard.py"),  # the guard is a process of its own, without ours
     "random": ("core/env.py", "sim/*", "testing/*"),
     "secrets": ("core/env.py",),
     "os.urandom": (),
@@ -42,7 +42,11 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     "trio.from_thread": ("core/env.py",),
     "anyio.to_thread": ("client/local.py",),  # a client runs in any program's event loop, outside a node and its Env
     "anyio.from_thread": ("client/*",),  # the synchronous client drives the asynchronous one from a portal
-    "subprocess": ("cli/*",),  # demo and cluster start nodes as a user would
+    # Demo and cluster start nodes as a user would; components run as processes.
+    "subprocess": ("cli/*", "components/guard.py", "components/process.py"),
+    "trio.lowlevel.open_process": ("components/process.py",),
+    "os.kill": ("core/endpoint.py", "cli/*", "components/guard.py"),  # the endpoint only asks whether one is there
+    "os.killpg": ("cli/*", "components/guard.py"),
     "trio.run_process": ("cli/*",),
     "pickle": (),
     "marshal": (),

@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from inos.api.component_routes import AppFiles, InstallComponent, component_routes
 from inos.api.content import GetContent, PutBatch, PutObject
 from inos.api.documents import describe, docs_page
 from inos.api.errors import handle_errors
@@ -16,6 +17,7 @@ from inos.api.key_routes import key_routes
 from inos.api.routes import all_routes
 from inos.api.row_routes import row_routes
 from inos.api.service import NodeService
+from inos.core.components import APPS_PATH
 from inos.core.env import Env
 
 
@@ -37,7 +39,9 @@ def make_app(service: NodeService, *, env: Env, token: str, host: str, version: 
     app.router.routes.append(Route("/v1/objects/content", GetContent(service), methods=["GET", "HEAD"]))
     app.router.routes.append(Route("/v1/objects:store", StoreFile(service, env), methods=["POST"]))
     app.router.routes.append(Route("/v1/objects:write", WriteFile(service, env), methods=["POST"]))
-    for router in [*all_routes(service), row_routes(service), key_routes(service)]:
+    app.router.routes.append(Route("/v1/components", InstallComponent(service), methods=["PUT"]))
+    app.router.routes.append(Route(APPS_PATH + "{path:path}", AppFiles(service), methods=["GET", "HEAD"]))
+    for router in [*all_routes(service), row_routes(service), key_routes(service), component_routes(service)]:
         app.include_router(router)
     return Gate(app, token=token, host=host)
 

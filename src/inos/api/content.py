@@ -44,10 +44,10 @@ class PutObject:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with aclosing(_body(receive)) as body:
+            async with aclosing(request_body(receive)) as body:
                 report = await self._service.put(body, put_options(scope))
         except InosError as error:
-            await _refuse_and_linger(receive, send, error)
+            await refuse_and_linger(receive, send, error)
             return
         await send_json(send, to_dict(report))
 
@@ -60,12 +60,12 @@ class PutBatch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with aclosing(_body(limit_body(receive, BATCH_BODY_MAX))) as parts:
+            async with aclosing(request_body(limit_body(receive, BATCH_BODY_MAX))) as parts:
                 body = b"".join([part async for part in parts])
             items = decode_batch(body)
             reports = await self._service.put_batch(items, query_of(scope).get("require", ""))
         except InosError as error:
-            await _refuse_and_linger(receive, send, error)
+            await refuse_and_linger(receive, send, error)
             return
         await send_json(send, {"reports": [to_dict(report) for report in reports]})
 
@@ -176,7 +176,8 @@ def integer(query: dict[str, str], key: str, default: int) -> int:
         raise BadInput(f"{key} is not a number: {text[:50]!r}") from None
 
 
-async def _body(receive: Receive) -> AsyncGenerator[bytes, None]:
+async def request_body(receive: Receive) -> AsyncGenerator[bytes, None]:
+    """The body of a request as it comes. Raises Unavailable when the client goes away before its end."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -187,7 +188,8 @@ async def _body(receive: Receive) -> AsyncGenerator[bytes, None]:
             return
 
 
-async def _refuse_and_linger(receive: Receive, send: Send, error: InosError) -> None:
+async def refuse_and_linger(receive: Receive, send: Send, error: InosError) -> None:
+    """Answer with an error, and take what the client still sends, so that it gets to read the answer."""
     await send_error(send, error, more_body=True)
     drained = 0
     with anyio.move_on_after(LINGER_S):

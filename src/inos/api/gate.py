@@ -1,8 +1,9 @@
 """What every request passes first, and the limits it is held to.
 
 Order: kind of connection, target length, Host (a page on a name that resolves to loopback must not reach us), Origin
-(no page of another site), token. /health, /docs and /openapi.json carry no data and need no token. Bodies are read
-through `limit_body`, which stops one that is over its limit whether or not it announced its length.
+(no page of another site), token. /health, /docs, /openapi.json and the files of front ends carry no data and need no
+token. Bodies are read through `limit_body`, which stops one that is over its limit whether or not it announced its
+length.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inos.api.errors import send_error
+from inos.core.components import APPS_PATH
 from inos.core.errors import BadInput, InosError, Refused, TooLarge, Unauthorised
 
 OPEN_PATHS: Final = frozenset({"/health", "/docs", "/openapi.json"})
@@ -22,7 +24,7 @@ OPEN_PATHS: Final = frozenset({"/health", "/docs", "/openapi.json"})
 TARGET_MAX_BYTES: Final = 14 * 1024
 HEADERS_MAX: Final = 64  # browsers send about 20
 JSON_BODY_MAX: Final = 1024 * 1024
-STREAMED_BODIES: Final = frozenset({("PUT", "/v1/objects"), ("POST", "/v1/objects:batch")})
+STREAMED_BODIES: Final = frozenset({("PUT", "/v1/objects"), ("POST", "/v1/objects:batch"), ("PUT", "/v1/components")})
 
 
 class Gate:
@@ -59,7 +61,7 @@ class Gate:
             return Refused(f"wrong Host header {host[:100]!r}", hint="use the node's address as a number, or localhost")
         if not _same_origin(headers, host):
             return Refused("requests from another site's page are refused", hint="call the API from a program")
-        if scope["path"] not in OPEN_PATHS and not self._token_matches(headers.get(b"authorization", b"")):
+        if not _is_open(scope["path"]) and not self._token_matches(headers.get(b"authorization", b"")):
             return Unauthorised(
                 "missing or wrong bearer token",
                 hint="send 'Authorization: Bearer …' with the token of api.json in the data root",
@@ -80,6 +82,11 @@ class Gate:
     def _token_matches(self, header: bytes) -> bool:
         scheme, _, given = header.partition(b" ")
         return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token)
+
+
+def _is_open(path: str) -> bool:
+    # A browser that opens a front end has no token to send; its files are programs, not data.
+    return path in OPEN_PATHS or path.startswith(APPS_PATH)
 
 
 def _without_port(host: str) -> str:

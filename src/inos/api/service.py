@@ -12,6 +12,7 @@ from typing import Protocol
 
 from inos.core import reports
 from inos.core.component_keys import KeyCalls
+from inos.core.components import ComponentCalls
 from inos.core.rows.calls import RowCalls
 
 
@@ -123,5 +124,15 @@ class KeyHolding(Protocol):
         """What can be done with them."""
 
 
-class NodeService(Storing, TreeStoring, Reading, Keeping, Membership, Reporting, RowKeeping, KeyHolding, Protocol):
+class ComponentKeeping(Protocol):
+    """The components of the node."""
+
+    @property
+    def components(self) -> ComponentCalls:
+        """What can be done with them."""
+
+
+class NodeService(
+    Storing, TreeStoring, Reading, Keeping, Membership, Reporting, RowKeeping, KeyHolding, ComponentKeeping, Protocol
+):
     """A whole node."""

@@ -8,7 +8,7 @@ import sys
 import typer
 from typer.main import get_command
 
-from inos.cli import db, keys, members, node, objects, pins, sim
+from inos.cli import components, db, keys, members, node, objects, pins, sim
 from inos.cli.lean import lighten_typer
 from inos.cli.running import install_excepthook
 
@@ -30,6 +30,7 @@ def make_app() -> typer.Typer:
     members.register(app)
     db.register(app)
     keys.register(app)
+    components.register(app)
     node.register_trials(app)
     sim.register(app)
     return app

@@ -81,6 +81,11 @@ class SyncMesh:
         """The calls of `Mesh.keys`, blocking."""
         return SyncMesh(self._mesh.keys, self._portal)
 
+    @property
+    def components(self) -> Any:
+        """The calls of `Mesh.components`, blocking."""
+        return SyncMesh(self._mesh.components, self._portal)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)

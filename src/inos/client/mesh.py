@@ -50,6 +50,7 @@ from inos.core.reports import (
 )
 
 if TYPE_CHECKING:
+    from inos.client.components import Components
     from inos.client.db import Db
     from inos.client.keys import Keys
 
@@ -82,6 +83,13 @@ class Mesh:
         from inos.client.keys import Keys
 
         return Keys(self._calls)
+
+    @property
+    def components(self) -> Components:
+        """Components of the node."""
+        from inos.client.components import Components
+
+        return Components(self._calls)
 
     async def put(
         self,

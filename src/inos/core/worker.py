@@ -121,6 +121,7 @@ class WorkerSet:
     def __init__(self, env: Env) -> None:
         self._env = env
         self._workers: dict[str, Worker] = {}
+        self._nursery: trio.Nursery | None = None
 
     def add(
         self, name: str, step: Callable[[], Awaitable[None]], *, interval_s: float, backoff: Backoff | None = None
@@ -128,13 +129,16 @@ class WorkerSet:
         if name in self._workers:
             raise ValueError(f"two workers named {name!r}")
         worker = self._workers[name] = Worker(name, step, env=self._env, interval_s=interval_s, backoff=backoff)
+        if self._nursery is not None:
+            self._nursery.start_soon(worker.run)
         return worker
 
     def statuses(self) -> list[WorkerStatus]:
         return [worker.status for worker in self._workers.values()]
 
     async def run(self) -> None:
-        """Run every registered worker until cancelled."""
+        """Run every registered worker, and those that are added meanwhile, until cancelled."""
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             for worker in self._workers.values():
                 nursery.start_soon(worker.run)

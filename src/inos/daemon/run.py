@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import trio
 
 from inos.api.server import serve_api
-from inos.api.service import NodeService
+from inos.api.service import Download, NodeService
 from inos.core.endpoint import SOCKET_FILE, Endpoint
 from inos.core.env import Env, RealEnv
 from inos.core.errors import BadInput, Busy, Conflict, InosError
@@ -24,6 +24,7 @@ from inos.core.memory import keep_large_buffers
 from inos.core.options import UpOptions
 from inos.core.reports import JoinReport, TierReport
 from inos.daemon.addresses import LOOPBACK, announced, as_listened, beyond_loopback, listen_addresses
+from inos.daemon.components import RunningComponents, run_components
 from inos.daemon.events import Events
 from inos.daemon.joining import ask_to_join, keep_joined, refuse_if_in_company
 from inos.daemon.roots import NAME_SETTING, host_name, opened_root
@@ -181,8 +182,11 @@ class _Daemon:
             task_status=task_status,
         )
         bound = await nursery.start(serve)
+        components = await nursery.start(
+            run_components, self._disk, self._open_object, Endpoint(bound.url, token), self._env
+        )
         while True:
-            async with self._core(identity, bound.url) as core:
+            async with self._core(identity, bound.url, components) as core:
                 if not self._ready:
                     await self._announce_ready(core, Endpoint(bound.url, token))
                 await self._restart.wait()
@@ -190,7 +194,9 @@ class _Daemon:
             identity = await self._rejoined(identity)
 
     @asynccontextmanager
-    async def _core(self, identity: Identity, api_url: str) -> AsyncGenerator[Core, None]:
+    async def _core(
+        self, identity: Identity, api_url: str, components: RunningComponents
+    ) -> AsyncGenerator[Core, None]:
         options = self._options
         settings = NodeSettings(
             name=options.name or self._kept(NAME_SETTING) or host_name(),
@@ -207,10 +213,14 @@ class _Daemon:
             self._keep({NAME_SETTING: settings.name})
             self._members = len(core.membership.members())
             reporting = Reporting(core, self._env, api_url, self._started_s)
-            self._switch.current = CoreService(core, reporting, self._rejoin, self._env)
+            components.watched_by(core.workers)
+            self._switch.current = CoreService(core, reporting, self._rejoin, components.desk, self._env)
             self._up.set()
             async with _found_nearby(core, self._env):
                 yield core
+
+    async def _open_object(self, target: str) -> Download:
+        return cast(Download, await self._switch.open(target, 0, None))
 
     def _network(self, identity: Identity) -> Callable[[Admission], AbstractAsyncContextManager[Network]]:
         seed = identity.node_key.reveal_seed()

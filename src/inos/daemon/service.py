@@ -9,6 +9,7 @@ import trio
 
 from inos.api.service import Download
 from inos.core import reports
+from inos.core.components import ComponentCalls
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, NotFound
 from inos.core.ids import Cid, PeerId
@@ -32,7 +33,7 @@ Rejoin = Callable[[Joined], Awaitable[int]]
 class CoreService:
     """Answers the API for one running core. `rejoin` restarts the node in another mesh and returns its members."""
 
-    def __init__(self, core: Core, reporting: Reporting, rejoin: Rejoin, env: Env) -> None:
+    def __init__(self, core: Core, reporting: Reporting, rejoin: Rejoin, components: ComponentCalls, env: Env) -> None:
         self._core = core
         self._vault = core.keeping.vault
         self._reporting = reporting
@@ -40,6 +41,7 @@ class CoreService:
         self._rejoin = rejoin
         self._env = env
         self.db: Final = RowDesk(core.disk.database, core.disk.rows, env)
+        self.components: Final = components
         self.keys: Final = KeyDesk(core.identity.keyring, core.disk.rows.keys, env)
 
     # Storing and reading

@@ -12,8 +12,9 @@ from typing import Final
 
 from inos.api.service import Download
 from inos.core import reports
+from inos.core.components import ComponentCalls
 from inos.core.env import Env
-from inos.core.errors import BadInput, BadTicket, NotEnoughNodes, NotFound, StorageFull
+from inos.core.errors import BadInput, BadTicket, NotEnoughNodes, NotFound, StorageFull, Unavailable
 from inos.core.ids import Cid, PeerId
 from inos.crypto.derive import Keyring, MasterSecret
 from inos.crypto.hashing import blake3_digest
@@ -61,6 +62,11 @@ class MemoryService:
     def keys(self) -> KeyDesk:
         """Keys of an owner whose secret everybody knows."""
         return KeyDesk(Keyring(MasterSecret(bytes(32))), Repositories(self.database).keys, self._env)
+
+    @property
+    def components(self) -> ComponentCalls:
+        """Refused: components are processes and files of a real node."""
+        raise Unavailable("this node runs no components")
 
     def close(self) -> None:
         """Close the database; what is in it stays."""
