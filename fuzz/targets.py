@@ -36,6 +36,7 @@ from inos.core.rows.row import Query, field_names, parse_key
 from inos.core.rows.wallet import Transaction
 from inos.crypto import cocoon
 from inos.mesh import frames, heartbeats, libp2p_network, witness
+from inos.node import availability
 from inos.objects import chunks, manifest_codec, opening, parts, reference
 from inos.replication import bulk, hold_calls, placement, table_wire
 from inos.state import capability, certificates, hello, invitations, joining, records, revocation, tickets
@@ -180,6 +181,7 @@ TARGETS: Final[Mapping[str, Target]] = {
         _request_headers, (BadInput,), lambda: [b"Host: 127.0.0.1:80\nAuthorization: Bearer token\nContent-Length: 5"]
     ),
     "api.ranges.parse_range": Target(in_text(ranges.parse_range), (BadInput,), lambda: [b"bytes=0-99", b"bytes=-5"]),
+    "cli.members.parse_size": Target(in_text(members.parse_size), (BadInput,), lambda: [b"500MB", b"1.5 TB", b"64MiB"]),
     "cli.members.parse_time_s": Target(in_text(members.parse_time_s), (BadInput,), lambda: [b"30min", b"12h"]),
     "cli.objects.parse_range": Target(in_text(objects.parse_range), (BadInput,), lambda: [b"0-99", b"100-"]),
     "components.manifest.parse_manifest": Target(
@@ -215,6 +217,9 @@ TARGETS: Final[Mapping[str, Target]] = {
         in_text(libp2p_network.parse_multiaddr),
         (BadInput,),
         lambda: [b"/ip4/127.0.0.1/tcp/4001", b"/dns4/a.b/tcp/1/ws"],
+    ),
+    "node.availability.decode_observed": Target(
+        availability.decode_observed, (), lambda: [b'{"version": 1, "peers": {}}']
     ),
     "objects.chunks.unpack": Target(
         lambda data: chunks.unpack(data, 1000, limit=1 << 20), (Corrupt,), lambda: [chunks.pack(bytes(1000))]
