@@ -79,6 +79,7 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     "starlette": ("api/*",),
     "hypercorn": ("api/*",),
     "pydantic": ("api/*",),
+    "fsspec": ("backup/remote.py",),
     "h11": ("client/http.py",),
     "httpx": (),
     "typer": ("cli/*",),

@@ -24,7 +24,7 @@ EVERY = dict(every_command())
 ALL = {
     *("init", "up", "passphrase", "version", "demo", "cluster", "invite", "join", "peers", "revoke", "status"),
     *("put", "get", "ls", "stat", "rm", "verify", "sim", "db", "keys", "rebuild", "pin", "unpin"),
-    *("component", "app"),
+    *("component", "app", "backup", "restore"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Final
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from inos.api.errors import error_dict
 from inos.api.metrics import render_metrics
-from inos.api.service import Keeping, Membership, NodeService, Reading, Reporting, TreeStoring
+from inos.api.service import BackingUp, Keeping, Membership, NodeService, Reading, Reporting, TreeStoring
 from inos.api.streaming import Streamed, send_stream
 from inos.core.errors import InosError
 from inos.core.reports import (
@@ -27,7 +27,6 @@ from inos.core.reports import (
     StatReport,
     StatusReport,
     TicketReport,
-    VerifyReport,
     to_dict,
 )
 from inos.objects.reference import ObjectName
@@ -75,6 +74,13 @@ class RevokeBody(BaseModel):
     peer: str = Field(min_length=1, max_length=128)
 
 
+class BackupBody(BaseModel):
+    """Where to, and whether the chunks go along ("full") or are left to the mesh ("mesh")."""
+
+    place: str = Field(min_length=1, max_length=TEXT_MAX)
+    kind: Literal["full", "mesh"] = "full"
+
+
 class VerifyBody(BaseModel):
     """What to check; null for everything on this node."""
 
@@ -83,7 +89,14 @@ class VerifyBody(BaseModel):
 
 def all_routes(service: NodeService) -> list[APIRouter]:
     """Every JSON route of the API, on one service."""
-    return [_objects(service), _trees(service), _keeping(service), _membership(service), _reporting(service)]
+    return [
+        _objects(service),
+        _trees(service),
+        _keeping(service),
+        _backup(service),
+        _membership(service),
+        _reporting(service),
+    ]
 
 
 def _objects(service: Reading) -> APIRouter:
@@ -162,6 +175,17 @@ def _keeping(service: Keeping) -> APIRouter:
     return router
 
 
+def _backup(service: BackingUp) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["operation"])
+
+    @router.post("/backup", summary="Back this node up; answers one JSON report a line as it goes")
+    async def backup(body: BackupBody) -> Response:
+        reports = service.backup(body.place, body.kind)
+        return _NdJson(await anext(reports), reports)
+
+    return router
+
+
 def _membership(service: Membership) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["mesh"])
 
@@ -203,10 +227,13 @@ def _reporting(service: Reporting) -> APIRouter:
     return router
 
 
-class _NdJson(Response):
+R = TypeVar("R")
+
+
+class _NdJson(Response, Generic[R]):
     """Reports as one JSON value a line; a failure after the first line is a last line {"error": …}."""
 
-    def __init__(self, first: VerifyReport, rest: AsyncGenerator[VerifyReport, None]) -> None:
+    def __init__(self, first: R, rest: AsyncGenerator[R, None]) -> None:
         super().__init__()
         self._first = first
         self._rest = rest

@@ -85,6 +85,14 @@ class Keeping(Protocol):
         second or so, and every problem), the last one `finished`."""
 
 
+class BackingUp(Protocol):
+    """A copy of this node elsewhere."""
+
+    def backup(self, place: str, kind: str) -> AsyncGenerator[reports.BackupReport, None]:
+        """Back this node up to a folder or URL; `kind` is "full", or "mesh" to leave the chunks to the mesh. Reports as
+        it goes, the last one `finished`."""
+
+
 class Membership(Protocol):
     """Who is in."""
 
@@ -133,6 +141,16 @@ class ComponentKeeping(Protocol):
 
 
 class NodeService(
-    Storing, TreeStoring, Reading, Keeping, Membership, Reporting, RowKeeping, KeyHolding, ComponentKeeping, Protocol
+    Storing,
+    TreeStoring,
+    Reading,
+    Keeping,
+    BackingUp,
+    Membership,
+    Reporting,
+    RowKeeping,
+    KeyHolding,
+    ComponentKeeping,
+    Protocol,
 ):
     """A whole node."""

@@ -8,7 +8,7 @@ import sys
 import typer
 from typer.main import get_command
 
-from inos.cli import components, db, keys, members, node, objects, pins, sim
+from inos.cli import backup, components, db, keys, members, node, objects, pins, sim
 from inos.cli.lean import lighten_typer
 from inos.cli.running import install_excepthook
 
@@ -25,6 +25,7 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     node.register(app)
+    backup.register(app)
     objects.register(app)
     pins.register(app)
     members.register(app)

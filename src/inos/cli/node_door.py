@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
+from inos.core.backups import CheckReport, KeySource, SnapshotReport
 from inos.core.options import InitOptions, InitReport, RebuildReport, UpOptions
-from inos.core.reports import JoinReport
+from inos.core.reports import BackupReport, JoinReport
 
 if TYPE_CHECKING:
     from inos.core.component_keys import KeyCalls
@@ -28,6 +29,27 @@ class RootCommands(Protocol):
 
     def rebuild_home(self, home: Path, passphrase: str | None, progress: Callable[[int, int], None]) -> RebuildReport:
         """Make the database sound again; `progress` hears of folders done and folders there are."""
+
+
+class BackupCommands(Protocol):
+    """What `inos.daemon.backups` offers; all blocking."""
+
+    def backup_offline(self, home: Path, passphrase: str | None, place: str) -> Generator[BackupReport, None, None]:
+        """Back up a data root that no node runs on."""
+
+    def list_backup(self, keys: KeySource, place: str) -> list[SnapshotReport]:
+        """The snapshots there are."""
+
+    def check_backup(self, keys: KeySource, place: str, percent: float) -> Generator[CheckReport, None, None]:
+        """Prove that a backup would restore."""
+
+    def restore_home(self, keys: KeySource, place: str, at: str) -> Generator[BackupReport, None, None]:
+        """Put a snapshot in the place of a data root."""
+
+    def restore_object(
+        self, keys: KeySource, place: str, at: str, target: str, out: Path
+    ) -> Generator[BackupReport, None, None]:
+        """Write one object of a snapshot to a file."""
 
 
 class NodeCommands(Protocol):
@@ -77,6 +99,11 @@ class Cluster(Protocol):
 def root_commands() -> RootCommands:
     """The side of the command line that makes and seals data roots."""
     return cast(RootCommands, importlib.import_module("inos.daemon.roots"))
+
+
+def backup_commands() -> BackupCommands:
+    """The side of the command line that works on backups."""
+    return cast(BackupCommands, importlib.import_module("inos.daemon.backups"))
 
 
 def node_commands() -> NodeCommands:

@@ -18,7 +18,7 @@ import stat
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from inos.client.calls import Calls, json_request
 from inos.client.content import Content, Contents
@@ -33,6 +33,7 @@ from inos.client.upload import Uploads
 from inos.client.walk import FILE, FOLDER, LINK
 from inos.core.errors import BadFrame, BadInput, NotFound, from_wire
 from inos.core.reports import (
+    BackupReport,
     CatalogueItem,
     CataloguePage,
     JoinReport,
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
 Target = str | PutReport | TreeReport
+
+R = TypeVar("R")
 
 PAGE: Final = 1000
 DAY_S: Final = 24 * 3600
@@ -229,7 +232,18 @@ class Mesh:
                 aclosing(_lines(response)) as lines,
             ):
                 async for line in lines:
-                    yield _verify_report(line)
+                    yield _report_in(VerifyReport, line)
+        except ConnectionLost as error:
+            raise lost(error) from None
+
+    async def backup(self, place: str, *, kind: str = "full") -> AsyncGenerator[BackupReport, None]:
+        """Have the node back itself up to a folder (an absolute path) or a URL; the last report is `finished`. With
+        `kind` "mesh" the chunks are left out, because the mesh holds them."""
+        request = json_request("POST", "/v1/backup", {"place": place, "kind": kind})
+        try:
+            async with self._calls.response(request) as response, aclosing(_lines(response)) as lines:
+                async for line in lines:
+                    yield _report_in(BackupReport, line)
         except ConnectionLost as error:
             raise lost(error) from None
 
@@ -271,11 +285,11 @@ async def _lines(response: Response) -> AsyncGenerator[bytes, None]:
             yield line
 
 
-def _verify_report(line: bytes) -> VerifyReport:
+def _report_in(kind: type[R], line: bytes) -> R:
     try:
         value = json.loads(line)
     except ValueError:
         raise BadFrame("a line of the node's answer is not JSON") from None
     if isinstance(value, dict) and isinstance(fields := value.get("error"), dict):
         raise from_wire(str(fields.get("code")), str(fields.get("message")), str(fields.get("hint", "")))
-    return from_dict(VerifyReport, value)
+    return from_dict(kind, value)

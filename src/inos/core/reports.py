@@ -260,6 +260,19 @@ class VerifyReport:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """How far a backup or a restore has come, in bytes; the last one of a run is `finished` and names the `snapshot`.
+    `sent`: bytes written so far. `damaged`: chunks and files that could not be read and are not in it."""
+
+    done: int
+    total: int
+    sent: int
+    damaged: int = 0
+    snapshot: str = ""
+    finished: bool = False
+
+
 def to_dict(report: Any) -> dict[str, Any]:
     """A report as the plain dict that goes out as JSON."""
     return dataclasses.asdict(report)

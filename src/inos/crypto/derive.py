@@ -97,6 +97,10 @@ class Keyring:
         info = component.encode() + b"\0" + index.to_bytes(4, "big")
         return self._derive(b"component/" + kind.encode(), info, size_bytes)
 
+    def backup_secret(self) -> bytes:
+        """32 bytes from which all keys of the owner's backups follow."""
+        return self._derive(b"backup")
+
     def _derive(self, purpose: bytes, info: bytes = b"", size_bytes: int = SECRET_BYTES) -> bytes:
         return _hkdf(self._master.reveal(), b"inos/" + purpose, _VERSION + info, size_bytes)
 

@@ -13,6 +13,7 @@ from inos.core.components import ComponentCalls
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, NotFound
 from inos.core.ids import Cid, PeerId
+from inos.daemon.backups import node_backup
 from inos.mesh.invite import Wish, invite, may_invite
 from inos.mesh.join import Joined, join_mesh
 from inos.node.checking import Checking
@@ -97,6 +98,15 @@ class CoreService:
         found = self._checking.chunks_here() if target is None else self._checking.object_everywhere(target)
         async for report in found:
             yield report
+
+    async def backup(self, place: str, kind: str) -> AsyncGenerator[reports.BackupReport, None]:
+        keyring = self._core.identity.keyring
+        steps = node_backup(self._core.disk, keyring, place, "mesh" if kind == "mesh" else "full", self._env)
+        try:
+            while (report := await self._env.in_thread(next, steps, None)) is not None:
+                yield report
+        finally:
+            steps.close()
 
     # Who is in
 

@@ -7,7 +7,9 @@ while a collection is under way is marked by that, so that no clock decides whet
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final
 
@@ -30,6 +32,24 @@ class Marking:
 
     def __init__(self) -> None:
         self._current: object | None = None
+        self._keeping = 0
+        self._counting = threading.Lock()
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Nothing is freed by a transaction that begins inside."""
+        with self._counting:
+            self._keeping += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._keeping -= 1
+
+    @property
+    def nothing_freed(self) -> bool:
+        """Whether chunks must stay for now. Asked inside the write transaction that would free them."""
+        return self._keeping > 0
 
     def begin(self, cursor: Cursor, owner: object, now_s: float) -> None:
         index.clear_marks(cursor)
@@ -93,6 +113,8 @@ class DiskMark:
 
     def _delete(self, cursor: Cursor, touched_before_s: float, addresses: list[Address]) -> list[Row]:
         self._marking.check(self)
+        if self._marking.nothing_freed:
+            return []
         return index.remove_unmarked(cursor, touched_before_s, addresses)
 
     def _end(self, cursor: Cursor) -> None:

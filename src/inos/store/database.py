@@ -260,6 +260,28 @@ class Database:
         log_bytes = self._files.size(log) if self._files.exists(log) else 0
         return DatabaseSize(file_bytes, log_bytes, free_bytes, tuple(self._previous))
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[Cursor]:
+        """Inside, the file holds all that was committed before, complete, and nobody writes to it: what is committed
+        meanwhile goes to the log. The cursor reads that same moment. Be quick: the log grows. Raises Locked when
+        readers are in the way for too long."""
+        if self._file.one_connection:  # nobody else can be at work while this one is
+            with self._commits.exclusive, translated(self._writer, self._path):
+                self._refuse_closed()
+                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                yield self._writer.cursor()
+            return
+        with contextlib.ExitStack() as stack:
+            with self._commits.exclusive, translated(self._writer, self._path):
+                self._refuse_closed()
+                # A reader that begins when the log is empty reads the file alone, and no checkpoint passes it.
+                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                reader = stack.enter_context(contextlib.closing(self._open_reader()))
+                stack.callback(roll_back, reader)
+                reader.execute("BEGIN")
+                run_once(reader, "SELECT count(*) FROM sqlite_schema").fetchall()
+            yield reader.cursor()
+
     def check(self, table: str = "") -> list[str]:
         """Read every page, of one table or of all, and say what is wrong; empty when all is well. Slow, blocks nobody.
         The check of all also looks for pages that nothing uses."""

@@ -56,6 +56,7 @@ from inos.store.private_files import (
     write_private,
 )
 from inos.store.root_lock import hold_lock
+from inos.store.swap import RESTORE_FOLDER, finish_swap, swap_pending
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ _OWN_NAMES: Final = frozenset(
         "blobs",
         "staging",
         "components",
+        RESTORE_FOLDER,
     )
 )
 _MOVED_ASIDE: Final = "inos.db.lost-"
@@ -150,6 +152,10 @@ class DataRoot:
             )
         return Unlocked(keyring, node.nonce)
 
+    def node_record(self) -> NodeRecord:
+        """Which node this is, without opening the cocoon. Raises NotFound, Corrupt, NewerFormat."""
+        return read_node_file(self.node_file)
+
     def change_passphrase(self, old: str | None, new: str | None, env: Env, cost: Argon2Cost = DEFAULT_COST) -> None:
         """Let `new` open the cocoon from now on; None stands for a keyfile. The secret inside is not sealed anew and no
         data is touched. The node must not run. Raises what `unlock` and `lock` raise."""
@@ -167,6 +173,9 @@ class DataRoot:
     def lock(self) -> Iterator[None]:
         """Be the only process at work on this data root. Raises Locked, naming the other one, and what looking into a
         data root raises."""
+        if swap_pending(self.path):
+            with hold_lock(self.lock_file):
+                finish_swap(self.path)
         self._check_home()
         with hold_lock(self.lock_file):
             if open_to_others(self.path):
@@ -176,6 +185,18 @@ class DataRoot:
                 yield
             finally:
                 self.remove_api_file()
+
+    @contextmanager
+    def lock_for_restore(self) -> Iterator[None]:
+        """As `lock`, also where there is no data root yet. Raises Conflict for a folder of something else."""
+        if self.initialised() or swap_pending(self.path):
+            with self.lock():
+                yield
+            return
+        self._check_vacant()
+        make_private_folder(self.path)
+        with hold_lock(self.lock_file):
+            yield
 
     def write_api_file(self, endpoint: Endpoint) -> None:
         """Tell local programs where the running node's API listens. Only under `lock`."""
@@ -272,6 +293,15 @@ class DataRoot:
                 hint="restore it from a copy, or move the cocoon away and run: inos init --no-passphrase --phrase -",
             )
         return read_private(self.keyfile, 2 * _KEYFILE_BYTES, secret=True).decode("ascii", "replace")
+
+
+def write_keys(folder: Path, master: MasterSecret, passphrase: str | None, env: Env) -> list[str]:
+    """Cocoon, and keyfile where there is no passphrase, in `folder`; their names, in the order they take effect."""
+    keyfile, cocoon = _sealed(master, passphrase, env, DEFAULT_COST)
+    if keyfile is not None:
+        write_private(folder / "keyfile", keyfile.encode())
+    write_private(folder / "cocoon", cocoon)
+    return ["cocoon"] if keyfile is None else ["keyfile", "cocoon"]
 
 
 def _sealed(master: MasterSecret, passphrase: str | None, env: Env, cost: Argon2Cost) -> tuple[str | None, bytes]:

@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -165,7 +165,9 @@ class DiskChunkStore:
         if not addresses:
             return 0
         with self._claims.hold(addresses):
-            rows = self._database.write(lambda cursor: index.remove(cursor, addresses))
+            rows = self._database.write(
+                lambda cursor: [] if self._marking.nothing_freed else index.remove(cursor, addresses)
+            )
             self._files.remove(row.address for row in rows if row.location is Location.FILE)
         return sum(row.size for row in rows)
 
@@ -198,6 +200,11 @@ class DiskChunkStore:
         self._database.write(lambda cursor: index.verified(cursor, good, self._env.now_s()))
         following = page[-1].address if len(page) == limit else None
         return ScrubResult(following, len(page), tuple(corrupt))
+
+    def keeping(self) -> AbstractContextManager[None]:
+        """Inside, nothing is freed: what the index lists at some moment can be read until the end. Collections and
+        removals find nothing to do meanwhile and come back to it."""
+        return self._marking.keeping()
 
     def begin_mark(self) -> DiskMark:
         return DiskMark(self._marking, self._database, self._files, self._claims, self._env.now_s())

@@ -189,6 +189,10 @@ class MemoryService:
         )
         return reports.CataloguePage(items, found[-1] if len(found) == limit else "")
 
+    async def backup(self, place: str, kind: str) -> AsyncGenerator[reports.BackupReport, None]:
+        yield reports.BackupReport(1, 2, 1)
+        yield reports.BackupReport(2, 2, 2, 0, f"{kind} of {place}", finished=True)
+
     async def verify(self, target: str | None) -> AsyncGenerator[reports.VerifyReport, None]:
         """Check the objects marked corrupt; checking heals."""
         cids = [self._find(target)[0]] if target else list(self.contents)

@@ -1,0 +1,109 @@
+"""Places: where a backup lies. The seam, and the folder of this machine; URLs are `remote.py`'s."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from inos.core.errors import BadInput, Locked, NotFound
+from inos.store.filesystem import REAL_FILES
+from inos.store.private_files import explained, make_private_folder
+
+LOCK: Final = "lock"
+_SPARE: Final = ".part"
+
+
+class Place(Protocol):
+    """Files by name ("packs/ab/…"), few and large. Raises InosErrors: NotFound, Refused, StorageFull, Unavailable."""
+
+    def names(self, folder: str) -> Mapping[str, int]:
+        """Name and size in bytes of every whole file below `folder`; none when there is no such folder."""
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        """Bytes [start, start + size) of a file, or all from `start`; fewer where the file ends."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """A new file, whole and as safe as the place can make it when this returns."""
+
+    def lock(self, *, alone: bool) -> AbstractContextManager[None]:
+        """Keep writers away meanwhile, readers too where `alone`. Raises Locked at once."""
+
+
+class FolderPlace:
+    """A folder of this machine: every write is synced and then renamed into place."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def names(self, folder: str) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        with explained("look into", self._folder / folder):
+            for path, _, files in os.walk(self._folder / folder):
+                for name in files:
+                    whole = Path(path, name)
+                    if not name.endswith(_SPARE):
+                        found[whole.relative_to(self._folder).as_posix()] = whole.stat().st_size
+        return found
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        path = self._folder / name
+        with explained("read", path), path.open("rb") as file:
+            file.seek(start)
+            return file.read(-1 if size is None else size)
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self._folder / name
+        make_private_folder(path.parent)
+        spare = path.with_name(path.name + _SPARE)
+        with explained("write", path):
+            try:
+                REAL_FILES.write_synced([(spare, data)])
+                spare.replace(path)
+            except OSError:
+                with suppress(OSError):
+                    spare.unlink(missing_ok=True)
+                raise
+            REAL_FILES.sync_folder(path.parent)
+
+    @contextmanager
+    def lock(self, *, alone: bool) -> Generator[None]:
+        path = self._folder / LOCK
+        if not self._folder.is_dir():
+            if not alone:
+                raise NotFound(f"there is no folder {self._folder}", hint="check the path of the backup")
+            if self._folder.exists():
+                raise BadInput(f"{self._folder} is not a folder", hint="name a folder to keep the backup in")
+            make_private_folder(self._folder)
+        if not alone and not path.exists():  # perhaps a medium that nobody can write to
+            yield
+            return
+        with explained("lock", path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT if alone else os.O_RDONLY, 0o600)
+            try:
+                fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except OSError as error:
+                os.close(descriptor)
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                    raise
+                raise Locked(
+                    f"another process is at work on the backup in {self._folder}", hint="wait until it has finished"
+                ) from None
+        try:
+            if alone:
+                self._remove_halves()
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _remove_halves(self) -> None:
+        """What a writer that was killed was writing."""
+        with explained("tidy", self._folder):
+            for path, _, files in os.walk(self._folder):
+                for name in files:
+                    if name.endswith(_SPARE):
+                        Path(path, name).unlink()

@@ -1,0 +1,191 @@
+"""Bringing a snapshot back: a whole data root, built beside the present one and proven before it takes its place.
+
+A chunk that the present data root still has is linked, not fetched, once it was read and found right; so is one that an
+interrupted restore had brought already. Nothing of the present state changes before `swap.begin_swap`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from inos.backup.lists import ids_in
+from inos.backup.make import COMPONENT_BLOCK, COMPONENTS, Steps
+from inos.backup.repository import Repository
+from inos.backup.snapshot import FULL, Part, Snapshot
+from inos.core.env import Env
+from inos.core.errors import Corrupt, StorageFull
+from inos.core.ids import Address
+from inos.core.reports import BackupReport
+from inos.crypto.hashing import address_of
+from inos.store.chunk_files import SUFFIX
+from inos.store.chunks import MAX_CHUNK_BYTES
+from inos.store.database import Database
+from inos.store.disk_chunks import RESERVE_BYTES, DiskChunkStore
+from inos.store.filesystem import REAL_FILES
+from inos.store.private_files import explained, write_private
+
+DATABASE: Final = "inos.db"
+BLOBS: Final = "blobs"
+NODE: Final = "node.json"
+_BATCH: Final = 16
+_DATABASE_STEP: Final = 64
+
+
+def part_ids(repository: Repository, part: Part) -> Iterator[bytes]:
+    """The ids in all lists of a part, in order. Raises Corrupt."""
+    for each in part.lists:
+        yield from ids_in(repository.block(each))
+
+
+def build_database(repository: Repository, snapshot: Snapshot, path: Path) -> Iterator[int]:
+    """Write the database file of a snapshot to `path`, synced; bytes written, now and then. Raises Corrupt."""
+    written = blocks = 0
+    with explained("write", path), path.open("wb") as file:
+        path.chmod(0o600)
+        for piece in part_ids(repository, snapshot.database):
+            block = repository.block(piece)
+            file.write(block)
+            written, blocks = written + len(block), blocks + 1
+            if not blocks % _DATABASE_STEP:
+                yield written
+        file.flush()
+        os.fsync(file.fileno())
+    if written != snapshot.database.size:
+        raise Corrupt("the database in the backup is not as long as its snapshot says", hint="see: inos backup check")
+    yield written
+
+
+class Restorer:
+    """Builds one snapshot in the folder `new` of the data root `root`."""
+
+    def __init__(self, repository: Repository, snapshot: Snapshot, root: Path, new: Path) -> None:
+        self._repository = repository
+        self._snapshot = snapshot
+        self._root = root
+        self._new = new
+        self._done = 0
+        self._written = 0
+        self._total = snapshot.database.size + snapshot.chunks.size + snapshot.components.size
+
+    def steps(self, database_key: bytes, env: Env) -> Steps:
+        """Builds and proves it. Raises Corrupt, StorageFull; then nothing was replaced."""
+        self._prepare()
+        for written in build_database(self._repository, self._snapshot, self._new / DATABASE):
+            self._done = self._written = written
+            yield self._report()
+        yield from self._chunks()
+        yield from self._components()
+        self._prove(database_key, env)
+        write_private(self._new / NODE, self._snapshot.node_file.encode())
+        REAL_FILES.sync_folder(self._new)
+
+    def _report(self) -> BackupReport:
+        return BackupReport(min(self._done, self._total), self._total, self._written)
+
+    def _prepare(self) -> None:
+        with explained("prepare", self._new):
+            self._new.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for stale in self._new.iterdir():
+                if stale.name != BLOBS:  # chunks are known by their names, and may have taken hours
+                    shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+            folders = [BLOBS, *(f"{BLOBS}/{prefix:02x}" for prefix in range(256))]
+            REAL_FILES.make_folders(self._new, folders)
+            free = REAL_FILES.free_bytes(self._new) - RESERVE_BYTES
+        linked = (self._root / BLOBS).is_dir() or any((self._new / BLOBS).rglob("*" + SUFFIX))
+        needed = self._snapshot.database.size + self._snapshot.components.size
+        needed += 0 if linked else self._snapshot.chunks.size
+        if needed > free:
+            raise StorageFull(
+                f"{needed} bytes do not fit: {max(free, 0)} are free above the reserve of {RESERVE_BYTES}",
+                hint="free space on the disk of the data root; nothing was replaced",
+            )
+
+    def _chunks(self) -> Steps:
+        batch: list[tuple[Path, bytes]] = []
+        for raw in part_ids(self._repository, self._snapshot.chunks):
+            name = f"{raw.hex()[:2]}/{raw.hex()}{SUFFIX}"
+            size = self._at_hand(raw, self._new / BLOBS / name, self._root / BLOBS / name)
+            if not size:
+                data = self._repository.chunk(raw)
+                batch.append((self._new / BLOBS / name, data))
+                size = len(data)
+                self._written += size
+            self._done += size
+            if len(batch) >= _BATCH:
+                self._write(batch)
+                yield self._report()
+        self._write(batch)
+        yield self._report()
+        with explained("sync", self._new / BLOBS):
+            for prefix in range(256):
+                REAL_FILES.sync_folder(self._new / BLOBS / f"{prefix:02x}")
+
+    def _at_hand(self, address: bytes, new: Path, old: Path) -> int:
+        """Bytes of a chunk that an interrupted restore brought, or that the present data root has; 0 when neither."""
+        for path in (new, old):
+            with suppress(OSError):
+                data = REAL_FILES.read(path, MAX_CHUNK_BYTES + 1)
+                if address_of(data) == Address(address):
+                    if path is old:
+                        new.unlink(missing_ok=True)
+                        new.hardlink_to(old)
+                    return len(data)
+        return 0
+
+    def _write(self, batch: list[tuple[Path, bytes]]) -> None:
+        with explained("write chunks to", self._new / BLOBS):
+            REAL_FILES.write_synced(batch)
+        batch.clear()
+
+    def _components(self) -> Steps:
+        for each in self._snapshot.components.lists:
+            for line in self._repository.block(each).splitlines():
+                self._component_file(json.loads(line))
+                yield self._report()
+
+    def _component_file(self, fields: dict[str, Any]) -> None:
+        path = (self._new / COMPONENTS / fields["path"]).resolve()
+        if not path.is_relative_to((self._new / COMPONENTS).resolve()):
+            raise Corrupt("a component's file in the backup leads outside its folder", hint="see: inos backup check")
+        with explained("write", path):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                for each in fields["lists"]:
+                    for piece in ids_in(self._repository.block(bytes.fromhex(each))):
+                        block = self._repository.block(piece)
+                        self._done += len(block)
+                        self._written += len(block)
+                        file.write(block[:COMPONENT_BLOCK])
+                file.flush()
+                os.fsync(file.fileno())
+            path.chmod(fields["mode"] & 0o700)
+            os.utime(path, ns=(fields["modified_ms"] * 10**6,) * 2)
+
+    def _prove(self, database_key: bytes, env: Env) -> None:
+        """Open what was built and hold its index against its files."""
+        database = Database(self._new / DATABASE, database_key, env)
+        try:
+            if found := database.check():
+                raise Corrupt(
+                    f"the database in the backup is damaged: {found[0]}", hint="restore another snapshot: --at"
+                )
+            result = DiskChunkStore(self._new, database, env).rebuild_index()
+            if self._snapshot.kind == FULL and result.dropped > self._snapshot.chunks.damaged:
+                raise Corrupt(
+                    f"{result.dropped} chunks of the backup are missing", hint="restore another snapshot: --at"
+                )
+        finally:
+            database.close()
+        shutil.rmtree(self._new / "staging", ignore_errors=True)
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """What is to be put in place, and what to be put away before, as `swap.begin_swap` takes it."""
+        put = [DATABASE, BLOBS, *([COMPONENTS] if (self._new / COMPONENTS).exists() else []), NODE]
+        beside = sorted(path.name for path in self._root.glob(f"{DATABASE}?*"))  # its log, its older copies
+        return put, [*beside, "staging", COMPONENTS]

@@ -1,0 +1,238 @@
+"""backup and restore."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+
+import typer
+
+from inos.cli.meter import Meter
+from inos.cli.node_door import backup_commands
+from inos.cli.options import NODE, AsJson, Home, PassphraseFile
+from inos.cli.output import RED, count_text, note, paint, say, say_json, size_text, table, time_text
+from inos.cli.running import command, with_mesh
+from inos.cli.secrets_in import existing_passphrase, new_passphrase, read_phrase
+from inos.core.backups import CheckReport, KeySource, SnapshotReport
+from inos.core.endpoint import data_root
+from inos.core.errors import BadInput, InosError, NoNode
+from inos.core.reports import BackupReport, to_dict
+
+if TYPE_CHECKING:
+    from inos.client.mesh import Mesh
+
+R = TypeVar("R", BackupReport, CheckReport)
+
+ACTIONS: Final = ("list", "check")
+Phrase = Annotated[
+    str | None, typer.Option(help="Open it with this seed phrase, not with this data root; - reads standard input.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(rich_help_panel=NODE)(backup)
+    app.command(rich_help_panel=NODE)(restore)
+
+
+@command
+def backup(
+    words: Annotated[list[str], typer.Argument(help="A folder or a URL.", metavar="[list|check] DEST")],
+    percent: Annotated[str, typer.Option(help="With check: how much of the content to read.", metavar="N")] = "100",
+    phrase: Phrase = None,
+    passphrase_file: PassphraseFile = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy all that this node keeps to another place, sealed; only what is new is sent.
+
+    Works while the node runs, and without it. With `list`: the snapshots there are. With `check`: proves that they
+    can be restored.
+
+    inos backup /mnt/disk/inos
+
+    inos backup list /mnt/disk/inos
+
+    inos backup check /mnt/disk/inos --percent 10
+    """
+    action, place = _split(words)
+    root = data_root(home)
+    if not action:
+        _make(root, place, passphrase_file, as_json)
+    elif action == "list":
+        _show_list(backup_commands().list_backup(_keys(root, phrase, passphrase_file), place), as_json)
+    else:
+        _check(_keys(root, phrase, passphrase_file), place, _percent(percent), as_json)
+
+
+def _split(words: list[str]) -> tuple[str, str]:
+    if len(words) == 1:
+        return "", _place(words[0])
+    if len(words) == 2 and words[0] in ACTIONS:
+        return words[0], _place(words[1])
+    raise BadInput("not a way to use this", hint="inos backup DEST, inos backup list DEST, inos backup check DEST")
+
+
+def _place(text: str) -> str:
+    """A place as the node, which works in another folder, will understand it."""
+    if not text:
+        raise BadInput("an empty place", hint="name a folder or a URL")
+    return text if "://" in text else str(Path(os.path.expanduser(text)).absolute())  # noqa: PTH111 - stays a text
+
+
+def _percent(text: str) -> float:
+    if not text.isdecimal() or not 0 <= int(text) <= 100:
+        raise BadInput(f"not a percentage: {text!r}", hint="--percent 10")
+    return float(text)
+
+
+def _keys(root: Path, phrase: str | None, passphrase_file: Path | None) -> KeySource:
+    words = read_phrase(phrase)
+    if words is not None:
+        return KeySource(root, None, words)
+    return KeySource(root, existing_passphrase(root, passphrase_file))
+
+
+def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -> None:
+    async def work(mesh: Mesh) -> BackupReport | None:
+        last: BackupReport | None = None
+        with Meter("backup") as meter:
+            done = 0
+            async for last in mesh.backup(place):
+                meter.total(last.total)
+                meter.advance(last.done - done)
+                done = last.done
+        return last
+
+    try:
+        report = with_mesh(root, work)
+    except NoNode:
+        secret = existing_passphrase(root, passphrase_file)
+        report = watched("backup", backup_commands().backup_offline(root, secret, place))
+    if report is None or not report.finished:
+        raise InosError("the backup ended before it was finished", hint="run it again: it goes on from there")
+    if as_json:
+        say_json(to_dict(report))
+        return
+    say(report.snapshot)
+    note(f"{size_text(report.total)} are in it, {size_text(report.sent)} were new")
+    if report.damaged:
+        damaged = count_text(report.damaged, "chunk")
+        note(paint(f"{damaged} or files could not be read and are not in it; see: inos verify", RED))
+
+
+def watched(label: str, steps: Generator[R, None, None]) -> R | None:
+    """Run all steps with a progress line; the last report."""
+    import anyio
+
+    async def main() -> R | None:
+        last: R | None = None
+        done = 0
+        with Meter(label) as meter:
+            for last in steps:
+                meter.total(last.total)
+                meter.advance(last.done - done)
+                done = last.done
+        return last
+
+    return anyio.run(main)
+
+
+def _show_list(found: list[SnapshotReport], as_json: bool) -> None:
+    rows = []
+    for report in found:
+        if as_json:
+            say_json(to_dict(report))
+        elif report.problem:
+            note(paint(report.problem, RED))
+        else:
+            rows.append(
+                (
+                    report.snapshot[:12],
+                    time_text(report.created_ms / 1000),
+                    report.node_name or "-",
+                    str(report.chunks),
+                    size_text(report.size),
+                )
+            )
+    if rows:
+        say(table([("SNAPSHOT", "MADE", "NODE", "CHUNKS", "SIZE"), *rows], right=frozenset({3, 4})))
+    if not found:
+        note("no snapshots")
+
+
+def _check(keys: KeySource, place: str, percent: float, as_json: bool) -> None:
+    report = watched("check", backup_commands().check_backup(keys, place, percent))
+    if report is None or not report.finished:
+        raise InosError("the check ended before it was finished", hint="run it again")
+    if as_json:
+        say_json(to_dict(report))
+    else:
+        for problem in report.problems:
+            say(paint(problem, RED))
+        good = report.snapshots - len(report.affected)
+        say(
+            f"{good} of {count_text(report.snapshots, 'snapshot')} can be restored; {size_text(report.total)} were read"
+        )
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@command
+def restore(
+    place: Annotated[str, typer.Argument(help="A backup: folder or URL.", metavar="SRC")],
+    at: Annotated[
+        str, typer.Option(help="The last snapshot at this time, or the one whose id begins so.", metavar="TIME|ID")
+    ] = "",
+    target: Annotated[
+        str, typer.Option("--object", help="Only this object, into the file of -o.", metavar="REF|NAME")
+    ] = "",
+    out: Annotated[str, typer.Option("--out", "-o", help="With --object: the file to write.", metavar="OUT")] = "",
+    phrase: Phrase = None,
+    passphrase_file: PassphraseFile = None,
+    no_passphrase: Annotated[
+        bool, typer.Option("--no-passphrase", help="A data root made anew relies on file permissions alone.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put what a backup holds in the place of this data root; the node must be stopped.
+
+    Everything is read and checked before anything is replaced. Where there is no data root, the phrase makes one.
+
+    inos restore /mnt/disk/inos
+
+    inos restore /mnt/disk/inos --at 2026-01-31T18:00
+
+    inos restore /mnt/disk/inos --object /notes.txt -o notes.txt
+
+    inos restore /mnt/disk/inos --phrase - < phrase.txt
+    """
+    root = data_root(home)
+    if bool(target) != bool(out):
+        raise BadInput("--object and -o go together", hint="inos restore SRC --object /notes.txt -o notes.txt")
+    if target:
+        keys = _keys(root, phrase, passphrase_file)
+        done = watched("restore", backup_commands().restore_object(keys, _place(place), at, target, Path(out)))
+        if as_json and done is not None:
+            say_json(to_dict(done) | {"path": out})
+        elif done is not None:
+            note(f"{out}  {size_text(done.done)}")
+        return
+    words = read_phrase(phrase)
+    if words is None:
+        if not root.exists():
+            raise BadInput(f"there is no data root at {root}", hint="make one: inos restore SRC --phrase -")
+        keys = KeySource(root, existing_passphrase(root, passphrase_file))
+    else:
+        there = (root / "cocoon").exists()
+        keys = KeySource(root, None if no_passphrase or there else new_passphrase(passphrase_file), words)
+    report = watched("restore", backup_commands().restore_home(keys, _place(place), at))
+    if report is None or not report.finished:
+        raise InosError("the restore ended before it was finished", hint="run it again")
+    if as_json:
+        say_json(to_dict(report) | {"home": str(root)})
+        return
+    note(f"restored {root} from snapshot {report.snapshot[:12]}: {size_text(report.total)}\nnext: inos up")

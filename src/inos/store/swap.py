@@ -1,0 +1,85 @@
+"""Putting a restored state in the place of the present one, so that a crash leaves the one or the other.
+
+    restore/new/    the new state, built and synced here        restore/old/    what was moved away for it
+    restore/ready   what is to be moved: from here on the new state counts, whoever comes next finishes it
+
+    ready = "put NAME" and "away NAME", one a line, and a last line with the BLAKE3 of all before it, in hex
+
+Every step is a rename that can be seen to have been done, so doing them all again is harmless. Whoever calls holds the
+data root's lock.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from inos.core.errors import Corrupt
+from inos.crypto.hashing import blake3_digest
+from inos.store.files import sync_folder
+from inos.store.private_files import explained, read_private, write_private
+
+RESTORE_FOLDER: Final = "restore"
+_NEW: Final = "new"
+_OLD: Final = "old"
+_READY: Final = "ready"
+_MAX_READY_BYTES: Final = 4096
+
+
+def new_folder(root: Path) -> Path:
+    """Where the new state of the data root `root` is built."""
+    return root / RESTORE_FOLDER / _NEW
+
+
+def swap_pending(root: Path) -> bool:
+    """Whether a swap was begun here and not finished."""
+    with explained("look into", root):
+        return (root / RESTORE_FOLDER / _READY).exists()
+
+
+def begin_swap(root: Path, put: Sequence[str], away: Sequence[str]) -> None:
+    """Decide for the new state: `put` are names in it, in the order they move; `away` goes from the present one first.
+    What is in the new state must be synced. Follow with `finish_swap`."""
+    folder = root / RESTORE_FOLDER
+    with explained("prepare", folder):
+        if (folder / _OLD).exists():
+            shutil.rmtree(folder / _OLD)
+        (folder / _OLD).mkdir(mode=0o700)
+        sync_folder(folder)
+    text = "".join([*(f"away {name}\n" for name in away), *(f"put {name}\n" for name in put)])
+    write_private(folder / _READY, f"{text}{blake3_digest(text.encode()).hex()}\n".encode())
+
+
+def finish_swap(root: Path) -> None:
+    """Do all that is left to do of it. Raises Corrupt when what was decided does not read."""
+    folder = root / RESTORE_FOLDER
+    lines = _decided(folder / _READY)
+    with explained("put the restored state in place in", root):
+        for line in lines:
+            what, _, name = line.partition(" ")
+            if what == "away":
+                _put_away(root, folder, name)
+            elif (folder / _NEW / name).exists():
+                _put_away(root, folder, name)
+                (folder / _NEW / name).rename(root / name)
+        for changed in (folder / _NEW, folder / _OLD, root):
+            sync_folder(changed)
+        (folder / _READY).unlink()
+        sync_folder(folder)
+        shutil.rmtree(folder)
+
+
+def _put_away(root: Path, folder: Path, name: str) -> None:
+    if (root / name).exists() and not (folder / _OLD / name).exists():
+        (root / name).rename(folder / _OLD / name)
+
+
+def _decided(path: Path) -> list[str]:
+    data = read_private(path, _MAX_READY_BYTES, secret=False)
+    text, _, digest = data[:-1].rpartition(b"\n")
+    text += b"\n"
+    if digest != blake3_digest(text).hex().encode():
+        raise Corrupt(f"{path} is damaged", hint=f"move {path.parent} away and restore again")
+    return text.decode().splitlines()
