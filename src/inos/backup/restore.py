@@ -187,5 +187,5 @@ class Restorer:
     def names(self) -> tuple[list[str], list[str]]:
         """What is to be put in place, and what to be put away before, as `swap.begin_swap` takes it."""
         put = [DATABASE, BLOBS, *([COMPONENTS] if (self._new / COMPONENTS).exists() else []), NODE]
-        beside = sorted(path.name for path in self._root.glob(f"{DATABASE}?*"))  # its log, its older copies
+        beside = sorted(path.name for path in self._root.glob(f"{DATABASE}?*") if ".lost-" not in path.name)
         return put, [*beside, "staging", COMPONENTS]
