@@ -67,6 +67,7 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     # Transactions; connections; reading a damaged one; the operating system that SQLite sees in a simulation.
     "apsw": ("store/database.py", "store/connection.py", "store/salvage.py", "sim/disk_vfs.py"),
     "sqlite3": (),
+    "wasmtime": ("components/wasm_host.py",),
     "cryptography": ("crypto/*",),
     "blake3": ("crypto/*",),
     "mnemonic": ("crypto/*",),

@@ -50,6 +50,14 @@ async def test_a_version_is_one_content_however_it_is_packed(bench: OpenBench) -
             await at.desk.install_from("inos:y", ())
 
 
+@trio_test
+async def test_a_data_folder_that_was_not_brought_back_is_made_anew(bench: OpenBench) -> None:
+    async with bench() as at:
+        Path((await at.install(program(WAITING))).data).rmdir()
+        started = await at.desk.start(ID)
+        assert started.status == "running" and Path(started.data).stat().st_mode & 0o077 == 0
+
+
 @pytest.mark.parametrize("harm", ["flip", "more", "gone", "link"])
 @trio_test
 async def test_damaged_code_is_not_run_and_installing_it_again_heals_it(bench: OpenBench, harm: str) -> None:

@@ -148,10 +148,9 @@ class Keeper:
             log.warning("cannot note how component %s is: %s", self.installed.id, error)
 
     async def _check(self) -> None:
-        installed = self.installed
-        await self._env.in_thread(
-            self._around.shelf.verified, installed.id, installed.version, installed.digest
-        )  # fmt: skip
+        installed, shelf = self.installed, self._around.shelf
+        await self._env.in_thread(shelf.verified, installed.id, installed.version, installed.digest)
+        await self._env.in_thread(shelf.make_data, installed.id, installed.version)
 
     # A front end: no process
 

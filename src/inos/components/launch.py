@@ -6,6 +6,7 @@ for that and its owner granted it, and nothing of the node's own environment but
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -18,13 +19,16 @@ from inos.components.manifest import is_module
 from inos.components.process import Spec
 from inos.components.shelf import Shelf
 from inos.core.endpoint import Endpoint
-from inos.core.errors import Conflict
 
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 # -P: the folder it runs in, which is its data, is no place to import from.
 _CALL: Final = "import sys; sys.path.insert(0, sys.argv.pop(1)); name = sys.argv.pop(1); sys.argv[0] = name; " \
     "import importlib; module, _, function = name.partition(':'); " \
     "sys.exit(getattr(importlib.import_module(module), function)())"  # fmt: skip
+
+
+# Not imported: wasmtime is loaded where a module runs, and nowhere else.
+_WASM_HOST: Final = Path(__file__).with_name("wasm_host.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,11 @@ class Surroundings:
 
 
 def spec_of(installed: Installed, around: Surroundings) -> Spec:
-    """What to run. Raises Conflict for a kind that this release does not run."""
+    """What to run for a Python or WASM component."""
     manifest, shelf = installed.manifest, around.shelf
-    if manifest.kind == "wasm":
-        raise Conflict("this release runs no WASM modules", hint="it keeps them installed; a later one may run them")
     data = shelf.data(manifest.id, manifest.version)
     return Spec(
-        argv=_command(installed, shelf.code(manifest.id, manifest.version)),
+        argv=_command(installed, shelf.code(manifest.id, manifest.version), data),
         folder=str(data),
         env=_environment(installed, data, around),
         log=str(shelf.log(manifest.id)),
@@ -51,12 +53,31 @@ def spec_of(installed: Installed, around: Surroundings) -> Spec:
     )
 
 
-def _command(installed: Installed, code: Path) -> list[str]:
+def _command(installed: Installed, code: Path, data: Path) -> list[str]:
     manifest = installed.manifest
     python = [sys.executable, "-E", "-s", "-B", "-u"]
+    if manifest.kind == "wasm":
+        return [*python, "-P", str(_WASM_HOST), json.dumps(_told(installed, code, data))]
     if is_module(manifest.entry):
         return [*python, "-P", "-c", _CALL, str(code), manifest.entry, *manifest.arguments]
     return [*python, str(code / manifest.entry), *manifest.arguments]
+
+
+def _told(installed: Installed, code: Path, data: Path) -> dict[str, object]:
+    """What the host of a WASM module is told; none of it is secret, as such a module is granted nothing."""
+    manifest = installed.manifest
+    return {
+        "module": str(code / manifest.entry),
+        "data": str(data),
+        "arguments": [manifest.entry, *manifest.arguments],
+        "environment": {
+            **manifest.environment,
+            "INOS_COMPONENT": manifest.id,
+            "INOS_COMPONENT_VERSION": manifest.version,
+        },
+        "memory_bytes": manifest.limits.memory_mib << 20,
+        "cpu_s": manifest.limits.cpu_s,
+    }
 
 
 def _environment(installed: Installed, data: Path, around: Surroundings) -> Mapping[str, str]:

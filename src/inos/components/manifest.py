@@ -45,10 +45,10 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a WASM module may use: memory, and processor time at one go, 0 for no end."""
+    """What a WASM module may use: memory, and processor time of one run, 0 for no end."""
 
     memory_mib: int = 256
-    run_s: float = 0.0
+    cpu_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,5 +226,5 @@ _FIELDS: Final[Mapping[str, Check]] = {
         Restart,
         {"policy": _choice(*POLICIES), "crashes": _whole(1, 100), "within_s": _number(1, 86_400)},
     ),
-    "limits": _table(Limits, {"memory_mib": _whole(1, 4096), "run_s": _number(0.01, 86_400, or_zero=True)}),
+    "limits": _table(Limits, {"memory_mib": _whole(1, 4096), "cpu_s": _whole(0, 86_400)}),
 }

@@ -125,6 +125,10 @@ class Shelf:
         """Where that version may write."""
         return self._path / component_id / version / _DATA
 
+    def make_data(self, component_id: str, version: str) -> None:
+        """Make sure that folder is there: a backup brings back files, not folders that were empty."""
+        make_private_folder(self.data(component_id, version))
+
     def clear(self) -> None:
         """Remove what installations that were cut off have left."""
         with explained("remove", self._path / _NEW):
