@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
+from inos.cli.mesh_backup import MESH, to_mesh
 from inos.cli.meter import Meter
 from inos.cli.node_door import backup_commands
 from inos.cli.options import NODE, AsJson, Home, PassphraseFile
@@ -39,7 +40,9 @@ def register(app: typer.Typer) -> None:
 
 @command
 def backup(
-    words: Annotated[list[str], typer.Argument(help="A folder or a URL.", metavar="[list|check] DEST")],
+    words: Annotated[
+        list[str], typer.Argument(help="A folder, a URL, or mesh: for the mesh itself.", metavar="[list|check] DEST")
+    ],
     percent: Annotated[str, typer.Option(help="With check: how much of the content to read.", metavar="N")] = "100",
     phrase: Phrase = None,
     passphrase_file: PassphraseFile = None,
@@ -53,11 +56,15 @@ def backup(
 
     inos backup /mnt/disk/inos
 
+    inos backup mesh:
+
     inos backup list /mnt/disk/inos
 
     inos backup check /mnt/disk/inos --percent 10
     """
     action, place = _split(words)
+    if action:
+        _refuse_mesh(place)
     root = data_root(home)
     if not action:
         _make(root, place, passphrase_file, as_json)
@@ -79,7 +86,17 @@ def _place(text: str) -> str:
     """A place as the node, which works in another folder, will understand it."""
     if not text:
         raise BadInput("an empty place", hint="name a folder or a URL")
+    if text == MESH:
+        return text
     return text if "://" in text else str(Path(os.path.expanduser(text)).absolute())  # noqa: PTH111 - stays a text
+
+
+def _refuse_mesh(place: str) -> None:
+    if place == MESH:
+        raise BadInput(
+            "a backup in the mesh is got out of it first",
+            hint="inos ls /.backups/, then inos get /.backups/NODE -o DIR, and give DIR instead",
+        )
 
 
 def _percent(text: str) -> float:
@@ -107,8 +124,10 @@ def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -
         return last
 
     try:
-        report = with_mesh(root, work)
+        report = with_mesh(root, lambda mesh: to_mesh(mesh, root)) if place == MESH else with_mesh(root, work)
     except NoNode:
+        if place == MESH:
+            raise
         secret = existing_passphrase(root, passphrase_file)
         report = watched("backup", backup_commands().backup_offline(root, secret, place))
     if report is None or not report.finished:
@@ -118,6 +137,8 @@ def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -
         return
     say(report.snapshot)
     note(f"{size_text(report.total)} are in it, {size_text(report.sent)} were new")
+    if place == MESH:
+        note("in the mesh as /.backups/…; restored with: inos get /.backups/NODE -o DIR, then inos restore DIR")
     if report.damaged:
         damaged = count_text(report.damaged, "chunk")
         note(paint(f"{damaged} or files could not be read and are not in it; see: inos verify", RED))
@@ -211,6 +232,7 @@ def restore(
     inos restore /mnt/disk/inos --phrase - < phrase.txt
     """
     root = data_root(home)
+    _refuse_mesh(place)
     if bool(target) != bool(out):
         raise BadInput("--object and -o go together", hint="inos restore SRC --object /notes.txt -o notes.txt")
     if target:

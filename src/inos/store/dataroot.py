@@ -78,6 +78,7 @@ _OWN_NAMES: Final = frozenset(
         "blobs",
         "staging",
         "components",
+        "backup",
         RESTORE_FOLDER,
     )
 )
