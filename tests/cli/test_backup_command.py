@@ -1,0 +1,44 @@
+"""backup and restore as a user runs them: through a node, without one, used wrongly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def test_a_backup_through_the_node(inos: Any) -> None:
+    done = inos("backup", "copies", "--json")
+    place = str(inos.cwd / "copies")  # the node works in another folder
+    assert done.json["snapshot"] == f"full of {place}" and done.json["finished"]
+    assert inos("backup", "copies").text == f"full of {place}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("backup", "one", "two"),
+        ("backup", "list", "mesh:"),
+        ("backup", "check", "here", "--percent", "lots"),
+        ("backup", "check", "here", "--percent", "101"),
+        ("restore", "here", "--object", "/a"),
+        ("restore", "here", "-o", "a"),
+        ("restore", "mesh:"),
+        ("restore", "here"),
+        ("backup", ""),
+    ],
+)
+def test_used_wrongly(alone: Any, words: tuple[str, ...]) -> None:
+    error = alone(*words, "--json").error
+    assert error["code"] == "bad_input" and error["hint"]
+
+
+def test_without_a_node(alone: Any) -> None:
+    assert alone("init", "--no-passphrase", "--json").code == 0
+    assert alone("backup", "copies", "--json").json["finished"]
+    assert len(alone("backup", "list", "copies", "--json").lines) == 1
+    assert alone("backup", "check", "copies").text.startswith("1 of 1 snapshot")
+    assert alone("restore", "copies", "--json").json["home"] == str(alone.home)
+    assert alone("restore", "nothing", "--json").error["code"] == "not_found"
+    assert alone("restore", "copies", "--at", "2001-01-01", "--json").error["code"] == "not_found"
+    assert alone("backup", "mesh:", "--json").error["code"] == "no_node"
