@@ -76,6 +76,17 @@ def test_what_is_refused_and_why(line: str, complaint: str) -> None:
     assert complaint in caught.value.message and caught.value.hint
 
 
+def test_a_row_of_another_release_is_read_without_what_is_not_known_here() -> None:
+    found = parse_manifest(FULL.encode())
+    values = found.to_dict()
+    del values["stop_s"]
+    other = values | {"colour": "red", "limits": {"memory_mib": 5, "run_s": 2.0}}
+    read = Manifest.from_row(other)
+    assert (read.id, read.limits.memory_mib, read.limits.cpu_s, read.stop_s) == (found.id, 5, 0, 5.0)
+    with pytest.raises(BadInput, match="colour is no field"):
+        Manifest.from_dict(other)
+
+
 @pytest.mark.parametrize("name", ["id", "name", "version", "kind", "entry"])
 def test_what_is_needed(name: str) -> None:
     lines = [line for line in manifest().splitlines() if not line.startswith(name + " ")]

@@ -64,7 +64,7 @@ def installed_of(row: Component) -> Installed:
     """What a row says. Raises Conflict for one that was not written by an installation."""
     values: Mapping[str, Any] = row.manifest
     try:
-        manifest = Manifest.from_dict(values["manifest"])
+        manifest = Manifest.from_row(values["manifest"])
         granted = tuple(each for each in values["granted"] if each in manifest.permissions)
         digests = {str(version): str(digest) for version, digest in dict(values["digests"]).items()}
         digest, before = str(values["digest"]), str(values["before"])

@@ -10,7 +10,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from inos.core.component_keys import COMPONENT_ID, COMPONENT_ID_HINT
@@ -81,6 +81,15 @@ class Manifest:
         """Check everything. Raises BadInput."""
         return cls(**_checked(values, _FIELDS, _NEEDED, ""))._consistent()
 
+    @classmethod
+    def from_row(cls, values: Any) -> Manifest:
+        """As `from_dict`, of one that was checked when it was installed: fields of another release are left out."""
+        known = {name: value for name, value in dict(values).items() if name in _FIELDS}
+        for name, kind in (("restart", Restart), ("limits", Limits)):
+            names = {each.name for each in fields(kind)}
+            known[name] = {each: value for each, value in dict(known.get(name, {})).items() if each in names}
+        return cls.from_dict(known)
+
     def _consistent(self) -> Manifest:
         if not is_module(self.entry) and not self.entry.endswith(_SUFFIXES[self.kind]):
             raise _bad("entry", f"must end with {_SUFFIXES[self.kind]} for the kind {self.kind}")
@@ -121,17 +130,17 @@ def _bad(name: str, wrong: str) -> BadInput:
 Check = Callable[[str, Any], Any]
 
 
-def _checked(values: Any, fields: Mapping[str, Check], needed: tuple[str, ...], within: str) -> dict[str, Any]:
+def _checked(values: Any, checks: Mapping[str, Check], needed: tuple[str, ...], within: str) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise _bad(within.rstrip(".") or "it", "must be a table")
     for name in values:
-        if name not in fields:
+        if name not in checks:
             shown = str(name)[:40].encode("ascii", "backslashreplace").decode()
-            raise _bad(within + shown, f"is no field; there are: {', '.join(fields)}")
+            raise _bad(within + shown, f"is no field; there are: {', '.join(checks)}")
     for name in needed:
         if name not in values:
             raise _bad(within + name, "is missing")
-    return {name: fields[name](within + name, value) for name, value in values.items()}
+    return {name: checks[name](within + name, value) for name, value in values.items()}
 
 
 def _text(least: int, most: int, pattern: re.Pattern[str] | None = None, what: str = "") -> Check:
@@ -201,8 +210,8 @@ def _path(name: str, value: Any) -> str:
     return text
 
 
-def _table(kind: Callable[..., Any], fields: Mapping[str, Check]) -> Check:
-    return lambda name, value: kind(**_checked(value, fields, (), f"{name}."))
+def _table(kind: Callable[..., Any], checks: Mapping[str, Check]) -> Check:
+    return lambda name, value: kind(**_checked(value, checks, (), f"{name}."))
 
 
 _NEEDED: Final = ("id", "name", "version", "kind", "entry")

@@ -5,6 +5,7 @@ It lives as long as the process of a node: starting again as a member of another
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ from inos.store.repositories import Repositories
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
+
+log = logging.getLogger(__name__)
 
 WORKER: Final = "components"
 LOOK_EVERY_S: Final = 10.0
@@ -102,8 +105,9 @@ class Supervisor:
         """A row as the last run of the node left it, however that ended."""
         try:
             installed = installed_of(await self._env.in_thread(self._rows.components.need, run.component_id))
-        except InosError:
-            return  # a row that was put in by hand is nothing to run
+        except InosError as error:  # a row that was put in by hand is nothing to run
+            log.warning("component %s is not kept: %s", run.component_id, error)
+            return
         keeper = self._keep(installed, run)
         if run.pid is not None or run.status != keeper.row.status:
             await self._note(keeper.row)
