@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from inos.replication.scheme import PlanRules
+from inos.replication.warm import WarmRules
 from inos.sim.cluster import ClusterSettings
 
 MIB = 1 << 20
@@ -12,7 +13,8 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class SimSettings:
-    """`regions`: how many the machines are spread over in turn. Delays in seconds, sizes in bytes."""
+    """`regions`: how many the machines are spread over in turn. `quota_bytes`: what chunk files may take up, 0
+    for the whole disk; `keep_unused_s`: how long surplus stays. Delays in seconds, sizes in bytes."""
 
     nodes: int = 5
     seed: int = 0
@@ -26,6 +28,8 @@ class SimSettings:
     erasure_from_bytes: int = 3 * MIB
     chunk_bytes: int = MIB
     settle_s: float = 600.0
+    quota_bytes: int = 0
+    keep_unused_s: float = 0.0
 
     def rules(self) -> PlanRules:
         return PlanRules(erasure_from_bytes=self.erasure_from_bytes, chunk_bytes=self.chunk_bytes)
@@ -36,8 +40,9 @@ class SimSettings:
             seed=self.seed,
             repair_after_s=self.repair_after_s,
             remove_delay_s=self.remove_delay_s,
-            quota_bytes=self.disk_bytes,
+            quota_bytes=self.quota_bytes or self.disk_bytes,
             rules=self.rules(),
+            warm=WarmRules(self.keep_unused_s),
             disk_bytes=self.disk_bytes,
             latency_s=self.latency_s,
             tick_s=self.tick_s,
