@@ -60,3 +60,17 @@ def test_pins_are_listed_and_let_go(mesh: list[Machine]) -> None:
 def test_a_size_that_is_none(mesh: list[Machine]) -> None:
     done = run_inos("up", "--home", str(mesh[0].home), "--json", "--quota-cold", "lots")
     assert (done.code, done.error["code"]) == (1, "bad_input")
+
+
+def test_a_part_is_checked_at_the_rate_asked_for(mesh: list[Machine]) -> None:
+    light = mesh[0]
+    whole = light.inos("verify").lines[-1]
+    parts = [light.inos("verify", "--part", f"{part}/3", "--rate", "500MB").lines[-1] for part in (1, 2, 3)]
+    assert sum(part["checked"] for part in parts) == whole["checked"]
+    assert all(part["finished"] and not part["missing"] for part in parts)
+    damaged = light.blobs()[0]
+    damaged.write_bytes(b"rotten")
+    found = [light.inos("verify", "--part", f"{part}/3").lines[-1] for part in (1, 2, 3)]
+    assert [part["corrupt"] for part in found] == [1, 0, 0]
+    assert light.inos("verify", "--part", "4/3", code=1).error["code"] == "bad_input"
+    assert light.inos("verify", "/1", "--part", "1/3", code=1).error["code"] == "bad_input"

@@ -1,4 +1,4 @@
-"""Storms over machines that have little room: what was acknowledged stays readable, and in the end all of it is whole."""
+"""Storms over machines that have little room: what was acknowledged stays readable and gets whole again."""
 
 from __future__ import annotations
 

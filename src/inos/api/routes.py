@@ -27,6 +27,7 @@ from inos.core.reports import (
     StatReport,
     StatusReport,
     TicketReport,
+    VerifyPlan,
     to_dict,
 )
 from inos.objects.reference import ObjectName
@@ -34,6 +35,7 @@ from inos.objects.reference import ObjectName
 PAGE_MAX: Final = 1000  # about 400 KB of JSON
 TEXT_MAX: Final = 8192  # a name, a reference or a ticket with many addresses
 LIFETIME_MAX_S: Final = 30 * 24 * 3600  # an invitation forgotten for a month should not open a mesh
+PARTS_MAX: Final = 65_536  # a part of a full dedicated node is some ten chunks then
 LIFETIME_S: Final = 24 * 3600
 
 Target = Annotated[str, Query(min_length=1, max_length=TEXT_MAX, description="A reference, a cid or a name")]
@@ -85,6 +87,9 @@ class VerifyBody(BaseModel):
     """What to check; null for everything on this node."""
 
     target: str | None = Field(default=None, max_length=TEXT_MAX)
+    part: int = Field(default=1, ge=1, le=PARTS_MAX)
+    parts: int = Field(default=1, ge=1, le=PARTS_MAX)
+    rate_bytes_s: int = Field(default=0, ge=0, le=1 << 40)
 
 
 def all_routes(service: NodeService) -> list[APIRouter]:
@@ -169,7 +174,7 @@ def _keeping(service: Keeping) -> APIRouter:
 
     @router.post("/verify", summary="Re-read and check what is stored; answers one JSON report a line as it goes")
     async def verify(body: VerifyBody) -> Response:
-        reports = service.verify(body.target)
+        reports = service.verify(body.target, VerifyPlan(body.part, body.parts, body.rate_bytes_s))
         return _NdJson(await anext(reports), reports)  # the first one here, so that an error of it gets its status
 
     return router

@@ -80,9 +80,9 @@ class Keeping(Protocol):
     async def remove(self, target: str) -> reports.RemoveReport:
         """Remove a name, a folder's whole tree of names, or every name of a reference."""
 
-    def verify(self, target: str | None) -> AsyncGenerator[reports.VerifyReport, None]:
-        """Re-read this node's chunks, or every piece of one object everywhere; reports as it goes (an interval of a
-        second or so, and every problem), the last one `finished`."""
+    def verify(self, target: str | None, plan: reports.VerifyPlan) -> AsyncGenerator[reports.VerifyReport, None]:
+        """Re-read this node's chunks, those of the plan, or every piece of one object everywhere; reports as it
+        goes (an interval of a second or so, and every problem), the last one `finished`."""
 
 
 class BackingUp(Protocol):

@@ -19,7 +19,11 @@ RATE_WINDOW_S: Final = 5.0
 class Meter:
     """A Progress that draws itself, or nothing where standard error is no terminal."""
 
-    def __init__(self, label: str, *, stream: TextIO | None = None, shown: bool | None = None) -> None:
+    def __init__(
+        self, label: str, *, stream: TextIO | None = None, shown: bool | None = None, counted: bool = False
+    ) -> None:
+        """`counted`: what is counted are things, not bytes."""
+        self._counted = counted
         self._label = label if len(label) <= 30 else "…" + label[-29:]
         self._stream = stream or sys.stderr
         self._shown = self._stream.isatty() if shown is None else shown
@@ -48,12 +52,23 @@ class Meter:
             self._drawn_s = now_s
             self._marks = [mark for mark in self._marks if now_s - mark[0] <= RATE_WINDOW_S]
             self._marks.append((now_s, self._done))
-            self._stream.write("\r\x1b[K" + meter_line(self._label, self._done, self._total, self._rate()))
+            self._stream.write("\r\x1b[K" + self._line())
             self._stream.flush()
+
+    def _line(self) -> str:
+        if not self._counted:
+            return meter_line(self._label, self._done, self._total, self._rate())
+        return f"{self._label}  {bar_text(self._done, self._total or self._done)}  {self._done} of {self._total or '?'}"
 
     def _rate(self) -> float:
         (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
         return (last - first) / (last_s - first_s) if last_s > first_s else 0.0
+
+
+def bar_text(done: int, total: int) -> str:
+    """The bar, and the share in per cent."""
+    share = min(1.0, done / total) if total else 0.0
+    return "█" * round(share * BAR) + "░" * (BAR - round(share * BAR)) + f" {share:4.0%}"
 
 
 def meter_line(label: str, done: int, total: int | None, rate: float) -> str:
@@ -61,7 +76,5 @@ def meter_line(label: str, done: int, total: int | None, rate: float) -> str:
     speed = f"{size_text(rate)}/s" if rate else ""
     if not total:
         return f"{label}  {size_text(done)}  {speed}".rstrip()
-    share = min(1.0, done / total)
-    bar = "█" * round(share * BAR) + "░" * (BAR - round(share * BAR))
     left = f"{age_text((total - done) / rate)} left" if rate and done < total else ""
-    return f"{label}  {bar} {share:4.0%}  {size_text(done)} of {size_text(total)}  {speed}  {left}".rstrip()
+    return f"{label}  {bar_text(done, total)}  {size_text(done)} of {size_text(total)}  {speed}  {left}".rstrip()

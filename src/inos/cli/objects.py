@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, Final
 
 import typer
 
+from inos.cli.members import parse_size
 from inos.cli.meter import Meter
 from inos.cli.options import LOOKING, STORING, AsJson, Home, Target
 from inos.cli.output import (
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from inos.client.mesh import Mesh, Source
 
 _RANGE: Final = re.compile(r"([0-9]{1,18})-([0-9]{0,18})")
+_PART: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
+MAX_PARTS: Final = 65_536
 STDIN: Final = "-"
 
 
@@ -161,6 +164,19 @@ def get(
         return
     with _writing(out) as file:
         with_mesh(home, copy)
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """(3, 30) of "3/30"; the whole for "". Raises BadInput."""
+    match = _PART.fullmatch(text) if text else None
+    if match is None:
+        if text:
+            raise BadInput(f"not a part: {text!r}", hint="--part 1/30 is the first of thirty")
+        return 1, 1
+    part, parts = int(match[1]), int(match[2])
+    if not 1 <= part <= parts <= MAX_PARTS:
+        raise BadInput(f"there is no part {text}", hint=f"parts are counted from 1, and at most {MAX_PARTS}")
+    return part, parts
 
 
 def parse_range(text: str) -> tuple[int, int | None]:
@@ -322,22 +338,34 @@ def verify(
             help="An object to check everywhere; else all this node holds.", metavar="REF|NAME", show_default=False
         ),
     ] = "",
+    part: Annotated[
+        str, typer.Option(help="Only that share of this node's chunks: 1/30, then 2/30, and so on.", metavar="K/N")
+    ] = "",
+    rate: Annotated[str, typer.Option(help="Read at most that much a second: 20MB.", metavar="SIZE")] = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Re-read what is stored and check every byte; what is corrupt is healed.
 
     Exits 1 when something is missing, or corrupt and not healed.
+
+    inos verify --part 3/30 --rate 20MB
     """
+    number, parts = parse_part(part)
+    rate_bytes_s = parse_size(rate) if rate else 0
 
     async def work(mesh: Mesh) -> VerifyReport:
         last: VerifyReport | None = None
-        async for report in mesh.verify(target or None):
-            last = report
-            if as_json:
-                say_json(to_dict(report))
-            elif report.problem:
-                say(report.problem)
+        checked = mesh.verify(target or None, part=number, parts=parts, rate_bytes_s=rate_bytes_s)
+        with Meter("verify", counted=True) as meter:
+            async for report in checked:
+                meter.total(report.total)
+                meter.advance(report.checked - (last.checked if last else 0))
+                last = report
+                if as_json:
+                    say_json(to_dict(report))
+                elif report.problem:
+                    say(report.problem)
         if last is None or not last.finished:
             raise InosError("the check ended before it was finished", hint="see the node's log and run it again")
         return last

@@ -223,9 +223,13 @@ class Mesh:
         ):
             yield item
 
-    async def verify(self, target: Target | None = None) -> AsyncGenerator[VerifyReport, None]:
-        """Have the node check what it holds, or every piece of one object; the last report is `finished`."""
-        body = {"target": None if target is None else str(target)}
+    async def verify(
+        self, target: Target | None = None, *, part: int = 1, parts: int = 1, rate_bytes_s: int = 0
+    ) -> AsyncGenerator[VerifyReport, None]:
+        """Have the node check what it holds, or part `part` of `parts` of it, at most so fast; or every piece of one
+        object. The last report is `finished`."""
+        text = None if target is None else str(target)
+        body = {"target": text, "part": part, "parts": parts, "rate_bytes_s": rate_bytes_s}
         try:
             async with (
                 self._calls.response(json_request("POST", "/v1/verify", body)) as response,

@@ -248,6 +248,16 @@ class RevokeReport:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifyPlan:
+    """Which share of a node's chunks to check, part `part` of `parts`, told by their addresses; and how fast, in
+    bytes a second (0: as fast as it goes)."""
+
+    part: int = 1
+    parts: int = 1
+    rate_bytes_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyReport:
     """How far a check has come; the last one of a run is `finished`. `problem` names what this step found, or is ""."""
 

@@ -94,8 +94,12 @@ class CoreService:
         items = tuple(await self._vault.items_of(cids))
         return reports.CataloguePage(items, str(cids[-1]) if len(cids) == limit else "")
 
-    async def verify(self, target: str | None) -> AsyncGenerator[reports.VerifyReport, None]:
-        found = self._checking.chunks_here() if target is None else self._checking.object_everywhere(target)
+    async def verify(self, target: str | None, plan: reports.VerifyPlan) -> AsyncGenerator[reports.VerifyReport, None]:
+        if target is not None and plan != reports.VerifyPlan():
+            raise BadInput(
+                "an object is checked whole, at full speed", hint="inos verify --part 1/30, without an object"
+            )
+        found = self._checking.chunks_here(plan) if target is None else self._checking.object_everywhere(target)
         async for report in found:
             yield report
 

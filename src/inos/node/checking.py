@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Final
 
+import trio
+
 from inos.core.env import Env
-from inos.core.errors import InosError
+from inos.core.errors import BadInput, InosError
 from inos.core.ids import Address, PeerId
-from inos.core.reports import VerifyReport
+from inos.core.reports import VerifyPlan, VerifyReport
 from inos.node.core import Core
 from inos.replication.hold_calls import call_states
 from inos.replication.holder import HoldState
@@ -16,6 +18,17 @@ from inos.replication.placement import Placement
 from inos.replication.placements import Written
 
 _CHUNKS_AT_ONCE: Final = 64
+_ADDRESS_BITS: Final = 256
+
+
+def share_of(plan: VerifyPlan) -> tuple[Address | None, Address | None]:
+    """The addresses that a part consists of: behind the first and up to the second, None being the ends. The parts are
+    of equal size, as addresses are hashes, and together they are everything. Raises BadInput."""
+    if not 1 <= plan.part <= plan.parts:
+        raise BadInput(f"there is no part {plan.part} of {plan.parts}", hint="parts are counted from 1: --part 1/30")
+    edges = [((1 << _ADDRESS_BITS) - 1) * part // plan.parts for part in (plan.part - 1, plan.part)]
+    first, last = (Address(edge.to_bytes(_ADDRESS_BITS // 8, "big")) for edge in edges)
+    return (None if plan.part == 1 else first), (None if plan.part == plan.parts else last)
 
 
 class Checking:
@@ -25,16 +38,21 @@ class Checking:
         self._core = core
         self._env = env
 
-    async def chunks_here(self) -> AsyncGenerator[VerifyReport, None]:
-        """Every chunk of this node's disk, then healing of what was damaged."""
+    async def chunks_here(self, plan: VerifyPlan) -> AsyncGenerator[VerifyReport, None]:
+        """The chunks of this node's disk that are in the plan, no faster than it says, then healing of what was
+        damaged. Raises BadInput for a part that there is not."""
+        after, end = share_of(plan)
         store = self._core.disk.chunks
-        total = (await self._env.in_thread(store.usage)).chunks
-        checked = corrupt = 0
-        after: Address | None = None
+        usage = await self._env.in_thread(store.usage)
+        total = -(-usage.chunks // plan.parts)
+        chunk_s = usage.bytes / max(1, usage.chunks) / plan.rate_bytes_s if plan.rate_bytes_s else 0.0
+        at_once = min(_CHUNKS_AT_ONCE, max(1, int(1 / chunk_s))) if chunk_s else _CHUNKS_AT_ONCE
+        start_s, checked, corrupt = self._env.monotonic_s(), 0, 0
         while True:
-            result = await self._env.in_thread(store.scrub, after, _CHUNKS_AT_ONCE)
+            result = await self._env.in_thread(store.scrub, after, at_once, end)
             checked += result.checked
             corrupt += len(result.corrupt)
+            await trio.sleep(max(0.0, start_s + checked * chunk_s - self._env.monotonic_s()))
             problem = ", ".join(f"chunk {address.hex()[:16]}… was damaged" for address in result.corrupt)
             yield VerifyReport(checked, max(total, checked), corrupt, 0, 0, problem=problem[:1000])
             after = result.next

@@ -126,6 +126,7 @@ class Tiers:
         self._handover = handover
         self._env = env
         self._noted: dict[Cid, int] = {}
+        self._writing: dict[Cid, int] = {}
         self._measured = False
         self._asked_s = -LOOK_AGAIN_S
         self._hot = _Tier()
@@ -150,9 +151,10 @@ class Tiers:
 
     async def step(self) -> None:
         """Write down what was used, look at both tiers, and do what their pressure asks for."""
-        noted, self._noted = self._noted, {}
-        if noted:
-            await self._env.in_thread(self._write_down, noted)
+        self._writing, self._noted = self._noted, {}
+        if self._writing:
+            await self._env.in_thread(self._write_down, self._writing)
+            self._writing = {}
         if not self._measured:
             await self._env.in_thread(self._disk.measure)
             self._measured = True
@@ -224,6 +226,8 @@ class Tiers:
         while page := self._uses.page(after, _PAGE):
             yield from (one.cid for one in page)
             after = page[-1].cid
+        # Put or read a moment ago: not written down yet, and the last to be given up.
+        yield from [*self._noted, *self._writing]
 
     def wants_room(self) -> bool:
         return self._cold.pressure is not Pressure.OK
@@ -238,10 +242,11 @@ class Tiers:
 
     def _surplus(self, cid: Cid, size_bytes: int) -> Surplus:
         one, placement = self._uses.get(cid), self._placements.known(cid)
+        just_used = cid in self._noted or cid in self._writing
         members = () if placement is None else placement.members
         return Surplus(
             size_bytes=size_bytes,
-            used_at_s=0.0 if one is None else one.used_at_s,
+            used_at_s=self._env.now_s() if just_used else 0.0 if one is None else one.used_at_s,
             uses=0.0 if one is None else one.uses,
             holders=sum(member != self._me and self._view.alive(member) for member in members),
             shards=placement is not None and not placement.scheme.is_copies,

@@ -337,9 +337,8 @@ class Collector:
         before_s = self._env.now_s() - max(delay_s, self._busy_for_s())
         mark = await self._env.in_thread(self._home.begin_mark)
         held = {row.cid for row in await self._env.in_thread(list, self._holdings.rows())}
-        used = [
-            cid for cid in await self._env.in_thread(list, self._warmth.cids()) if not self._placements.removed(cid)
-        ]
+        known = dict.fromkeys(await self._env.in_thread(list, self._warmth.cids()))
+        used = [cid for cid in known if not self._placements.removed(cid)]
         surplus = await self._env.in_thread(self._surplus_bytes, used)
         warm = self._warmth.kept(surplus)
         gone: list[Cid] = []

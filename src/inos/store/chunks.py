@@ -92,8 +92,9 @@ class ChunkCollector(Protocol):
 
 
 class ChunkScrubber(Protocol):
-    def scrub(self, after: Address | None, limit: int) -> ScrubResult:
-        """Read and check the next `limit` chunks in address order, from the first one when `after` is None."""
+    def scrub(self, after: Address | None, limit: int, end: Address | None = None) -> ScrubResult:
+        """Read and check the next `limit` chunks in address order, from the first one when `after` is None; none behind
+        `end`, where that is given."""
 
 
 class ChunkLister(Protocol):

@@ -185,8 +185,8 @@ class DiskChunkStore:
     def usage(self) -> StoreUsage:
         return self._database.read(index.usage)
 
-    def scrub(self, after: Address | None, limit: int) -> ScrubResult:
-        page = self._page(after, limit)
+    def scrub(self, after: Address | None, limit: int, end: Address | None = None) -> ScrubResult:
+        page = [row for row in self._page(after, limit) if end is None or row.address <= end]
         good: list[Address] = []
         corrupt: list[Address] = []
         for row in page:

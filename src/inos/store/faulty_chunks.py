@@ -74,8 +74,8 @@ class FaultyChunkStore:
     def usage(self) -> StoreUsage:
         return self._inner.usage()
 
-    def scrub(self, after: Address | None, limit: int) -> ScrubResult:
-        return self._inner.scrub(after, limit)
+    def scrub(self, after: Address | None, limit: int, end: Address | None = None) -> ScrubResult:
+        return self._inner.scrub(after, limit, end)
 
     def begin_mark(self) -> Mark:
         return self._inner.begin_mark()

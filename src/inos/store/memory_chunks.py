@@ -76,8 +76,9 @@ class MemoryChunkStore:
         with self._lock:
             return StoreUsage(len(self._held), sum(len(held.data) for held in self._held.values()))
 
-    def scrub(self, after: Address | None, limit: int) -> ScrubResult:
-        page = [address for address in self.addresses() if after is None or address > after][:limit]
+    def scrub(self, after: Address | None, limit: int, end: Address | None = None) -> ScrubResult:
+        behind = (address for address in self.addresses() if after is None or address > after)
+        page = [address for address in behind if end is None or address <= end][:limit]
         corrupt = []
         for address in page:
             try:

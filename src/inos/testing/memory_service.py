@@ -193,8 +193,10 @@ class MemoryService:
         yield reports.BackupReport(1, 2, 1)
         yield reports.BackupReport(2, 2, 2, 0, f"{kind} of {place}", finished=True)
 
-    async def verify(self, target: str | None) -> AsyncGenerator[reports.VerifyReport, None]:
-        """Check the objects marked corrupt; checking heals."""
+    async def verify(self, target: str | None, plan: reports.VerifyPlan) -> AsyncGenerator[reports.VerifyReport, None]:
+        """Check the objects marked corrupt; checking heals. It is never in parts."""
+        if plan.part > plan.parts:
+            raise BadInput(f"there is no part {plan.part} of {plan.parts}")
         cids = [self._find(target)[0]] if target else list(self.contents)
         corrupt = 0
         for checked, cid in enumerate(cids, 1):
