@@ -11,6 +11,9 @@ import zipfile
 from functools import cache
 from itertools import count
 
+from inos.backup.index import encode_index
+from inos.backup.packs import Spot
+from inos.backup.snapshot import Part, Snapshot
 from inos.core.codec import encode
 from inos.core.errors import Busy
 from inos.core.ids import Address, Cid, OwnerId, PeerId
@@ -142,3 +145,15 @@ def component_packages() -> list[bytes]:
             tar.addfile(info, io.BytesIO(data))
             archive.writestr(name, data)
     return [tarred.getvalue(), zipped.getvalue()]
+
+
+def backup_index() -> bytes:
+    """An index of two pieces in one pack."""
+    spots = {bytes([number]) * 32: Spot(b"p" * 32, 100 * number, 100) for number in range(2)}
+    return encode_index(spots)
+
+
+def backup_snapshot() -> bytes:
+    """A snapshot with a list of each kind."""
+    part = Part(1, 10, 0, (b"l" * 32,))
+    return Snapshot("full", 1_700_000_000_000, "a", "0.1.0", "{}", part, part, part).encode()

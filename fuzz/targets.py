@@ -14,6 +14,7 @@ from typing import Final
 
 from fuzz import samples
 from inos.api import gate, ranges
+from inos.backup import index, snapshot
 from inos.cli import members, objects
 from inos.components import manifest as component_manifest
 from inos.components import package
@@ -181,6 +182,15 @@ TARGETS: Final[Mapping[str, Target]] = {
         _request_headers, (BadInput,), lambda: [b"Host: 127.0.0.1:80\nAuthorization: Bearer token\nContent-Length: 5"]
     ),
     "api.ranges.parse_range": Target(in_text(ranges.parse_range), (BadInput,), lambda: [b"bytes=0-99", b"bytes=-5"]),
+    "backup.index.IndexTable.decode": Target(
+        lambda data: index.IndexTable.decode(data, "index"), (Corrupt,), lambda: [samples.backup_index()]
+    ),
+    "backup.snapshot.Snapshot.decode": Target(
+        lambda data: snapshot.Snapshot.decode(data, "snapshot"),
+        (Corrupt, NewerFormat),
+        lambda: [samples.backup_snapshot()],
+    ),
+    "cli.objects.parse_part": Target(in_text(objects.parse_part), (BadInput,), lambda: [b"3/30", b""]),
     "cli.members.parse_size": Target(in_text(members.parse_size), (BadInput,), lambda: [b"500MB", b"1.5 TB", b"64MiB"]),
     "cli.members.parse_time_s": Target(in_text(members.parse_time_s), (BadInput,), lambda: [b"30min", b"12h"]),
     "cli.objects.parse_range": Target(in_text(objects.parse_range), (BadInput,), lambda: [b"0-99", b"100-"]),
