@@ -94,7 +94,7 @@ async def test_removing_a_name_removes_what_it_stands_for_by_now() -> None:
         cluster.cut_off(late)
         second = Cid.parse((await cluster.nodes[0].put(fixed_bytes(1000, "second"), "/name")).cid)
         cluster.fabric.heal()
-        while len(late.core.meeting.view.alive_members()) < 4:
+        while len(late.core.meeting.view.alive_members()) < 3:
             await cluster.passes(0.01)
         stale = await late.core.keeping.catalogue.objects_named(["/name"])
         await late.remove("inos:/name")

@@ -85,8 +85,8 @@ class Keeper:
             await self._changed.wait()
 
     async def stopped(self) -> None:
-        """Wait until it is stopped."""
-        while self._life.status != "stopped":
+        """Wait until it is stopped, or somebody wants it to run again."""
+        while self._life.status != "stopped" and not self.wanted:
             await self._changed.wait()
 
     async def run(self) -> None:

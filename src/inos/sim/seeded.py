@@ -9,6 +9,7 @@ history of the process; `Sweeper` collects at fixed virtual times instead.
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
@@ -39,10 +40,28 @@ def run_seeded(seed: int, main: Callable[[], Awaitable[T]]) -> T:
 
 async def _with_sweeper(main: Callable[[], Awaitable[T]]) -> T:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_sweep)
-        result = await main()
+        with _ended_by_interrupts(nursery.cancel_scope):
+            nursery.start_soon(_sweep)
+            result = await main()
         nursery.cancel_scope.cancel()
-    return result
+        return result
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def _ended_by_interrupts(scope: trio.CancelScope) -> Iterator[None]:
+    """Ctrl-C ends the run between two steps of its tasks. Raised wherever it finds the program it can get lost: SQLite
+    calls back into Python where nothing can be raised."""
+    token = trio.lowlevel.current_trio_token()
+    try:
+        before = signal.signal(signal.SIGINT, lambda _number, _frame: token.run_sync_soon(scope.cancel))
+    except ValueError:  # signals are the main thread's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def _sweep() -> None:
