@@ -1,0 +1,252 @@
+"""A message: what an agent wrote, once, never changed; and its JSON, the only form in which it is sent and stored.
+
+Making a Message checks every bound; BadInput names the field. What people do with it afterwards is not part of it
+(marks.py). `encode` is canonical: equal messages have equal bytes, so that a second copy of an id can be told from a
+different message under the same id.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeVar
+
+from inos.core.errors import BadInput
+from inos.core.messages.ids import MessageId, parse_id
+
+VERSION: Final = 1
+MAX_CONTENT_BYTES: Final = 256 << 10  # longer texts are attachments
+MAX_MESSAGE_BYTES: Final = 384 << 10
+MAX_JSON_DEPTH: Final = 64
+MAX_ATTACHMENTS: Final = 64
+MAX_PRIORITY: Final = 9
+MAX_TIME_MS: Final = 253_402_300_799_999  # the year 9999: beyond it is a mistake of units
+AGENT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
+WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+AGENT_HINT: Final = 'an agent is 1 to 128 letters, digits, ".", "_" and "-", no punctuation at the ends'
+WORD_HINT: Final = 'a word is 1 to 32 of a-z, 0-9, "_" and "-", a letter first'
+
+T = TypeVar("T")
+Json = Any
+"""What JSON can say: None, bool, int, float, str, list, dict with text keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that belongs to a message: an object of the mesh (`inos:…`), or any other URI."""
+
+    name: str
+    reference: str
+    size_bytes: int = 0
+    media_type: str = "application/octet-stream"
+
+    def __post_init__(self) -> None:
+        _check_text("attachments.name", self.name, 1, 255)
+        _check_text("attachments.reference", self.reference, 1, 2048)
+        _check_text("attachments.media_type", self.media_type, 1, 127)
+        _check_whole("attachments.size_bytes", self.size_bytes, 0, (1 << 63) - 1)
+
+    def to_json(self) -> dict[str, Json]:
+        """As JSON shows it."""
+        return {
+            "name": self.name, "reference": self.reference, "size_bytes": self.size_bytes,
+            "media_type": self.media_type,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Raises BadInput."""
+        fields = _object("an attachment", value, ("name", "reference", "size_bytes", "media_type"))
+        return _constructed(cls, fields, "an attachment")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. `agent` wrote it at `time_ms` (milliseconds since 1970 by its clock); `sender` speaks ("" for the
+    agent itself), `recipient`, `task` and `role` may be empty. `priority` 9 is the most urgent. `kind` is a word such
+    as report, error, lead, completion. `content` is any JSON of at most MAX_CONTENT_BYTES."""
+
+    id: MessageId
+    time_ms: int
+    agent: str
+    content: Json
+    kind: str = "report"
+    priority: int = 5
+    task: str = ""
+    role: str = ""
+    sender: str = ""
+    recipient: str = ""
+    reply_to: MessageId | None = None
+    attachments: tuple[Attachment, ...] = ()
+
+    def __post_init__(self) -> None:
+        parse_id(self.id)
+        _check_whole("time_ms", self.time_ms, 0, MAX_TIME_MS)
+        check_agent(self.agent)
+        _check_word("kind", self.kind)
+        _check_whole("priority", self.priority, 0, MAX_PRIORITY)
+        if self.role:
+            _check_word("role", self.role)
+        for name in ("task", "sender", "recipient"):
+            _check_text(name, getattr(self, name), 0, 200)
+        if self.reply_to is not None:
+            parse_id(self.reply_to)
+        if len(self.attachments) > MAX_ATTACHMENTS:
+            raise BadInput(f"a message has at most {MAX_ATTACHMENTS} attachments, not {len(self.attachments)}")
+        if len(canonical("content", self.content)) > MAX_CONTENT_BYTES:
+            raise BadInput(
+                f"the content is over {MAX_CONTENT_BYTES} bytes of JSON", hint="attach a file, and say here what it is"
+            )
+
+    def to_json(self) -> dict[str, Json]:
+        """As JSON shows it; fields that say nothing are left out."""
+        shown: dict[str, Json] = {"v": VERSION, "id": self.id, "time_ms": self.time_ms, "agent": self.agent}
+        shown |= {"kind": self.kind, "priority": self.priority}
+        for name in ("task", "role", "sender", "recipient", "reply_to"):
+            if value := getattr(self, name):
+                shown[name] = value
+        if self.attachments:
+            shown["attachments"] = [each.to_json() for each in self.attachments]
+        return shown | {"content": self.content}
+
+    def encode(self) -> bytes:
+        """Canonical JSON, UTF-8."""
+        return canonical("message", self.to_json())
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Raises BadInput for a field that is unknown, missing or wrong, or a version of a newer release."""
+        fields = _object("a message", value, _FIELDS)
+        if fields.pop("v", VERSION) != VERSION:
+            raise BadInput("the message has a format of a newer release", hint="update this node")
+        attachments = fields.get("attachments", [])
+        if not isinstance(attachments, list):
+            raise BadInput("attachments must be a list")
+        fields["attachments"] = tuple(Attachment.from_json(each) for each in attachments[: MAX_ATTACHMENTS + 1])
+        return _constructed(cls, fields, "a message")
+
+    @classmethod
+    def decode(cls, encoded: bytes) -> Self:
+        """The message of its JSON. Raises BadInput."""
+        return cls.from_json(parse_json("a message", encoded, MAX_MESSAGE_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message that is still to be written: all of it but its id and time, which whoever writes it gives it."""
+
+    agent: str
+    content: Json
+    kind: str = "report"
+    priority: int = 5
+    task: str = ""
+    role: str = ""
+    sender: str = ""
+    recipient: str = ""
+    reply_to: MessageId | None = None
+    attachments: tuple[Attachment, ...] = ()
+
+    def written(self, as_id: MessageId, time_ms: int) -> Message:
+        """The message. Raises BadInput."""
+        return Message(
+            as_id, time_ms, self.agent, self.content, self.kind, self.priority, self.task, self.role, self.sender,
+            self.recipient, self.reply_to, self.attachments,
+        )  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Raises BadInput."""
+        fields = _object("a message to write", value, tuple(each for each in _FIELDS if each not in _GIVEN))
+        attachments = fields.get("attachments", [])
+        if not isinstance(attachments, list):
+            raise BadInput("attachments must be a list")
+        fields["attachments"] = tuple(Attachment.from_json(each) for each in attachments[: MAX_ATTACHMENTS + 1])
+        return _constructed(cls, fields, "a message to write")
+
+
+_GIVEN: Final = ("v", "id", "time_ms")
+_FIELDS: Final = (
+    "v", "id", "time_ms", "agent", "content", "kind", "priority", "task", "role", "sender", "recipient", "reply_to",
+    "attachments",
+)  # fmt: skip
+
+
+def check_agent(name: str) -> str:
+    """`name` if it can name an agent. Raises BadInput."""
+    if not isinstance(name, str) or not AGENT.fullmatch(name):
+        raise BadInput(f"not the name of an agent: {str(name)[:140]!r}", hint=AGENT_HINT)
+    return name
+
+
+def canonical(what: str, value: Json) -> bytes:
+    """The one JSON of `value`: sorted keys, no spaces, UTF-8. Raises BadInput for what JSON cannot say."""
+    try:
+        _check_depth(what, value, MAX_JSON_DEPTH)
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadInput(f"{what} is no JSON: {error}") from None
+
+
+def parse_json(what: str, encoded: bytes, most_bytes: int) -> Json:
+    """What UTF-8 JSON of at most `most_bytes` says. Raises BadInput, also for NaN and for endless nesting."""
+    if len(encoded) > most_bytes:
+        raise BadInput(f"{what} has at most {most_bytes} bytes of JSON, not {len(encoded)}")
+    try:
+        value = json.loads(encoded, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise BadInput(f"{what} is no JSON") from None
+    _check_depth(what, value, MAX_JSON_DEPTH + 8)
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def _check_depth(what: str, value: Json, left: int) -> None:
+    if left < 0:
+        raise BadInput(f"{what} is nested over {MAX_JSON_DEPTH} levels deep")
+    if isinstance(value, dict):
+        for name, each in value.items():
+            if not isinstance(name, str):
+                raise BadInput(f"{what} is no JSON: a key is no text")
+            _check_depth(what, each, left - 1)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_depth(what, each, left - 1)
+
+
+def _object(what: str, value: Json, known: tuple[str, ...]) -> dict[str, Json]:
+    if not isinstance(value, Mapping):
+        raise BadInput(f"{what} is a JSON object")
+    if unknown := sorted(str(name) for name in value if name not in known):
+        raise BadInput(f"{what} has no field {unknown[0][:80]!r}", hint=f"it has: {', '.join(known)}")
+    return dict(value)
+
+
+def _constructed(kind: Callable[..., T], fields: dict[str, Json], what: str) -> T:
+    try:
+        return kind(**fields)
+    except TypeError:
+        raise BadInput(f"{what} lacks a field it must have") from None
+
+
+def _check_text(name: str, value: Any, least: int, most: int) -> None:
+    if not isinstance(value, str) or not least <= len(value) <= most or "\0" in value:
+        raise BadInput(f"{name} must be text of {least} to {most} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{name} holds half a character") from None
+
+
+def _check_word(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not WORD.fullmatch(value):
+        raise BadInput(f"{name} must be a word, not {str(value)[:80]!r}", hint=WORD_HINT)
+
+
+def _check_whole(name: str, value: Any, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise BadInput(f"{name} must be a whole number from {least} to {most}")

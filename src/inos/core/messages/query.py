@@ -1,0 +1,139 @@
+"""What can be asked of messages, wherever they lie (an agent's cache, a hub), and what comes back.
+
+A page is in the order in which messages came to the place that is asked (`seq`), newest first unless told otherwise;
+`next` is a cursor that stays true while messages arrive. Words are searched for in content and in the short fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Self, get_args
+
+from inos.core.errors import BadInput
+from inos.core.messages.marks import STATES, Marks, State
+from inos.core.messages.message import MAX_PRIORITY, MAX_TIME_MS, Message, check_agent
+
+MAX_PAGE: Final = 500
+DEFAULT_PAGE: Final = 100
+MAX_SEARCH: Final = 500
+QueryOrder = Literal["newest", "oldest"]
+_CURSOR: Final = re.compile(r"[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class MessageQuery:
+    """Which messages: every field that is not empty must match. `since_ms` <= time_ms < `until_ms`; `priority` is the
+    least; `state` is one of STATES, or "open" for those not archived; `text` is words, all of which must occur.
+    `after` is the `next` of the page before."""
+
+    agent: str = ""
+    task: str = ""
+    role: str = ""
+    kind: str = ""
+    recipient: str = ""
+    priority: int = 0
+    since_ms: int = 0
+    until_ms: int = MAX_TIME_MS
+    state: State | Literal["", "open"] = ""
+    text: str = ""
+    order: QueryOrder = "newest"
+    after: str = ""
+    limit: int = DEFAULT_PAGE
+
+    def __post_init__(self) -> None:
+        if self.agent:
+            check_agent(self.agent)
+        for name in ("task", "role", "kind", "recipient"):
+            if not isinstance(getattr(self, name), str) or len(getattr(self, name)) > 200:
+                raise BadInput(f"{name} must be text of at most 200 characters")
+        for name, least, most in (
+            ("priority", 0, MAX_PRIORITY),
+            ("since_ms", 0, MAX_TIME_MS),
+            ("until_ms", 0, MAX_TIME_MS),
+            ("limit", 1, MAX_PAGE),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+                raise BadInput(f"{name} must be a whole number from {least} to {most}")
+        if self.state not in ("", "open", *STATES):
+            raise BadInput(f"no such state: {self.state[:80]!r}", hint=f"there are: open, {', '.join(STATES)}")
+        if self.order not in get_args(QueryOrder):
+            raise BadInput(f"no such order: {self.order[:80]!r}", hint="newest or oldest")
+        if not isinstance(self.text, str) or len(self.text) > MAX_SEARCH or "\0" in self.text:
+            raise BadInput(f"text must be at most {MAX_SEARCH} characters")
+        if self.after and not _CURSOR.fullmatch(self.after):
+            raise BadInput("after is no cursor", hint="take it from `next` of the page before")
+
+    def to_params(self) -> dict[str, str]:
+        """As the query of a URL; what is left at its default is left out."""
+        default = MessageQuery()
+        return {
+            name: str(getattr(self, name)) for name in self.__slots__ if getattr(self, name) != getattr(default, name)
+        }
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, str]) -> Self:
+        """The query of a URL. Raises BadInput, also for a parameter that is not known."""
+        values: dict[str, Any] = {}
+        for name, text in params.items():
+            if name not in cls.__slots__:
+                raise BadInput(f"no such parameter: {name[:80]!r}", hint=f"there are: {', '.join(cls.__slots__)}")
+            values[name] = _whole(name, text) if name in ("priority", "since_ms", "until_ms", "limit") else text
+        return cls(**values)
+
+
+def _whole(name: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise BadInput(f"{name} must be a whole number")
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message where it lies: `seq` is its place in the order of arrival there, from 1; `snippet` shows what a search
+    found, the words found between \\x02 and \\x03, and is empty otherwise."""
+
+    message: Message
+    seq: int
+    received_ms: int
+    marks: Marks = field(default_factory=Marks)
+    snippet: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The message's JSON with `seq`, `received_ms`, `state`, `marks` and, from a search, `snippet` beside."""
+        return {
+            "message": self.message.to_json(), "seq": self.seq, "received_ms": self.received_ms,
+            "state": self.marks.state, "marks": self.marks.to_json(),
+            **({"snippet": self.snippet} if self.snippet else {}),
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Raises BadInput; fields that are not known are passed over, since answers grow."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("seq"), int):
+            raise BadInput("not a stored message")
+        return cls(
+            Message.from_json(value.get("message")), value["seq"], int(value.get("received_ms", 0)),
+            Marks.from_json(value.get("marks", {})), str(value.get("snippet", "")),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePage:
+    """Messages in the order asked for; `next` goes into the following query's `after`, and is empty at the end."""
+
+    messages: tuple[StoredMessage, ...]
+    next: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"messages": […], "next": …}`."""
+        return {"messages": [each.to_json() for each in self.messages], "next": self.next}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Raises BadInput."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("messages"), list):
+            raise BadInput("not a page of messages")
+        return cls(tuple(StoredMessage.from_json(each) for each in value["messages"]), str(value.get("next", "")))

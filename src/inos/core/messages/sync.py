@@ -1,0 +1,121 @@
+"""What goes between an agent's outbox and a hub: a batch of messages, and what became of each.
+
+Body: `{"batch": id, "node": name, "messages": [message, …]}`, at most MAX_BATCH messages and MAX_BATCH_BYTES of JSON,
+gzip allowed. Answer: the hub's identity, what became of each message in the order sent, and how far the hub's messages
+are safe from the loss of the hub (`covered_seq`): what an agent keeps until then it can send again to a hub that took
+over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self
+
+from inos.core.errors import BadInput, InosError, from_wire
+from inos.core.messages.ids import MessageId, parse_id
+from inos.core.messages.message import Message, canonical, parse_json
+
+MAX_BATCH: Final = 500
+MAX_BATCH_BYTES: Final = 8 << 20  # of JSON, unpacked
+Fate = Literal["stored", "duplicate", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages of one sender, oldest first. `batch` is an id of the sender's choice, for logs; `node` its name."""
+
+    batch: str
+    node: str
+    messages: tuple[Message, ...]
+
+    def encode(self) -> bytes:
+        """The body of a request."""
+        messages = [each.to_json() for each in self.messages]
+        return canonical("batch", {"batch": self.batch, "node": self.node, "messages": messages})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one message. `seq` is its place on the hub, 0 when it was refused; `error` says why it was."""
+
+    id: str
+    fate: Fate
+    seq: int = 0
+    error: InosError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"id", "status", "seq"}`, and `error` when refused."""
+        shown: dict[str, Any] = {"id": self.id, "status": self.fate, "seq": self.seq}
+        if self.error is not None:
+            shown["error"] = {"code": self.error.code, "message": self.error.message, "hint": self.error.hint}
+        return shown
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Raises BadInput."""
+        if not isinstance(value, Mapping) or value.get("status") not in ("stored", "duplicate", "refused"):
+            raise BadInput("not the result of a message")
+        error, seq = value.get("error"), value.get("seq")
+        if not isinstance(seq, int) or not isinstance(value.get("id"), str):
+            raise BadInput("not the result of a message")
+        told = error if isinstance(error, Mapping) else None
+        found = from_wire(str(told["code"]), str(told["message"]), str(told.get("hint", ""))) if told else None
+        return cls(value["id"], value["status"], seq, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The hub's answer: `hub` names the corpus (another one after a loss); what is up to `covered_seq` outlives it."""
+
+    hub: str
+    results: tuple[Result, ...]
+    covered_seq: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The body of the answer."""
+        return {
+            "status": "acked", "hub": self.hub, "covered_seq": self.covered_seq,
+            "results": [each.to_json() for each in self.results],
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Raises BadInput."""
+        results = value.get("results") if isinstance(value, Mapping) else None
+        if not isinstance(results, Sequence) or not isinstance(value.get("hub"), str):
+            raise BadInput("not the answer of a hub")
+        covered = value.get("covered_seq", 0)
+        if not isinstance(covered, int):
+            raise BadInput("not the answer of a hub")
+        return cls(value["hub"], tuple(Result.from_json(each) for each in results), covered)
+
+
+def decode_batch(encoded: bytes) -> tuple[str, str, list[Message | Result]]:
+    """Batch id, node, and each message or why it is refused: one bad message must not hold up those behind it. Raises
+    BadInput when the body as a whole is wrong."""
+    value = parse_json("a batch", encoded, MAX_BATCH_BYTES)
+    if not isinstance(value, Mapping) or not isinstance(value.get("messages"), list):
+        raise BadInput("a batch is an object with batch, node and messages")
+    if not 1 <= len(value["messages"]) <= MAX_BATCH:
+        raise BadInput(f"a batch has 1 to {MAX_BATCH} messages, not {len(value['messages'])}")
+    return (
+        str(value.get("batch", ""))[:64],
+        str(value.get("node", ""))[:200],
+        [_read(each) for each in value["messages"]],
+    )
+
+
+def _read(value: Any) -> Message | Result:
+    try:
+        return Message.from_json(value)
+    except BadInput as error:
+        given = value.get("id") if isinstance(value, Mapping) else None
+        return Result(_id_shown(given), "refused", 0, error)
+
+
+def _id_shown(given: Any) -> MessageId:
+    try:
+        return parse_id(given)
+    except BadInput:
+        return MessageId("")
