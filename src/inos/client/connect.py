@@ -86,6 +86,11 @@ class SyncMesh:
         """The calls of `Mesh.components`, blocking."""
         return SyncMesh(self._mesh.components, self._portal)
 
+    @property
+    def messages(self) -> Any:
+        """The calls of `Mesh.messages`, blocking."""
+        return SyncMesh(self._mesh.messages, self._portal)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(name)

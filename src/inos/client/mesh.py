@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from inos.client.components import Components
     from inos.client.db import Db
     from inos.client.keys import Keys
+    from inos.client.messages import Messages
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | AsyncIterable[bytes]
 Target = str | PutReport | TreeReport
@@ -93,6 +94,13 @@ class Mesh:
         from inos.client.components import Components
 
         return Components(self._calls)
+
+    @property
+    def messages(self) -> Messages:
+        """Messages of agents."""
+        from inos.client.messages import Messages
+
+        return Messages(self._calls)
 
     async def put(
         self,

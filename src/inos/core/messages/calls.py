@@ -7,10 +7,11 @@ answers, and brings it to the hub as soon as there is one.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
+from inos.core.errors import BadInput
 from inos.core.messages.marks import MarkName, Marks
 from inos.core.messages.message import Draft, Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
@@ -37,6 +38,18 @@ class MessageEvent:
         if self.marks is not None:
             shown |= {"state": self.marks.state, "marks": self.marks.to_json()}
         return shown
+
+    @classmethod
+    def from_json(cls, kind: str, value: Any) -> Self:
+        """Raises BadInput."""
+        if kind not in ("message", "marks") or not isinstance(value, Mapping) or not isinstance(value.get("seq"), int):
+            raise BadInput("not an event of a hub")
+        stored, marks = value.get("stored"), value.get("marks")
+        return cls(
+            "message" if kind == "message" else "marks", value["seq"], str(value.get("id", "")),
+            None if stored is None else StoredMessage.from_json(stored),
+            None if marks is None else Marks.from_json(marks),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

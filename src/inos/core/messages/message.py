@@ -102,14 +102,7 @@ class Message:
 
     def to_json(self) -> dict[str, Json]:
         """As JSON shows it; fields that say nothing are left out."""
-        shown: dict[str, Json] = {"v": VERSION, "id": self.id, "time_ms": self.time_ms, "agent": self.agent}
-        shown |= {"kind": self.kind, "priority": self.priority}
-        for name in ("task", "role", "sender", "recipient", "reply_to"):
-            if value := getattr(self, name):
-                shown[name] = value
-        if self.attachments:
-            shown["attachments"] = [each.to_json() for each in self.attachments]
-        return shown | {"content": self.content}
+        return {"v": VERSION, "id": self.id, "time_ms": self.time_ms, **_shown(self)}
 
     def encode(self) -> bytes:
         """Canonical JSON, UTF-8."""
@@ -121,10 +114,7 @@ class Message:
         fields = _object("a message", value, _FIELDS)
         if fields.pop("v", VERSION) != VERSION:
             raise BadInput("the message has a format of a newer release", hint="update this node")
-        attachments = fields.get("attachments", [])
-        if not isinstance(attachments, list):
-            raise BadInput("attachments must be a list")
-        fields["attachments"] = tuple(Attachment.from_json(each) for each in attachments[: MAX_ATTACHMENTS + 1])
+        fields["attachments"] = _attachments(fields.get("attachments", []))
         return _constructed(cls, fields, "a message")
 
     @classmethod
@@ -155,14 +145,15 @@ class Draft:
             self.recipient, self.reply_to, self.attachments,
         )  # fmt: skip
 
+    def to_json(self) -> dict[str, Json]:
+        """As JSON shows it; fields that say nothing are left out."""
+        return _shown(self)
+
     @classmethod
     def from_json(cls, value: Json) -> Self:
         """Raises BadInput."""
         fields = _object("a message to write", value, tuple(each for each in _FIELDS if each not in _GIVEN))
-        attachments = fields.get("attachments", [])
-        if not isinstance(attachments, list):
-            raise BadInput("attachments must be a list")
-        fields["attachments"] = tuple(Attachment.from_json(each) for each in attachments[: MAX_ATTACHMENTS + 1])
+        fields["attachments"] = _attachments(fields.get("attachments", []))
         return _constructed(cls, fields, "a message to write")
 
 
@@ -171,6 +162,22 @@ _FIELDS: Final = (
     "v", "id", "time_ms", "agent", "content", "kind", "priority", "task", "role", "sender", "recipient", "reply_to",
     "attachments",
 )  # fmt: skip
+
+
+def _shown(written: Message | Draft) -> dict[str, Json]:
+    shown: dict[str, Json] = {"agent": written.agent, "kind": written.kind, "priority": written.priority}
+    for name in ("task", "role", "sender", "recipient", "reply_to"):
+        if value := getattr(written, name):
+            shown[name] = value
+    if written.attachments:
+        shown["attachments"] = [each.to_json() for each in written.attachments]
+    return shown | {"content": written.content}
+
+
+def _attachments(given: Json) -> tuple[Attachment, ...]:
+    if not isinstance(given, list):
+        raise BadInput("attachments must be a list")
+    return tuple(Attachment.from_json(each) for each in given[: MAX_ATTACHMENTS + 1])
 
 
 def check_agent(name: str) -> str:
