@@ -85,9 +85,10 @@ class MessagesReport:
 class MessageCalls(Protocol):
     """What can be done with messages. Failures are InosErrors; a hub that cannot be reached is Unavailable."""
 
-    async def sync(self, batch: Sequence[Message | Result], node: str) -> Ack:
+    async def sync(self, batch: Sequence[Message | Result], node: str, hub: str = "") -> Ack:
         """Store a batch on the hub. Results that are there already (messages that did not parse) are passed on in
-        place. StorageFull when the hub has no room, Busy when it is pressed; then nothing was stored."""
+        place. A hub that is not the one called `hub` stores nothing and answers without results (see sync.py).
+        StorageFull when the hub has no room, Busy when it is pressed; then nothing was stored."""
 
     async def post(self, drafts: Sequence[Draft]) -> list[Message]:
         """Write for an agent, here, synced; it reaches the hub by itself. StorageFull: the cache is full."""
@@ -113,3 +114,7 @@ class MessageCalls(Protocol):
 
     async def report(self) -> MessagesReport:
         """What a person looks at."""
+
+    async def take_hub(self) -> MessagesReport:
+        """Make this node the hub, from what the mesh keeps of the one before; that one steps down when it hears of
+        it."""

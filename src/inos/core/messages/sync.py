@@ -1,16 +1,20 @@
 """What goes between an agent's outbox and a hub: a batch of messages, and what became of each.
 
-Body: `{"batch": id, "node": name, "messages": [message, …]}`, at most MAX_BATCH messages and MAX_BATCH_BYTES of JSON,
-gzip allowed. Answer: the hub's identity, what became of each message in the order sent, and how far the hub's messages
-are safe from the loss of the hub (`covered_seq`): what an agent keeps until then it can send again to a hub that took
-over.
+Body: `{"batch": id, "node": name, "hub": identity, "messages": [message, …]}`, at most MAX_BATCH messages and
+MAX_BATCH_BYTES of JSON, gzip allowed. Answer: the hub's identity, what became of each message in the order sent, and
+how far the hub's messages are safe from the loss of the hub (`covered_seq`): what an agent keeps until then it can send
+again to a hub that took over.
+
+`hub` is the identity in the last answer the sender got, "" before the first. Another hub stores nothing of such a batch
+and answers with its own identity and no results: the sender puts what the old one did not cover in front again, and so
+an agent's messages reach every hub in their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 from inos.core.errors import BadInput, InosError, from_wire
 from inos.core.messages.ids import MessageId, parse_id
@@ -23,16 +27,19 @@ Fate = Literal["stored", "duplicate", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages of one sender, oldest first. `batch` is an id of the sender's choice, for logs; `node` its name."""
+    """Messages of one sender, oldest first. `batch` is an id of the sender's choice, for logs; `node` its name; `hub`
+    the identity it was last answered by, "" for none."""
 
     batch: str
     node: str
     messages: tuple[Message, ...]
+    hub: str = ""
 
     def encode(self) -> bytes:
         """The body of a request."""
         messages = [each.to_json() for each in self.messages]
-        return canonical("batch", {"batch": self.batch, "node": self.node, "messages": messages})
+        said = {"batch": self.batch, "node": self.node, "messages": messages}
+        return canonical("batch", said | ({"hub": self.hub} if self.hub else {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The hub's answer: `hub` names the corpus (another one after a loss); what is up to `covered_seq` outlives it."""
+    """The hub's answer: `hub` names the corpus (another one after a loss); what is up to `covered_seq` outlives it.
+    Without results nothing was stored: the batch was meant for another hub."""
 
     hub: str
     results: tuple[Result, ...]
@@ -91,19 +99,27 @@ class Ack:
         return cls(value["hub"], tuple(Result.from_json(each) for each in results), covered)
 
 
-def decode_batch(encoded: bytes) -> tuple[str, str, list[Message | Result]]:
-    """Batch id, node, and each message or why it is refused: one bad message must not hold up those behind it. Raises
-    BadInput when the body as a whole is wrong."""
+class Received(NamedTuple):
+    """A batch as it came: each message, or why it is refused."""
+
+    batch: str
+    node: str
+    messages: list[Message | Result]
+    hub: str = ""
+
+
+def decode_batch(encoded: bytes) -> Received:
+    """What a body says; one bad message does not hold up those behind it. Raises BadInput when the body as a whole is
+    wrong."""
     value = parse_json("a batch", encoded, MAX_BATCH_BYTES)
     if not isinstance(value, Mapping) or not isinstance(value.get("messages"), list):
         raise BadInput("a batch is an object with batch, node and messages")
     if not 1 <= len(value["messages"]) <= MAX_BATCH:
         raise BadInput(f"a batch has 1 to {MAX_BATCH} messages, not {len(value['messages'])}")
-    return (
-        str(value.get("batch", ""))[:64],
-        str(value.get("node", ""))[:200],
-        [_read(each) for each in value["messages"]],
-    )
+    return Received(
+        str(value.get("batch", ""))[:64], str(value.get("node", ""))[:200],
+        [_read(each) for each in value["messages"]], str(value.get("hub", ""))[:64],
+    )  # fmt: skip
 
 
 def _read(value: Any) -> Message | Result:
