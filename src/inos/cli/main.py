@@ -8,7 +8,7 @@ import sys
 import typer
 from typer.main import get_command
 
-from inos.cli import backup, components, db, keys, members, node, objects, pins, sim
+from inos.cli import backup, components, db, keys, mcp, members, messages, node, objects, pins, sim
 from inos.cli.lean import lighten_typer
 from inos.cli.running import install_excepthook
 
@@ -31,6 +31,8 @@ def make_app() -> typer.Typer:
     members.register(app)
     db.register(app)
     keys.register(app)
+    messages.register(app)
+    mcp.register(app)
     components.register(app)
     node.register_trials(app)
     sim.register(app)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, cast, get_args
 
 from inos.core.errors import BadInput
 from inos.core.messages.marks import STATES, Marks, State
@@ -19,6 +19,7 @@ MAX_PAGE: Final = 500
 DEFAULT_PAGE: Final = 100
 MAX_SEARCH: Final = 500
 QueryOrder = Literal["newest", "oldest"]
+StateAsked = State | Literal["", "open"]
 _CURSOR: Final = re.compile(r"[0-9]{1,19}")
 
 
@@ -36,7 +37,7 @@ class MessageQuery:
     priority: int = 0
     since_ms: int = 0
     until_ms: int = MAX_TIME_MS
-    state: State | Literal["", "open"] = ""
+    state: StateAsked = ""
     text: str = ""
     order: QueryOrder = "newest"
     after: str = ""
@@ -57,8 +58,7 @@ class MessageQuery:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
                 raise BadInput(f"{name} must be a whole number from {least} to {most}")
-        if self.state not in ("", "open", *STATES):
-            raise BadInput(f"no such state: {self.state[:80]!r}", hint=f"there are: open, {', '.join(STATES)}")
+        check_state(self.state)
         if self.order not in get_args(QueryOrder):
             raise BadInput(f"no such order: {self.order[:80]!r}", hint="newest or oldest")
         if not isinstance(self.text, str) or len(self.text) > MAX_SEARCH or "\0" in self.text:
@@ -82,6 +82,13 @@ class MessageQuery:
                 raise BadInput(f"no such parameter: {name[:80]!r}", hint=f"there are: {', '.join(cls.__slots__)}")
             values[name] = _whole(name, text) if name in ("priority", "since_ms", "until_ms", "limit") else text
         return cls(**values)
+
+
+def check_state(state: str) -> StateAsked:
+    """`state` if it can be asked for. Raises BadInput."""
+    if state not in ("", "open", *STATES):
+        raise BadInput(f"no such state: {str(state)[:80]!r}", hint=f"there are: open, {', '.join(STATES)}")
+    return cast(StateAsked, state)
 
 
 def _whole(name: str, text: str) -> int:
