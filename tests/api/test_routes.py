@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from inos.core.reports import CataloguePage, StatReport, StatusReport, VerifyReport, from_dict
 from inos.testing.memory_service import MemoryService
+
+DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 
 
 def test_listing_goes_page_by_page(ask: Any) -> None:
@@ -148,3 +153,48 @@ def test_metrics(ask: Any) -> None:
     assert 'inos_worker_last_success_age_seconds{worker="anti-entropy"} +Inf' in text
     assert 'inos_worker_failures_total{worker="anti-entropy"} 2.0' in text
     assert 'inos_refused{name="stranger"} 1.0' in text
+    assert "inos_cache_hits_total " in text and "inos_cache_misses_total " in text
+
+
+def test_requests_are_timed_by_purpose_and_counted_by_their_end(ask: Any) -> None:
+    before = samples(ask)
+    assert before["inos_request_seconds_count", "read"] == 0  # there from the start, so that rates begin at nothing
+    ask("PUT", "/v1/objects?name=timed", b"12345")
+    ask("GET", "/v1/objects/content?target=/timed")
+    ask("GET", "/v1/objects/content?target=/nowhere")
+    ask("PUT", "/v1/objects?name=", b"12345", authorization="none")
+    after = samples(ask)
+    assert after["inos_request_seconds_count", "read"] == 1  # what was refused says nothing about speed
+    assert 0 < after["inos_request_seconds_sum", "read"] < 60
+    assert after["inos_requests_total", "done", "read"] == 1 and after["inos_requests_total", "read", "refused"] == 1
+    assert after["inos_requests_total", "done", "write"] == 1 and after["inos_requests_total", "failed", "write"] == 0
+
+
+def test_the_metrics_are_what_prometheus_expects(ask: Any) -> None:
+    """The rules of its own linter: help for each, counters end in _total, base units, no name used twice."""
+    families = list(text_string_to_metric_families(ask("GET", "/metrics").body.decode()))
+    assert len({each.name for each in families}) == len(families)
+    for family in families:
+        assert family.documentation, family.name
+        assert not family.name.endswith(("_ms", "_milliseconds", "_kb", "_mb")), family.name
+        names = {sample.name for sample in family.samples}
+        assert family.type != "counter" or names <= {f"{family.name}_total"}, family.name
+        assert family.type != "gauge" or not family.name.endswith("_total"), family.name
+        assert not any(sample.name.endswith("_created") for sample in family.samples)
+
+
+def test_alerts_and_the_dashboard_ask_for_metrics_that_there_are(ask: Any) -> None:
+    known = {sample.name for family in text_string_to_metric_families(ask("GET", "/metrics").body.decode())
+             for sample in family.samples}  # fmt: skip
+    known |= {"cache_bytes_used", "outbox_queue_depth", "sync_lag_seconds", "sync_failures_total"}  # on agents' nodes
+    known |= {"htpc_write_throughput_bytes"}
+    for file in ("inos-alerts.yml", "grafana-inos.json"):
+        text = (DEPLOY / file).read_text()
+        asked = set(re.findall(r"(?<!:)\b(?:inos|cache|outbox|sync|htpc)_[a-z_]+\b", text))
+        assert asked and asked <= known, (file, asked - known)
+
+
+def samples(ask: Any) -> dict[tuple[str, ...], float]:
+    """Every sample by its name and the values of its labels, sorted."""
+    families = text_string_to_metric_families(ask("GET", "/metrics").body.decode())
+    return {(each.name, *sorted(each.labels.values())): each.value for family in families for each in family.samples}

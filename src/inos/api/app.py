@@ -17,6 +17,7 @@ from inos.api.key_routes import key_routes
 from inos.api.routes import all_routes
 from inos.api.row_routes import row_routes
 from inos.api.service import NodeService
+from inos.api.timing import Timed, Timings
 from inos.core.components import APPS_PATH
 from inos.core.env import Env
 
@@ -32,6 +33,7 @@ def make_app(service: NodeService, *, env: Env, token: str, host: str, version: 
         openapi_url=None,
         redirect_slashes=False,
     )
+    timings = Timings()
     handle_errors(app, env)
     _add_documents(app)
     app.router.routes.append(Route("/v1/objects", PutObject(service), methods=["PUT"]))
@@ -41,9 +43,9 @@ def make_app(service: NodeService, *, env: Env, token: str, host: str, version: 
     app.router.routes.append(Route("/v1/objects:write", WriteFile(service, env), methods=["POST"]))
     app.router.routes.append(Route("/v1/components", InstallComponent(service), methods=["PUT"]))
     app.router.routes.append(Route(APPS_PATH + "{path:path}", AppFiles(service), methods=["GET", "HEAD"]))
-    for router in [*all_routes(service), row_routes(service), key_routes(service), component_routes(service)]:
+    for router in [*all_routes(service, timings), row_routes(service), key_routes(service), component_routes(service)]:
         app.include_router(router)
-    return Gate(app, token=token, host=host)
+    return Gate(Timed(app, timings, env), token=token, host=host)
 
 
 def _add_documents(app: FastAPI) -> None:

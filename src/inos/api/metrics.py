@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,21 +14,24 @@ NEVER_AGE_S = float("inf")  # a worker that never succeeded must trip every aler
 
 
 class _Snapshot(Collector):
-    def __init__(self, status: StatusReport) -> None:
+    def __init__(self, status: StatusReport, others: Iterable[Metric]) -> None:
         self._status = status
+        self._others = others
 
     def collect(self) -> Iterator[Metric]:
         yield from _node(self._status)
+        yield from _reads(self._status)
         yield from _workers(self._status)
         yield from _tiers(self._status)
         yield from _named("inos_repair", "Repair, by counter", self._status.repair)
         yield from _named("inos_refused", "Requests of peers refused, by reason", self._status.refused)
+        yield from self._others
 
 
-def render_metrics(status: StatusReport) -> bytes:
-    """The whole exposition of one moment."""
+def render_metrics(status: StatusReport, others: Iterable[Metric] = ()) -> bytes:
+    """The whole exposition of one moment: what `status` says, and `others`."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot(status))
+    registry.register(_Snapshot(status, others))
     return generate_latest(registry)
 
 
@@ -47,6 +50,15 @@ def _node(status: StatusReport) -> Iterator[Metric]:
         ("inos_free_bytes", "Bytes free on the disk of the data root", status.free_bytes),
     ):
         yield GaugeMetricFamily(name, help_text, value=value)
+
+
+def _reads(status: StatusReport) -> Iterator[Metric]:
+    """Chunks that readers asked for: hits lay on this node, misses came from others."""
+    hits = CounterMetricFamily("inos_cache_hits", "Chunks read that this node had", value=status.reads.get("hits", 0))
+    misses = CounterMetricFamily(
+        "inos_cache_misses", "Chunks read that other nodes had to give", value=status.reads.get("misses", 0)
+    )
+    yield from (hits, misses)
 
 
 def _workers(status: StatusReport) -> Iterator[Metric]:

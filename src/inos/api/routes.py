@@ -15,6 +15,7 @@ from inos.api.errors import error_dict
 from inos.api.metrics import render_metrics
 from inos.api.service import BackingUp, Keeping, Membership, NodeService, Reading, Reporting, TreeStoring
 from inos.api.streaming import Streamed, send_stream
+from inos.api.timing import Timings
 from inos.core.errors import InosError
 from inos.core.reports import (
     CatalogueItem,
@@ -92,7 +93,7 @@ class VerifyBody(BaseModel):
     rate_bytes_s: int = Field(default=0, ge=0, le=1 << 40)
 
 
-def all_routes(service: NodeService) -> list[APIRouter]:
+def all_routes(service: NodeService, timings: Timings) -> list[APIRouter]:
     """Every JSON route of the API, on one service."""
     return [
         _objects(service),
@@ -100,7 +101,7 @@ def all_routes(service: NodeService) -> list[APIRouter]:
         _keeping(service),
         _backup(service),
         _membership(service),
-        _reporting(service),
+        _reporting(service, timings),
     ]
 
 
@@ -209,7 +210,7 @@ def _membership(service: Membership) -> APIRouter:
     return router
 
 
-def _reporting(service: Reporting) -> APIRouter:
+def _reporting(service: Reporting, timings: Timings) -> APIRouter:
     router = APIRouter()
 
     @router.get("/v1/status", tags=["mesh"], summary="This node, its mesh and its workers")
@@ -222,7 +223,7 @@ def _reporting(service: Reporting) -> APIRouter:
 
     @router.get("/metrics", tags=["operation"], summary="Prometheus metrics", response_class=Response)
     async def metrics(_request: Request) -> Response:
-        text = render_metrics(await service.status())
+        text = render_metrics(await service.status(), timings.collect())
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @router.get("/health", tags=["operation"], summary="Answers when the node does; needs no token")

@@ -181,7 +181,7 @@ class TierReport:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """The node, its mesh and its workers. `repair` and `refused` are counters by name."""
+    """The node, its mesh and its workers. `repair`, `refused` and `reads` are counters by name."""
 
     node_name: str
     peer: str
@@ -204,6 +204,7 @@ class StatusReport:
     repair: dict[str, int | float | str] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     tiers: tuple[TierReport, ...] = ()
+    reads: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

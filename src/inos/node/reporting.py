@@ -62,6 +62,7 @@ class Reporting:
             repair=self._counters(),
             refused=dict(core.admission.refusals),
             tiers=tuple(core.keeping.tiers.reports()),
+            reads=asdict(core.keeping.getter.counts),
         )
 
     def _counters(self) -> dict[str, int | float | str]:

@@ -68,6 +68,14 @@ class Opened:
     inner: Inner
 
 
+@dataclass(slots=True)
+class ReadCounts:
+    """Chunks that readers asked for: those this node had, and those others had to give."""
+
+    hits: int = 0
+    misses: int = 0
+
+
 class Getter:
     """Reads objects on one node. Fetching ahead runs in `crew`, which outlives any one reader."""
 
@@ -88,6 +96,11 @@ class Getter:
         self._directory = directory
         self._crew = crew
         self._env = env
+
+    @property
+    def counts(self) -> ReadCounts:
+        """What was read, since the node started."""
+        return self._source.counts
 
     async def locate(self, cid: Cid) -> tuple[Placement, Layout]:
         """Placement and layout of an object. NotFound when nobody knows it, Unavailable when nobody can give it."""
@@ -151,6 +164,7 @@ class PieceSource:
         self._home = home
         self._fetcher = fetcher
         self._env = env
+        self.counts = ReadCounts()
 
     async def page(self, opened: Opened, number: int) -> tuple[OuterPage, PageKeys]:
         """Page `number` of the manifest, and the keys in it."""
@@ -168,8 +182,10 @@ class PieceSource:
             stored, plain = await self._env.in_thread(self._opened, address, key, plain_size)
             stripe.learn(index, stored)
             if plain is not None:
+                self.counts.hits += 1
                 return plain
         except (NotFound, Corrupt):
+            self.counts.misses += 1
             stored = await self._fetcher.of_stripe(stripe, index, local=False)
             if self._keeps_reads() or any(
                 pair == (address, self._me) for pair in zip(group.addresses, group.holders, strict=True)
