@@ -11,6 +11,7 @@ from every_command import every_command
 
 from inos.api.app import make_app as make_api
 from inos.api.gate import Gate
+from inos.api.timing import Timed
 from inos.core import errors, reports
 from inos.core.env import RealEnv
 from inos.core.errors import InosError
@@ -46,8 +47,8 @@ def test_every_call_is_described_and_no_other() -> None:
 
     env = RealEnv()
     gate = make_api(MemoryService(env), env=env, token="t", host="127.0.0.1", version="0")
-    assert isinstance(gate, Gate)
-    paths = describe(gate._app)["paths"]  # type: ignore[arg-type]
+    assert isinstance(gate, Gate) and isinstance(gate._app, Timed)
+    paths = describe(gate._app._app)["paths"]  # type: ignore[arg-type]
     calls = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     assert set(re.findall(r"^### `((?:GET|HEAD|PUT|POST|DELETE) \S+)`", API, re.MULTILINE)) == calls
     for call in calls:
