@@ -1,6 +1,6 @@
 # One word for everything. Every target sets up what it needs by itself; the second time that costs nothing.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench fuzz sim mutants soak cluster lock clean
+.PHONY: help setup demo test lint format bench fuzz sim mutants soak cluster web lock clean
 
 N ?= 5
 FUZZ_S ?= 60
@@ -47,12 +47,15 @@ soak: setup ## kill nodes at random moments, at least 100 times; takes long
 cluster: setup ## leave N=5 nodes running below .cluster and print how to reach and stop them
 	@.venv/bin/inos cluster "$(N)"
 
+web: ## build the pages of web/ into the package (needs node 20.19 or newer)
+	@sh scripts/web.sh build
+
 lock: setup ## write requirements/*.lock anew from requirements/*.in (needs uv)
 	@sh scripts/lock.sh
 
 clean: ## remove everything that was made here, .venv too; stops the cluster first
 	@[ ! -d .cluster ] || [ ! -x .venv/bin/inos ] || .venv/bin/inos cluster --stop
 	rm -rf .cluster
-	rm -rf .venv build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv web/node_modules build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	rm -rf fuzz/corpus fuzz/crashes bench/results
 	find src tests fuzz bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

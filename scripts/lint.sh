@@ -25,5 +25,6 @@ for conftest in tests/*/conftest.py; do
     check "$conftest" $py -m mypy $lenient "$conftest"
 done
 check layers .venv/bin/lint-imports
+check web sh scripts/web.sh check
 [ -z "$failed" ] || { printf 'lint: failed:%s\n' "$failed" >&2; exit 1; }
 echo 'lint: clean'

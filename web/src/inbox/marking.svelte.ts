@@ -1,0 +1,105 @@
+// Marks: set at once on the page and then on the node; taken back on the page when the node refuses, with its reason.
+import { plural } from "../lib/format";
+import { asCallError, type CallError } from "../lib/http";
+import { stateOf, type MarkName, type Marks, type Stored } from "../lib/types";
+import type { Api } from "./api";
+import type { Notices } from "./notices.svelte";
+import type { Row, Rows } from "./rows.svelte";
+
+// One mark to set or take away, of rows as they were before.
+interface Step {
+  readonly name: MarkName;
+  readonly on: boolean;
+  readonly rows: readonly Row[];
+}
+
+// Taking "executed" away would not undo what was executed: that mark stays.
+const UNREAD_TAKES: readonly MarkName[] = ["archived", "acknowledged", "read"];
+
+function stepOf(name: MarkName, on: boolean, rows: readonly Row[]): Step {
+  return { name, on, rows: rows.filter((row) => (row.marks[name]?.on ?? false) !== on) };
+}
+
+export class Marking {
+  // The messages whose hook is being run, so that it is not run twice by an impatient hand.
+  executing = $state.raw<ReadonlySet<string>>(new Set());
+
+  constructor(
+    readonly api: Api,
+    readonly rows: Rows,
+    readonly notices: Notices,
+    // Every change goes through here: to the list, the message that is open, and the count of unread ones.
+    readonly changed: (marks: ReadonlyMap<string, Marks>) => void,
+  ) {}
+
+  async set(rows: readonly Row[], name: MarkName, on: boolean): Promise<void> {
+    const step = stepOf(name, on, rows);
+    await this.#tell([step], on ? name : `not ${name} any more`);
+  }
+
+  // Without a notice: whoever opens a message knows that it was read.
+  async read(row: Row): Promise<void> {
+    if (row.state === "unread") await this.#run([stepOf("read", true, [row])]);
+  }
+
+  async unread(rows: readonly Row[]): Promise<void> {
+    const steps = UNREAD_TAKES.map((name) => stepOf(name, false, rows));
+    const stay = rows.some((row) => row.marks.executed?.on);
+    await this.#tell(steps, stay ? "open again; what was executed stays so" : "unread again");
+  }
+
+  // Runs the hook for each; the first refusal ends it. What went wrong, or null.
+  async execute(ids: readonly string[]): Promise<CallError | null> {
+    const todo = ids.filter((id) => !this.executing.has(id));
+    this.executing = new Set([...this.executing, ...todo]);
+    try {
+      for (const id of todo) this.#take([await this.api.execute(id)]);
+      this.notices.show(`Follow-up started for ${plural(todo.length, "message")}`);
+      return null;
+    } catch (error) {
+      return asCallError(error);
+    } finally {
+      this.executing = new Set([...this.executing].filter((id) => !todo.includes(id)));
+    }
+  }
+
+  async #tell(steps: Step[], what: string): Promise<void> {
+    const count = new Set(steps.flatMap((step) => step.rows.map((row) => row.id))).size;
+    if (!count) return;
+    const back = steps.map((step) => ({ ...step, on: !step.on }));
+    const noun = count === 1 ? "Message" : plural(count, "message");
+    this.notices.show(`${noun} ${what}`, () => void this.#run(back));
+    await this.#run(steps);
+  }
+
+  async #run(steps: readonly Step[]): Promise<void> {
+    const before = new Map<string, Row>();
+    for (const row of steps.flatMap((step) => step.rows)) before.set(row.id, this.rows.get(row.id) ?? row);
+    const after = new Map([...before].map(([id, row]) => [id, row.marks]));
+    for (const { name, on, rows } of steps) {
+      for (const { id } of rows) after.set(id, { ...after.get(id), [name]: { on, time_ms: Date.now(), by: "you" } });
+    }
+    this.#show(before, after);
+    try {
+      for (const { name, on, rows } of steps) {
+        if (rows.length) this.#take(await this.api.mark(rows.map((row) => row.id), name, on));
+      }
+    } catch (error) {
+      this.#show(before, new Map([...before].map(([id, row]) => [id, row.marks])));
+      this.notices.fail("Nothing was changed", asCallError(error));
+    }
+  }
+
+  // Also puts back rows that had gone from the list and belong there again.
+  #show(rows: ReadonlyMap<string, Row>, marks: ReadonlyMap<string, Marks>): void {
+    this.changed(marks);
+    for (const [id, row] of rows) {
+      const now = marks.get(id) ?? row.marks;
+      this.rows.restore({ ...row, marks: now, state: stateOf(now) });
+    }
+  }
+
+  #take(stored: readonly Stored[]): void {
+    this.changed(new Map(stored.map((each) => [each.message.id, each.marks])));
+  }
+}

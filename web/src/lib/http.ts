@@ -1,0 +1,56 @@
+// Calls to the node that served this page. A failure is a CallError with the node's own words, and what to do next.
+
+export class CallError extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+    readonly hint = "",
+    readonly status = 0,
+  ) {
+    super(message);
+  }
+}
+
+export const UNREACHABLE = new CallError("unreachable", "The node does not answer.", "Is it running? Start it with: inos up");
+
+// Long enough for a busy node, short enough that a dead connection is not waited for.
+const TIMEOUT_MS = 20_000;
+
+export async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const limit = AbortSignal.timeout(TIMEOUT_MS);
+  const request: RequestInit = { method, signal: signal ? AbortSignal.any([signal, limit]) : limit };
+  if (body !== undefined) {
+    request.headers = { "content-type": "application/json" };
+    request.body = JSON.stringify(body);
+  }
+  const response = await reach(path, request);
+  if (!response.ok) throw await failure(response);
+  return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
+}
+
+// The response, whatever its status; CallError when there is none.
+export async function reach(path: string, request: RequestInit): Promise<Response> {
+  try {
+    return await fetch(path, { ...request, redirect: "error", cache: "no-store" });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw UNREACHABLE;
+  }
+}
+
+// What a node says went wrong: {"error": {"code", "message", "hint"}}.
+export async function failure(response: Response): Promise<CallError> {
+  const said: unknown = await response.json().catch(() => null);
+  const error = (said as { error?: { code?: unknown; message?: unknown; hint?: unknown } } | null)?.error;
+  const text = (value: unknown, other: string) => (typeof value === "string" && value ? value : other);
+  return new CallError(
+    text(error?.code, "failed"),
+    text(error?.message, `The node answered ${response.status}.`),
+    text(error?.hint, ""),
+    response.status,
+  );
+}
+
+export function asCallError(error: unknown): CallError {
+  return error instanceof CallError ? error : new CallError("failed", error instanceof Error ? error.message : String(error));
+}
