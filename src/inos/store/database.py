@@ -2,9 +2,10 @@
 
 Rules
 - The whole file, and its log, are encrypted (ChaCha20-Poly1305, 32-byte raw key); temporary data stays in memory.
-- WAL, `synchronous=FULL`: what a write returned has been synced. A write is a function of a cursor; it runs in one
-  transaction or leaves nothing. One writer at a time; readers see a snapshot and wait for nobody - but where the file
-  allows only one connection (`filesystem.DatabaseFile`), they use the writer's, in turn with it.
+- WAL, `synchronous=FULL`: what a write returned has been synced, unless it was opened otherwise. A write is a function
+  of a cursor; it runs in one transaction or leaves nothing. One writer at a time; readers see a snapshot and wait for
+  nobody - but where the file allows only one connection (`filesystem.DatabaseFile`), they use the writer's, in turn
+  with it.
 - Group commit: writers that meet share one transaction and one sync, each in a savepoint, so that a function that
   fails undoes only itself.
 - A checkpoint is somebody's background work (`checkpoint`), not a writer's: the automatic one is a backstop.
@@ -74,10 +75,13 @@ class Database:
         migrations: Sequence[Migration] = MIGRATIONS,
         files: Files = REAL_FILES,
         keeps_previous: bool = True,
+        synced: bool = True,
     ) -> None:
         """Open `path`, or create it where nothing is, and bring its schema up to date; of one that `keeps_previous` a
-        copy is kept as it was. Raises Corrupt for a file that is damaged or that `key` (32 bytes) does not open,
-        NewerFormat, Locked, StorageFull."""
+        copy is kept as it was. What is written to one that is not `synced` outlives the process, and a loss of power
+        only once a checkpoint has synced it; of the last writes before, all up to some moment are there then, none
+        half. Raises Corrupt for a file that is damaged or that `key` (32 bytes) does not open, NewerFormat, Locked,
+        StorageFull."""
         if len(key) != KEY_BYTES:
             raise BadInput(f"a database key has {KEY_BYTES} bytes, got {len(key)}")
         self._path = path
@@ -97,6 +101,8 @@ class Database:
                 self._keep_copy(version)
             with translated(self._writer, self._path):
                 begin_log(self._writer, self._file.autocheckpoint_pages)
+                if not synced:
+                    run_once(self._writer, "PRAGMA synchronous = NORMAL")
             self._upgrade(version, migrations)
             self._previous = previous_versions(path, files)
         except BaseException:

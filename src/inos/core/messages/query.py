@@ -1,7 +1,8 @@
 """What can be asked of messages, wherever they lie (an agent's cache, a hub), and what comes back.
 
 A page is in the order in which messages came to the place that is asked (`seq`), newest first unless told otherwise;
-`next` is a cursor that stays true while messages arrive. Words are searched for in content and in the short fields.
+`next` is a cursor that stays true while messages arrive. Words are searched for in content and in the short fields
+(words.py); the order "best" is one page of those that fit them best, and has no next.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any, Final, Literal, Self, cast, get_args
 from inos.core.errors import BadInput
 from inos.core.messages.marks import STATES, Marks, State
 from inos.core.messages.message import MAX_PRIORITY, MAX_TIME_MS, Message, check_agent
+from inos.core.messages.words import query_words
 
 MAX_PAGE: Final = 500
 DEFAULT_PAGE: Final = 100
 MAX_SEARCH: Final = 500
-QueryOrder = Literal["newest", "oldest"]
+QueryOrder = Literal["newest", "oldest", "best"]
 StateAsked = State | Literal["", "open"]
 _CURSOR: Final = re.compile(r"[0-9]{1,19}")
 
@@ -60,9 +62,12 @@ class MessageQuery:
                 raise BadInput(f"{name} must be a whole number from {least} to {most}")
         check_state(self.state)
         if self.order not in get_args(QueryOrder):
-            raise BadInput(f"no such order: {self.order[:80]!r}", hint="newest or oldest")
+            raise BadInput(f"no such order: {self.order[:80]!r}", hint=", ".join(get_args(QueryOrder)))
+        if self.order == "best" and not query_words(self.text):
+            raise BadInput('the order "best" is for searches', hint="give words to look for in text")
         if not isinstance(self.text, str) or len(self.text) > MAX_SEARCH or "\0" in self.text:
             raise BadInput(f"text must be at most {MAX_SEARCH} characters")
+        query_words(self.text)
         if self.after and not _CURSOR.fullmatch(self.after):
             raise BadInput("after is no cursor", hint="take it from `next` of the page before")
 

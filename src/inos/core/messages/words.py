@@ -1,0 +1,113 @@
+"""The words of a message and of a search: what counts as one, when a message has it, and what is shown of the place.
+
+A word is a run of letters and digits, without regard to case and accents. A search is words, all of which must occur;
+one of two letters or more is found by its beginning. Every place that searches (an agent's cache, each kind of hub)
+goes by these functions, so that all find the same.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from inos.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from inos.core.messages.message import Message
+
+MAX_QUERY_WORDS: Final = 16
+# What is longer is no word that anybody types: a hash, a picture in base64. It is found by its beginning.
+MAX_WORD: Final = 64
+# 256 KiB of prose has some 45,000; what a PostgreSQL text vector can place is 16,383.
+MAX_WORDS: Final = 16_000
+PREFIX_FROM: Final = 2
+SNIPPET_CHARACTERS: Final = 160
+FOUND_BEGIN: Final = "\x02"
+FOUND_END: Final = "\x03"
+_WORD: Final = re.compile(r"[^\W_]+")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f\s]+")
+_BEFORE: Final = 40  # characters shown in front of the first word found
+
+
+def text_of(message: Message) -> str:
+    """Everything of a message that is searched, its content first."""
+    parts = [*_leaves(message.content)]
+    parts += (message.kind, message.agent, message.task, message.role, message.sender, message.recipient)
+    parts += [each.name for each in message.attachments]
+    return " \n".join(part for part in parts if part)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _leaves(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _leaves(each)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield str(value)
+
+
+def plain(text: str) -> str:
+    """`text` without case and accents."""
+    if text.isascii():
+        return text.lower()
+    parted = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(each for each in parted if not unicodedata.combining(each))
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in order, at most MAX_WORDS."""
+    found: list[str] = []
+    for match in _WORD.finditer(plain(text)):
+        found.append(match.group()[:MAX_WORD])
+        if len(found) == MAX_WORDS:
+            break
+    return found
+
+
+def query_words(text: str) -> list[str]:
+    """The words of a search, each once; none where the text is empty. Raises BadInput."""
+    words = list(dict.fromkeys(words_of(text)))
+    if text.strip() and not words:
+        raise BadInput("there is no word in the text to search for", hint="a word is letters and digits")
+    if len(words) > MAX_QUERY_WORDS:
+        raise BadInput(f"a search has at most {MAX_QUERY_WORDS} words, not {len(words)}")
+    return words
+
+
+def has_words(text: str, wanted: Sequence[str]) -> bool:
+    """Whether all words of a search occur in a text."""
+    words = set(words_of(text))
+    return all(word in words or _begins_one(words, word) for word in wanted)
+
+
+def _begins_one(words: set[str], wanted: str) -> bool:
+    return len(wanted) >= PREFIX_FROM and any(word.startswith(wanted) for word in words)
+
+
+def snippet(text: str, wanted: Sequence[str]) -> str:
+    """About SNIPPET_CHARACTERS of a text around the first word found, words found between \\x02 and \\x03."""
+    shown = unicodedata.normalize("NFC", _CONTROLS.sub(" ", text)).strip()
+    places = [match.span() for match in _WORD.finditer(shown) if _is_wanted(match.group(), wanted)]
+    begin = max(0, places[0][0] - _BEFORE) if places else 0
+    begin = shown.find(" ", begin, begin + _BEFORE) + 1 if begin else 0
+    end = min(len(shown), begin + SNIPPET_CHARACTERS)
+    parts, at = ["…" if begin else ""], begin
+    for first, last in places:
+        if begin <= first and last <= end:
+            parts += (shown[at:first], FOUND_BEGIN, shown[first:last], FOUND_END)
+            at = last
+    return "".join((*parts, shown[at:end], "…" if end < len(shown) else ""))
+
+
+def _is_wanted(word: str, wanted: Sequence[str]) -> bool:
+    return any(
+        each == one or (len(one) >= PREFIX_FROM and each.startswith(one))
+        for each in (part[:MAX_WORD] for part in _WORD.findall(plain(word)))
+        for one in wanted
+    )
