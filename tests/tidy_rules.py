@@ -40,8 +40,10 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     "asyncio": (),
     "trio.to_thread": ("core/env.py",),
     "trio.from_thread": ("core/env.py",),
-    "anyio.to_thread": ("client/local.py",),  # a client runs in any program's event loop, outside a node and its Env
-    "anyio.from_thread": ("client/*",),  # the synchronous client drives the asynchronous one from a portal
+    # A client, and an agent with its cache, run in any program's event loop, outside a node and its Env.
+    "anyio.to_thread": ("client/local.py", "messages/program_env.py"),
+    # The synchronous client drives the asynchronous one from a portal; a blocking agent its sender.
+    "anyio.from_thread": ("client/*", "messages/agent.py"),
     # Demo and cluster start nodes as a user would; components run as processes.
     "subprocess": ("cli/*", "components/guard.py", "components/process.py"),
     "trio.lowlevel.open_process": ("components/process.py",),
@@ -85,6 +87,7 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     "fsspec": ("backup/remote.py",),
     "h11": ("client/http.py",),
     "httpx": (),
+    "yaml": ("messages/yaml_file.py",),  # the safe loader alone, with line numbers
     "typer": ("cli/*",),
     "rich": ("cli/*",),
 }

@@ -4,7 +4,7 @@
     keyfile     opens the cocoon when there     api.json   address and token of the running node
                 is no passphrase                inos.db    the encrypted database, and
     node.json   which node this is              inos.db.spare, an older copy of it
-    blobs/  staging/  components/
+    blobs/  staging/  components/  messages/  config/
 
 `cocoon` is written last: a folder without one is not a data root, whatever else a crash left in it, and can be
 initialised again. That also is the way back from a lost cocoon or passphrase: move the cocoon away and initialise with
@@ -79,6 +79,8 @@ _OWN_NAMES: Final = frozenset(
         "staging",
         "components",
         "backup",
+        "messages",
+        "config",
         RESTORE_FOLDER,
     )
 )
