@@ -241,6 +241,9 @@ TARGETS: Final[Mapping[str, Target]] = {
     "objects.reference.Reference.parse": Target(
         in_text(reference.Reference.parse), (BadReference,), lambda: [str(samples.inline().reference).encode()]
     ),
+    "objects.reference.parse_sha256": Target(
+        in_text(reference.parse_sha256), (BadInput,), lambda: [b"sha256:" + b"a0" * 32, b"B1" * 32]
+    ),
     "objects.reference.parse_target": Target(
         in_text(reference.parse_target),
         (BadInput,),

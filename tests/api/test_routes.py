@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -51,6 +52,30 @@ def test_what_has_no_name_page_by_page(ask: Any) -> None:
             break
     assert found == cids
     assert ask("GET", "/v1/objects/nameless?limit=0").code == "bad_input"
+
+
+def test_names_by_content_page_by_page(ask: Any) -> None:
+    names = sorted(f"/same/{number}" for number in range(5))
+    for name in (*names, "/other"):
+        report = ask("PUT", f"/v1/objects?name={name}", name[:5].encode()).json
+    ask("PUT", "/v1/objects", b"/same")
+    digest = hashlib.sha256(b"/same").hexdigest()
+    assert report["sha256"] == hashlib.sha256(b"/othe").hexdigest()
+    found: list[str] = []
+    while True:
+        path = f"/v1/objects/find?sha256={digest.upper()}&limit=2&after={found[-1] if found else ''}"
+        page = from_dict(CataloguePage, ask("GET", path).json)
+        assert {item.sha256 for item in page.items} <= {digest}
+        found += [item.name for item in page.items]
+        if not page.next:
+            break
+    assert found == names
+    assert ask("GET", f"/v1/objects/content?target=sha256:{digest}").body == b"/same"
+    assert ask("GET", f"/v1/objects/stat?target=sha256:{digest}").json["sha256"] == digest
+    assert ask("GET", f"/v1/objects/find?sha256={'0' * 64}").json == {"items": [], "next": ""}
+    assert ask("GET", f"/v1/objects/content?target=sha256:{'0' * 64}").status == 404
+    for wrong in ("", "sha256=", "sha256=12", f"sha256={digest}0", f"sha256={digest}&limit=0"):
+        assert ask("GET", f"/v1/objects/find?{wrong}").code == "bad_input"
 
 
 def test_folders_and_links(ask: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pty
 import signal
@@ -72,6 +73,39 @@ def test_pipes(inos: Any) -> None:
     nameless = inos("put", "-", stdin=b"x").text.strip()
     assert inos("get", nameless, "-o", "-").out == b"x"
     assert inos("put", "-", "--json").json["size"] == 0
+
+
+def test_what_is_stored_is_found_by_what_it_holds(inos: Any) -> None:
+    content = os.urandom(3 * MIB)
+    digest = hashlib.sha256(content).hexdigest()
+    (inos.cwd / "here").write_bytes(content)
+    (inos.cwd / "other").write_bytes(b"other")
+    nothing = inos("find", "here")
+    assert (nothing.code, nothing.text) == (1, "") and "not here: here" in nothing.err
+    for name in ("a", "b/c"):
+        assert inos("put", "here", "--name", name, "--json").json["sha256"] == digest
+    lines = inos("find", "here").text.splitlines()
+    assert [line.split()[-1] for line in lines] == ["/a", "/b/c"]
+    assert inos("find", "-", stdin=content).text.splitlines() == lines
+    assert [(item["name"], item["sha256"]) for item in inos("find", "--sha256", digest, "--json").lines] == [
+        ("/a", digest), ("/b/c", digest),
+    ]  # fmt: skip
+    some = inos("find", "here", "other")
+    assert (some.code, some.text.splitlines()) == (1, lines) and "not here: other" in some.err
+    assert inos("get", f"sha256:{digest}", "-o", "-").out == content
+    assert inos("get", f"sha256:{digest}", "-o", "copy").code == 0
+    assert digest in inos("stat", f"sha256:{digest}").text
+    assert inos("rm", f"sha256:{digest}", "--json").json["names"] == ["/a", "/b/c"]
+    assert inos("find", "--sha256", digest).code == 1
+
+
+def test_finding_says_what_is_wrong(inos: Any) -> None:
+    assert "inos find FILE" in inos("find").err
+    assert "inos find FILE" in inos("find", "x", "--sha256", "0" * 64).err
+    assert "not a SHA-256" in inos("find", "--sha256", "xyz").err
+    assert "cannot read missing" in inos("find", "missing").err
+    assert "cannot read ." in inos("find", ".").err
+    assert {inos("find").code, inos("find", "missing").code} == {1}
 
 
 def test_ranges(inos: Any) -> None:

@@ -23,7 +23,7 @@ COMMANDS = sorted(get_command(make_app()).commands)  # type: ignore[attr-defined
 EVERY = dict(every_command())
 ALL = {
     *("init", "up", "passphrase", "version", "demo", "cluster", "invite", "join", "peers", "revoke", "status"),
-    *("put", "get", "ls", "stat", "rm", "verify", "sim", "db", "keys", "rebuild", "pin", "unpin"),
+    *("put", "get", "ls", "find", "stat", "rm", "verify", "sim", "db", "keys", "rebuild", "pin", "unpin"),
     *("component", "app", "backup", "restore"),
 }
 

@@ -51,6 +51,20 @@ def test_a_file_by_its_reference_from_another_node(mesh: Trio, tmp_path: Path) -
     assert out.read_bytes() == file.read_bytes()
 
 
+def test_a_file_by_what_it_holds_on_every_machine_of_its_owner(mesh: Trio, tmp_path: Path) -> None:
+    file, copy = tmp_path / "scan.bin", tmp_path / "copy"
+    file.write_bytes(pattern(2_000_000, 9))
+    stored = mesh.desk.inos("put", str(file), "--name", "/scans/1").json
+    target = f"sha256:{stored['sha256']}"
+    wait_for(lambda: run_inos("find", str(file), "--home", str(mesh.laptop.home)).code == 0, "the name has come")
+    found = mesh.laptop.inos("find", "--sha256", stored["sha256"]).json
+    assert (found["name"], found["cid"], found["size"]) == ("/scans/1", stored["cid"], 2_000_000)
+    mesh.laptop.inos("get", target, "-o", str(copy))
+    assert copy.read_bytes() == file.read_bytes()
+    assert mesh.friend.inos("get", target, "-o", "-", code=1).error["code"] == "not_found"
+    assert mesh.desk.inos("stat", "/scans/1").json["sha256"] == stored["sha256"]
+
+
 def test_names_of_every_kind(mesh: Trio, tmp_path: Path) -> None:
     names = ["two words.txt", "żółć ☃ 日本.txt", "-n", "--", "e\u0301", "a'b\"c", "%2e%2e", " ", "🎈"]
     for name in names:

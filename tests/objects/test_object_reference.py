@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inos.core.errors import BadInput, BadReference
-from inos.core.ids import Cid
+from inos.core.ids import Cid, ContentDigest
 from inos.objects.reference import MAX_NAME_BYTES, ObjectName, Reference, parse_target
 
 digests = st.binary(min_size=32, max_size=32)
@@ -143,3 +143,12 @@ def test_targets() -> None:
             parse_target(wrong)
     with pytest.raises(BadInput):
         parse_target("")
+
+
+def test_contents() -> None:
+    digest = ContentDigest(bytes(range(32)))
+    assert parse_target(f"sha256:{digest}") == digest == parse_target(f"sha256:{str(digest).upper()}")
+    assert isinstance(parse_target(f"/sha256:{digest}"), ObjectName)
+    for wrong in ("sha256:", f"sha256:{digest}0", f"sha256:{'g' * 64}", f"sha256: {digest}", "sha256:" + "٣" * 64):
+        with pytest.raises(BadInput, match="not a SHA-256"):
+            parse_target(wrong)

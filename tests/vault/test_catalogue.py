@@ -28,6 +28,7 @@ entries = st.builds(
     mode=st.integers(0, 0o7777),
     modified_ms=st.integers(-(2**62), 2**62),
     target=st.text(max_size=50),
+    sha256=st.one_of(st.just(b""), st.binary(min_size=32, max_size=32)),
 )
 
 

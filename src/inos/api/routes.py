@@ -31,7 +31,7 @@ from inos.core.reports import (
     VerifyPlan,
     to_dict,
 )
-from inos.objects.reference import ObjectName
+from inos.objects.reference import ObjectName, parse_sha256
 
 PAGE_MAX: Final = 1000  # about 400 KB of JSON
 TEXT_MAX: Final = 8192  # a name, a reference or a ticket with many addresses
@@ -39,7 +39,7 @@ LIFETIME_MAX_S: Final = 30 * 24 * 3600  # an invitation forgotten for a month sh
 PARTS_MAX: Final = 65_536  # a part of a full dedicated node is some ten chunks then
 LIFETIME_S: Final = 24 * 3600
 
-Target = Annotated[str, Query(min_length=1, max_length=TEXT_MAX, description="A reference, a cid or a name")]
+Target = Annotated[str, Query(min_length=1, max_length=TEXT_MAX, description="A reference, a cid, a name or sha256:…")]
 
 
 class LinkBody(BaseModel):
@@ -122,6 +122,14 @@ def _objects(service: Reading) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
     ) -> CataloguePage:
         return await service.list_nameless(after, limit)
+
+    @router.get("/objects/find", summary="List names of files by what they hold")
+    async def find_objects(
+        sha256: Annotated[str, Query(min_length=1, max_length=TEXT_MAX, description="64 hexadecimal digits")],
+        after: Annotated[str, Query(max_length=TEXT_MAX)] = "",
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
+    ) -> CataloguePage:
+        return await service.find(parse_sha256(sha256), after, limit)
 
     @router.get("/objects/stat", summary="What is known of an object, and who holds it")
     async def stat_object(target: Target) -> StatReport:

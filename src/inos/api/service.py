@@ -1,6 +1,7 @@
 """What the API needs of a node, as small Protocols that `node` implements; the API knows nothing else of INOS.
 
-Rules for implementers: a target is a reference ("inos:<cid>#<key>"), a cid, or a name ("/a/b", "a/b", "inos:/a/b");
+Rules for implementers: a target is a reference ("inos:<cid>#<key>"), a cid, a name ("/a/b", "a/b", "inos:/a/b"), or the
+SHA-256 of a content ("sha256:<64 hex>"), which stands for the names that have it;
 failures are InosErrors; a method may be cancelled at any await (the client went away) and must leave nothing half done.
 """
 
@@ -13,6 +14,7 @@ from typing import Protocol
 from inos.core import reports
 from inos.core.component_keys import KeyCalls
 from inos.core.components import ComponentCalls
+from inos.core.ids import ContentDigest
 from inos.core.rows.calls import RowCalls
 
 
@@ -63,6 +65,9 @@ class Reading(Protocol):
     async def list_nameless(self, after: str, limit: int) -> reports.CataloguePage:
         """Up to `limit` objects that no name stands for, behind the cid `after`; their size is that of their stored
         chunks, 0 where they are too small to have any."""
+
+    async def find(self, sha256: ContentDigest, after: str, limit: int) -> reports.CataloguePage:
+        """Up to `limit` names of files whose whole content has this SHA-256, in order, behind the name `after`."""
 
     async def stat(self, target: str) -> reports.StatReport:
         """What is known of one object, and who holds it now."""

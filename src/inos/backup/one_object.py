@@ -38,7 +38,7 @@ class ObjectReader:
         if isinstance(parsed, Reference):
             return parsed
         if not isinstance(parsed, ObjectName):
-            raise BadInput("a cid does not open an object", hint="give its name or its reference")
+            raise BadInput("out of a backup an object is had by its name or its reference", hint=f"not by {target}")
         row = NameIndex(self._database).get(parsed)
         if row is None:
             raise NotFound(f"the snapshot has no {parsed}", hint="look into another one: --at")

@@ -1,4 +1,4 @@
-"""put, get, ls, stat, rm, verify."""
+"""put, get, ls, find, stat, rm, verify."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from inos.cli.output import (
 from inos.cli.running import command, with_mesh
 from inos.core.errors import BadInput, InosError
 from inos.core.reports import CatalogueItem, PutReport, StatReport, TreeReport, VerifyReport, to_dict
+from inos.crypto.digest import sha256_of_file
 
 if TYPE_CHECKING:
     from inos.client.mesh import Mesh, Source
@@ -48,6 +49,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=STORING)(get)
     app.command("rm", rich_help_panel=STORING)(remove)
     app.command(rich_help_panel=LOOKING)(ls)
+    app.command(rich_help_panel=LOOKING)(find)
     app.command(rich_help_panel=LOOKING)(stat)
     app.command(rich_help_panel=LOOKING)(verify)
 
@@ -284,6 +286,52 @@ def ls(
     with_mesh(home, show_pinned if pinned else show_nameless if nameless else work)
 
 
+@command
+def find(
+    files: Annotated[
+        list[str] | None, typer.Argument(help="Files of this machine; - for standard input.", metavar="FILE…")
+    ] = None,
+    sha256: Annotated[str, typer.Option("--sha256", help="Instead: what has this SHA-256.", metavar="HEX")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find what is stored by its content: the names under which this file is here.
+
+    Exits 1 when a content has no name here. To get one back: inos get sha256:HEX -o FILE
+
+    inos find holiday.mp4
+
+    inos find --sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    """
+    if bool(files) == bool(sha256):
+        raise BadInput("give files, or --sha256", hint="inos find FILE, or inos find --sha256 HEX")
+
+    async def work(mesh: Mesh) -> int:
+        missing = 0
+        for label, digest in [(sha256, sha256)] if sha256 else [(file, file_sha256(file)) for file in files or ()]:
+            found = [item async for item in mesh.find(digest)]
+            missing += not found
+            for item in found:
+                say_json(to_dict(item)) if as_json else say(f"{item.cid}  {size_text(item.size)}  {item.name}")
+            if not found:
+                note(f"{paint('not here:', YELLOW, sys.stderr)} {label}")
+        return missing
+
+    if with_mesh(home, work):
+        raise typer.Exit(1)
+
+
+def file_sha256(path: str) -> str:
+    """The SHA-256, in hexadecimal, of a file or of standard input (`-`), read a block at a time. Raises BadInput."""
+    try:
+        if path == STDIN:
+            return sha256_of_file(sys.stdin.buffer).hex()
+        with Path(path).open("rb") as file:
+            return sha256_of_file(file).hex()
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}", hint="name a file") from None
+
+
 def _row(item: CatalogueItem) -> tuple[str, str, str, str]:
     name = f"{item.name} -> {item.target}" if item.kind == "link" else item.name
     modified = time_text(item.modified_ms / 1000) if item.modified_ms else "-"
@@ -316,6 +364,7 @@ def stat_text(report: StatReport) -> str:
         ("name", report.name or "-"),
         ("reference", report.ref or "-"),
         ("cid", report.cid),
+        ("sha256", report.sha256 or "-"),
         ("size", f"{size_text(report.size)} ({report.size} bytes)"),
         ("stored", f"{size_text(report.stored_size)} as {report.scheme}, {count_text(report.chunks, 'chunk')}"),
         ("pieces", f"{report.pieces_alive} of {report.pieces} alive"),

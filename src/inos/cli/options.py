@@ -20,7 +20,7 @@ Home = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line; errors too.")]
-Target = Annotated[str, typer.Argument(help="A reference, a cid or a name.", metavar="REF|NAME")]
+Target = Annotated[str, typer.Argument(help="A reference, a cid, a name or sha256:HEX.", metavar="REF|NAME")]
 PassphraseFile = Annotated[
     Path | None,
     typer.Option("--passphrase-file", help="Read the passphrase from this file's first line.", metavar="FILE"),

@@ -6,8 +6,8 @@
             print(item.name, item.size)
         await mesh.get("/photos", "copy")
 
-Works under asyncio and trio. Every failure is an InosError of the class its code names. Targets are references, cids or
-names; a report of `put` is a target too.
+Works under asyncio and trio. Every failure is an InosError of the class its code names. Targets are references, cids,
+names or `sha256:…`; a report of `put` is a target too.
 """
 
 from __future__ import annotations
@@ -188,6 +188,15 @@ class Mesh:
         query = {"limit": str(PAGE)}
         async for item in self._items(
             lambda after: self._calls.get(CataloguePage, "/v1/objects/nameless", query | {"after": after})
+        ):
+            yield item
+
+    async def find(self, sha256: str) -> AsyncGenerator[CatalogueItem, None]:
+        """Names of files whose whole content has this SHA-256 (64 hexadecimal digits), in order; may be none. What has
+        no name is not found. `sha256:` and the digits are a target as well: get, stat, pin, remove."""
+        query = {"sha256": sha256, "limit": str(PAGE)}
+        async for item in self._items(
+            lambda after: self._calls.get(CataloguePage, "/v1/objects/find", query | {"after": after})
         ):
             yield item
 

@@ -2,6 +2,7 @@
 
 "photos/a.jpg", "/photos/a.jpg", "inos:/photos/a.jpg"   a name
 "inos:bafkr4i…#key", "inos:bafkr4i…", "bafkr4i…"         a reference, a cid
+"sha256:…"                                              what a file holds
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 SCHEME: Final = "inos:"
+_SHA256_PREFIX: Final = "sha256:"
 _CID_START: Final = "bafkr4i"
 _CID_LENGTH: Final = 59
 
@@ -18,7 +20,7 @@ def is_name(target: str) -> bool:
     rest = target.removeprefix(SCHEME)
     if rest.startswith("/"):
         return True
-    if target != rest:
+    if target != rest or target.startswith(_SHA256_PREFIX):
         return False
     return not (rest.startswith(_CID_START) and len(rest.partition("#")[0]) == _CID_LENGTH)
 

@@ -41,6 +41,10 @@ class Address(_Digest):
     """BLAKE3 of a chunk's stored (sealed) bytes; the name of its file and the check of its content."""
 
 
+class ContentDigest(_Digest):
+    """SHA-256 of a whole plaintext: the name by which the rest of the world knows a file."""
+
+
 class OwnerId(_Digest):
     """An owner's Ed25519 public key: one phrase, one owner."""
 

@@ -41,7 +41,8 @@ class BatchItem:
 
 @dataclass(frozen=True, slots=True)
 class PutReport:
-    """One object stored. `survives`: nodes that may be lost now; `wanted_survives`: once repair has completed it."""
+    """One object stored. `survives`: nodes that may be lost now; `wanted_survives`: once repair has completed it.
+    `sha256`, in hexadecimal, is that of its content."""
 
     ref: str
     cid: str
@@ -53,6 +54,7 @@ class PutReport:
     wanted_survives: int
     stored_bytes: int
     seconds: float
+    sha256: str = ""
 
     def __str__(self) -> str:
         return self.ref
@@ -82,7 +84,8 @@ class TreeReport:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueItem:
-    """One name in the owner's catalogue. `kind` is "file", "folder" or "link"; `target` is set for links only."""
+    """One name in the owner's catalogue. `kind` is "file", "folder" or "link"; `target` is set for links only, `sha256`
+    (hexadecimal) where names were asked for by it."""
 
     name: str
     kind: str
@@ -92,6 +95,7 @@ class CatalogueItem:
     cid: str = ""
     mode: int = 0
     target: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,8 @@ class MemberShare:
 
 @dataclass(frozen=True, slots=True)
 class StatReport:
-    """One object, and how well it is kept. `scheme` is for people: "5 copies" or "3+2"."""
+    """One object, and how well it is kept. `scheme` is for people: "5 copies" or "3+2". `sha256` (hexadecimal) is that
+    of its content, empty where it has no name, or got it from a release that computed none."""
 
     name: str
     ref: str
@@ -131,6 +136,7 @@ class StatReport:
     level: str
     wanted_survives: int
     under_replicated: bool
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

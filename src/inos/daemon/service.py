@@ -12,7 +12,7 @@ from inos.core import reports
 from inos.core.components import ComponentCalls
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, NotFound
-from inos.core.ids import Cid, PeerId
+from inos.core.ids import Cid, ContentDigest, PeerId
 from inos.daemon.backups import node_backup
 from inos.mesh.invite import Wish, invite, may_invite
 from inos.mesh.join import Joined, join_mesh
@@ -77,6 +77,9 @@ class CoreService:
 
     async def list_nameless(self, after: str, limit: int) -> reports.CataloguePage:
         return await self._vault.list_nameless(after, limit)
+
+    async def find(self, sha256: ContentDigest, after: str, limit: int) -> reports.CataloguePage:
+        return await self._vault.find(sha256, after, limit)
 
     async def stat(self, target: str) -> reports.StatReport:
         return await self._reporting.stat(target)

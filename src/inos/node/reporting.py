@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
 import trio
@@ -125,7 +125,8 @@ class Reporting:
         await self._core.keeping.holder.pages_here(placement, layout)
         groups = await self._env.in_thread(self._groups, placement, layout)
         states = await self._states(placement)
-        return self._stat_report(placement, layout, entry, reference, groups, states)
+        report = self._stat_report(placement, layout, entry, reference, groups, states)
+        return replace(report, sha256=await self._core.keeping.vault.sha256_of(entry))
 
     def _groups(self, placement: Placement, layout: Layout) -> list[Group]:
         return list(layout.groups(placement, self._core.disk.chunks.get))

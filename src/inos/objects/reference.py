@@ -1,8 +1,9 @@
-"""What a user types or pastes to mean an object: a reference, a catalogue name, or a bare cid.
+"""What a user types or pastes to mean an object: a reference, a catalogue name, a bare cid, or what it holds.
 
     inos:<cid>#<key>       Reference   the right to read one object, from any member, without the catalogue
     /photos/a.jpg          ObjectName  a place in the owner's catalogue; also inos:/photos/a.jpg and photos/a.jpg
     bafkr4i…               Cid         names an object without the right to read it; also inos:bafkr4i…
+    sha256:<64 hex>        ContentDigest   files of the owner's catalogue whose content has this SHA-256
 
 Each thing has one spelling when printed. `str()` of a Reference gives the key away; its repr does not.
 """
@@ -11,14 +12,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import unicodedata
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 from inos.core.errors import BadInput, BadReference
-from inos.core.ids import Cid
+from inos.core.ids import Cid, ContentDigest
 
 SCHEME_PREFIX: Final = "inos:"
+SHA256_PREFIX: Final = "sha256:"
+_SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 KEY_BYTES: Final = 32
 _KEY_CHARACTERS: Final = 43  # base64 of 32 bytes without its padding
 _CID_CHARACTERS: Final = 59
@@ -91,16 +95,29 @@ class ObjectName(str):
         return self.parse(f"{self}/{part}")
 
 
-def parse_target(text: str) -> Reference | ObjectName | Cid:
+def parse_target(text: str) -> Reference | ObjectName | Cid | ContentDigest:
     """What `text` means, by its form alone. Raises BadReference or BadInput."""
     if not text:
         raise BadInput("no object was named", hint="give a reference (inos:…), a name (/photos/a.jpg) or a cid")
+    if text.startswith(SHA256_PREFIX):
+        return parse_sha256(text)
     rest = text.removeprefix(SCHEME_PREFIX)
     if rest.startswith("/") or (rest == text and not _looks_like_cid(rest)):
         return ObjectName.parse(text)
     if "#" in rest:
         return Reference.parse(text)
     return Cid.parse(rest[: _CID_CHARACTERS + 1])
+
+
+def parse_sha256(text: str) -> ContentDigest:
+    """The digest of 64 hexadecimal digits, with or without `sha256:` in front. Raises BadInput."""
+    digits = text.removeprefix(SHA256_PREFIX)
+    if _SHA256.fullmatch(digits) is None:
+        raise BadInput(
+            f"not a SHA-256: {digits[:80]!a}",
+            hint=f"it has 64 hexadecimal digits; a name that begins like this is written /{SHA256_PREFIX}…",
+        )
+    return ContentDigest(bytes.fromhex(digits))
 
 
 def _looks_like_cid(text: str) -> bool:

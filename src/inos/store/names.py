@@ -1,7 +1,7 @@
 """The index of the owner's names, read from catalogue records and kept in the encrypted database.
 
-It holds nothing that the records do not: a damaged or stale index is cleared and read again from them. Names are
-ordered by their UTF-8 bytes, which is the order of code points.
+It holds nothing that the records do not: a damaged or stale index is cleared and read again from them, which happens at
+every start. Names are ordered by their UTF-8 bytes, which is the order of code points.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from inos.core.ids import Cid
 from inos.store.cursor import Cursor, SqlValue, one
 from inos.store.database import Database
 
-_COLUMNS = "name, key, kind, cid, reference, size, mode, modified_ms, target"
+_COLUMNS = "name, key, kind, cid, reference, size, mode, modified_ms, target, content"
 # Sorts behind every name that starts with the prefix it is appended to.
 _AFTER_ALL = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True)
 class NameRow:
-    """One name. `key` is the record's; `cid` is None for folders and links."""
+    """One name. `key` is the record's; `cid` is None for folders and links. `content` is the keyed digest of what a
+    file holds (`CatalogueCipher.content_key`), None where it is not known."""
 
     name: str
     key: bytes
@@ -31,6 +32,7 @@ class NameRow:
     mode: int
     modified_ms: int
     target: str
+    content: bytes | None = None
 
 
 class NameIndex:
@@ -48,9 +50,9 @@ class NameIndex:
             for row in rows:
                 values = (
                     row.name, row.key, row.kind, row.cid and bytes(row.cid), row.reference, row.size, row.mode,
-                    row.modified_ms, row.target,
+                    row.modified_ms, row.target, row.content,
                 )  # fmt: skip
-                cursor.execute(f"INSERT OR REPLACE INTO names ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", values)  # noqa: S608 - constant columns
+                cursor.execute(f"INSERT OR REPLACE INTO names ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", values)  # noqa: S608 - constant columns
 
         self._database.write(work)
 
@@ -80,6 +82,10 @@ class NameIndex:
         """Every name that stands for this object."""
         return self._select("WHERE cid = ? ORDER BY name", (bytes(cid),))
 
+    def of_content(self, content: bytes, after: str, limit: int) -> list[NameRow]:
+        """Up to `limit` names of files whose content has this keyed digest, behind `after`."""
+        return self._select("WHERE content = ? AND name > ? ORDER BY name LIMIT ?", (content, after, limit))
+
     def count(self) -> int:
         return int(self._database.read(lambda cursor: one(cursor.execute("SELECT count(*) FROM names"))[0]))
 
@@ -98,5 +104,7 @@ def _row(
     mode: int,
     modified_ms: int,
     target: str,
+    content: bytes | None,
 ) -> NameRow:
-    return NameRow(name, key, kind, None if cid is None else Cid(cid), reference, size, mode, modified_ms, target)
+    number = None if cid is None else Cid(cid)
+    return NameRow(name, key, kind, number, reference, size, mode, modified_ms, target, content)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from inos.api.service import Download
@@ -15,8 +16,9 @@ from inos.core import reports
 from inos.core.components import ComponentCalls
 from inos.core.env import Env
 from inos.core.errors import BadInput, BadTicket, NotEnoughNodes, NotFound, StorageFull, Unavailable
-from inos.core.ids import Cid, PeerId
+from inos.core.ids import Cid, ContentDigest, PeerId
 from inos.crypto.derive import Keyring, MasterSecret
+from inos.crypto.digest import sha256_digest
 from inos.crypto.hashing import blake3_digest
 from inos.node.key_desk import KeyDesk
 from inos.node.row_desk import RowDesk
@@ -131,6 +133,12 @@ class MemoryService:
         items = tuple(reports.CatalogueItem("", "file", sizes[cid], 0, cid=cid) for cid in found[:limit])
         return reports.CataloguePage(items, items[-1].cid if len(found) > limit else "")
 
+    async def find(self, sha256: ContentDigest, after: str, limit: int) -> reports.CataloguePage:
+        """Names by content."""
+        found = [name for name in self._names_of(sha256) if name > after][:limit]
+        items = tuple(replace(self.names[name], sha256=str(sha256)) for name in found)
+        return reports.CataloguePage(items, found[-1] if len(found) == limit else "")
+
     async def stat(self, target: str) -> reports.StatReport:
         """What is known of one object."""
         cid, name = self._find(target)
@@ -154,6 +162,7 @@ class MemoryService:
             level="replicated",
             wanted_survives=len(shares) - 1,
             under_replicated=self._alive < len(shares),
+            sha256=sha256_digest(self.contents[cid]).hex(),
         )
 
     async def remove(self, target: str) -> reports.RemoveReport:
@@ -161,6 +170,8 @@ class MemoryService:
         meant = parse_target(target)
         if isinstance(meant, ObjectName):
             gone = [name for name in self.names if name == meant or name.startswith(meant + "/")]
+        elif isinstance(meant, ContentDigest):
+            gone = [*self._names_of(meant)]
         else:
             cid, _ = self._find(target)
             gone = [name for name, item in self.names.items() if item.cid == str(cid)]
@@ -286,11 +297,23 @@ class MemoryService:
         members, stored = len(self.peer_ids), len(content) * len(self.peer_ids)
         survives = self._alive - 1
         return reports.PutReport(
-            reference, str(cid), name, len(content), survives, "replicated", members, members - 1, stored, 0.001
+            reference,
+            str(cid),
+            name,
+            len(content),
+            survives,
+            "replicated",
+            members,
+            members - 1,
+            stored,
+            0.001,
+            sha256_digest(content).hex(),
         )
 
     def _find(self, target: str) -> tuple[Cid, str]:
         meant = parse_target(target)
+        if isinstance(meant, ContentDigest):
+            meant = ObjectName(next(iter(self._names_of(meant)), "/of no content"))
         if isinstance(meant, ObjectName):
             item = self.names.get(meant)
             if item is None:
@@ -302,6 +325,10 @@ class MemoryService:
         if cid not in self.contents:
             raise NotFound(f"no such object: {cid}", hint="list names with: inos ls")
         return cid, ""
+
+    def _names_of(self, sha256: ContentDigest) -> Sequence[str]:
+        cids = {str(cid) for cid, content in self.contents.items() if sha256_digest(content) == sha256}
+        return sorted(name for name, item in self.names.items() if item.cid in cids)
 
     def _check_room(self, more_bytes: int) -> None:
         held = sum(map(len, self.contents.values()))

@@ -90,7 +90,7 @@ def _add_objects(cursor: Cursor, objects: list[HeldObject]) -> None:
         list(cursor.execute("INSERT INTO holdings VALUES (?, ?, ?, ?, ?, ?)", values))
         if row.name is not None:
             named = (row.name, bytes(row.cid), bytes(row.cid))
-            list(cursor.execute("INSERT INTO names VALUES (?, ?, 'file', ?, 'r', 0, 0, 0, '')", named))
+            list(cursor.execute("INSERT INTO names VALUES (?, ?, 'file', ?, 'r', 0, 0, 0, '', NULL)", named))
 
 
 def all_orders() -> list[tuple[type[Row], Order]]:

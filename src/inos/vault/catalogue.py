@@ -3,12 +3,13 @@
 Key = owner id (32 bytes) + keyed hash of the name (32 bytes): all names of one owner share a sector, and replicas see
 neither names nor references. Value = SealedEntry: nonce and ciphertext of a CatalogueEntry under the catalogue key,
 bound to the record's key. A removed name is a tombstone. Rows ID1 and TR3: the phrase alone finds and opens it again.
+The SHA-256 of a content is in the entry and nowhere else; an index of this node keeps it keyed (decision 0010).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -26,6 +27,7 @@ KEY_BYTES: Final = 64
 _OWNER_BYTES: Final = 32
 # A name of 1,024 bytes, a link target of 4,096, a reference, and framing.
 MAX_ENTRY_BYTES: Final = 8 * 1024
+_ENTRY_VERSION: Final = 2  # 1 has no sha256; a release that knows only 1 reads 2 and leaves it out
 _ENTRY: Final = "objects/object.capnp:CatalogueEntry"
 _SEALED: Final = "objects/object.capnp:SealedEntry"
 
@@ -38,7 +40,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name. `reference` is set for files, `target` for links; `modified_ms` is milliseconds since 1970."""
+    """One name. `reference` is set for files, `target` for links; `modified_ms` is milliseconds since 1970. `sha256` is
+    that of a file's content, empty where it is not known: entries of version 1, and entries read from the index."""
 
     name: str
     kind: Kind
@@ -47,6 +50,7 @@ class Entry:
     mode: int = 0
     modified_ms: int = 0
     target: str = ""
+    sha256: bytes = field(default=b"", repr=False)
 
 
 class CatalogueCipher:
@@ -64,11 +68,15 @@ class CatalogueCipher:
     def key_of(self, name: str) -> bytes:
         return self.prefix + keyed_digest(self._key, b"inos name v1\0" + name.encode())
 
+    def content_key(self, sha256: bytes) -> bytes:
+        """What an index keeps instead of a content's SHA-256: without the owner's key nobody can test for a file."""
+        return keyed_digest(self._key, b"inos content v1\0" + sha256)
+
     def seal(self, entry: Entry, nonce: bytes) -> bytes:
         """The value that stores `entry`; `nonce` is 12 fresh random bytes."""
         plain = encode(
             _ENTRY,
-            version=1,
+            version=_ENTRY_VERSION,
             name=entry.name,
             kind=entry.kind.value,
             reference=entry.reference,
@@ -76,6 +84,7 @@ class CatalogueCipher:
             mode=entry.mode & 0o7777,
             modifiedMs=entry.modified_ms,
             target=entry.target,
+            sha256=entry.sha256,
         )
         if len(plain) > MAX_ENTRY_BYTES - 256:
             raise BadInput(f"the name {entry.name[:60]!r}… or its link target is too long")
@@ -87,7 +96,10 @@ class CatalogueCipher:
             sealed = bytes(r.sealed)
         plain = open_sealed(self._key, sealed, key)
         with reading(_ENTRY, plain, max_bytes=MAX_ENTRY_BYTES) as r:
-            return Entry(str(r.name), Kind(str(r.kind)), str(r.reference), r.size, r.mode, r.modifiedMs, str(r.target))
+            return Entry(
+                str(r.name), Kind(str(r.kind)), str(r.reference), r.size, r.mode, r.modifiedMs, str(r.target),
+                bytes(r.sha256),
+            )  # fmt: skip
 
 
 def catalogue_table() -> TableSpec:

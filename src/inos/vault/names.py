@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
@@ -156,6 +157,31 @@ class Catalogue:
         await self._catch_up()
         return [_entry_of(row) for row in await self._env.in_thread(self._index.of_object, cid)]
 
+    async def holding(self, sha256: bytes, after: str, limit: int) -> list[Entry]:
+        """Up to `limit` names of files whose whole content has this SHA-256, behind the name `after`, in order. Where
+        this node knows of none, it compares itself with the others first."""
+        wanted = self._cipher.content_key(sha256)
+        found = await self._holding(wanted, after, limit)
+        if not found and not after:
+            with suppress(NotEnoughNodes):  # cut off: what is here is all there is to know
+                await self.refresh()
+            found = await self._holding(wanted, after, limit)
+        return [replace(entry, sha256=sha256) for entry in found]
+
+    async def _holding(self, content: bytes, after: str, limit: int) -> list[Entry]:
+        await self._catch_up()
+        return [_entry_of(row) for row in await self._env.in_thread(self._index.of_content, content, after, limit)]
+
+    async def sha256_of(self, name: str) -> bytes:
+        """The SHA-256 of what `name` stands for; empty where it is not known."""
+
+        def work() -> bytes:
+            record = self._records.get(TABLE, self._cipher.key_of(name))
+            entry = None if record is None else self._entry(record)
+            return entry.sha256 if entry is not None else b""
+
+        return await self._env.in_thread(work)
+
     async def still_named(self, cid: Cid) -> bool:
         """Whether a majority knows one of the names that this node knows for an object: their removal may be on its way
         here. Raises NotEnoughNodes."""
@@ -211,7 +237,7 @@ class Catalogue:
             if entry is None:
                 gone.append(key)
             else:
-                rows[key] = _row_of(key, entry)
+                rows[key] = _row_of(key, entry, self._cipher.content_key(entry.sha256) if entry.sha256 else None)
         self._index.apply(list(rows.values()), gone)
 
     def _entry(self, record: Record) -> Entry | None:
@@ -239,11 +265,12 @@ class Catalogue:
         return self._tables.clock.tick(after=current.lamport if current is not None else 0)
 
 
-def _row_of(key: bytes, entry: Entry) -> NameRow:
+def _row_of(key: bytes, entry: Entry, content: bytes | None) -> NameRow:
     cid = Reference.parse(entry.reference).cid if entry.reference else None
     return NameRow(
-        entry.name, key, entry.kind.value, cid, entry.reference, entry.size, entry.mode, entry.modified_ms, entry.target
-    )
+        entry.name, key, entry.kind.value, cid, entry.reference, entry.size, entry.mode, entry.modified_ms,
+        entry.target, content,
+    )  # fmt: skip
 
 
 def _entry_of(row: NameRow) -> Entry:

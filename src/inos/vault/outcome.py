@@ -18,7 +18,8 @@ REPLICATED: Final = "replicated"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a put reached. `survives` counts nodes that may be lost now, `wanted` what the plan promises in the end."""
+    """What a put reached. `survives` counts nodes that may be lost now, `wanted` what the plan promises in the end.
+    `sha256` is that of the whole content."""
 
     reference: Reference
     size: int
@@ -27,6 +28,7 @@ class Stored:
     survives: int
     wanted: int
     level: str
+    sha256: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import trio
 from inos.core.env import Env
 from inos.core.errors import Unavailable
 from inos.core.ids import Cid, OwnerId
+from inos.crypto.digest import sha256_digest
 from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.objects.chunks import SealedChunk
 from inos.objects.layout import COPIES, INLINE_BYTES, Scheme
@@ -117,20 +118,23 @@ class Putter:
         requirement.check_possible(len(self._view.candidates()))
         with self._busy():
             built = await self._env.in_thread(self._build_small, items)
-            objects = list({one.reference.cid: one for one in built}.values())
+            objects = list({one.reference.cid: (one, sha256) for one, sha256 in built}.values())
             stored = await self._store_small(objects, requirement)
-        return [stored[one.reference.cid] for one in built]
+        return [stored[one.reference.cid] for one, _ in built]
 
-    async def _store_small(self, objects: Sequence[BuiltObject], requirement: Requirement) -> dict[Cid, Stored]:
+    async def _store_small(
+        self, hashed: Sequence[tuple[BuiltObject, bytes]], requirement: Requirement
+    ) -> dict[Cid, Stored]:
+        objects = [one for one, _ in hashed]
         chunks = [list(one.manifest_chunks) for one in objects]
         await self._env.in_thread(self._home.put_many, [chunk for some in chunks for chunk in some])
         plan, members = self._plan(max((one.size for one in objects), default=0))
         written, agreed = await self._book.found([self._placement(one, plan, members) for one in objects])
         states = await self._holders.many(written, chunks)
         stored = {}
-        for one, entry, holders in zip(objects, written, states, strict=True):
+        for (one, sha256), entry, holders in zip(hashed, written, states, strict=True):
             good = _complete(entry.placement, holders)
-            stored[one.reference.cid] = self._stored(one, entry.placement, plan, len(good) - 1, agreed)
+            stored[one.reference.cid] = self._stored(one, sha256, entry.placement, plan, len(good) - 1, agreed)
             requirement.check_reached(one.reference.cid, stored[one.reference.cid].level, len(good))
         return stored
 
@@ -142,8 +146,8 @@ class Putter:
         plan, members = self._plan(manifest.stored_size, manifest.scheme)
         await self._book.found([Placement(cid, self._owner, plan.scheme, plan.copies, members, manifest.stored_size)])
 
-    def _build_small(self, items: Sequence[tuple[str, bytes]]) -> list[BuiltObject]:
-        return [build_inline(data, self._secret, name) for name, data in items]
+    def _build_small(self, items: Sequence[tuple[str, bytes]]) -> list[tuple[BuiltObject, bytes]]:
+        return [(build_inline(data, self._secret, name), sha256_digest(data)) for name, data in items]
 
     def _plan(self, size: int, scheme: Scheme | None = None) -> tuple[Plan, tuple[bytes, ...]]:
         """The plan for `size`, or for content cut by `scheme` before, and members chosen for it: this node first, its
@@ -195,7 +199,7 @@ class Putter:
         return sealer, spooled, False
 
     async def _commit(self, upload: Upload, requirement: Requirement) -> Stored:
-        digest = upload.sealer.content.digest()
+        digest, sha256 = upload.sealer.content.digest(), upload.sealer.sha256.digest()
         built = await self._env.in_thread(upload.builder.finish, upload.blocks.total_bytes, digest)
         manifest = list(built.manifest_chunks)
         await self._env.in_thread(self._home.put_many, manifest)
@@ -205,7 +209,7 @@ class Putter:
 
         def reached(states: States) -> Stored:
             survives = survivable_losses(groups, _complete(placement, states))
-            return self._stored(built, placement, upload.plan, survives, agreed)
+            return self._stored(built, sha256, placement, upload.plan, survives, agreed)
 
         def enough(states: States) -> bool:
             level = self._level(upload.plan, survivable_losses(groups, _complete(placement, states)), agreed=True)
@@ -232,7 +236,9 @@ class Putter:
             return LOCAL
         return REPLICATED if survives >= wanted else QUORUM
 
-    def _stored(self, built: BuiltObject, placement: Placement, plan: Plan, survives: int, agreed: bool) -> Stored:
+    def _stored(
+        self, built: BuiltObject, sha256: bytes, placement: Placement, plan: Plan, survives: int, agreed: bool
+    ) -> Stored:
         """What to answer. Raises Unavailable when not even one whole set of pieces is known to be kept."""
         if survives == UNREADABLE:
             raise Unavailable(
@@ -240,7 +246,9 @@ class Putter:
                 hint="put it again; 'inos verify' looks for damage on this disk",
             )
         level = self._level(plan, survives, agreed=agreed)
-        return Stored(built.reference, built.size, built.stored_size, placement, survives, self._wanted(plan), level)
+        return Stored(
+            built.reference, built.size, built.stored_size, placement, survives, self._wanted(plan), level, sha256
+        )
 
 
 def _complete(placement: Placement, states: States) -> set[bytes]:

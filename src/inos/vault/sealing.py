@@ -9,6 +9,7 @@ from typing import Final
 from inos.core.crew import open_tasks
 from inos.core.env import Env
 from inos.core.ids import Address
+from inos.crypto.digest import Sha256
 from inos.crypto.hashing import Addressed, ContentHasher, Readable, address_of
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk, seal_many
 from inos.objects.erasure import encode_parity
@@ -39,7 +40,7 @@ def batch_chunks(scheme: Scheme) -> int:
 
 
 class Sealer:
-    """Seals the batches of one object in order, on two threads, hashing the content along the way."""
+    """Seals the batches of one object in order, on two threads, hashing the content on two others along the way."""
 
     def __init__(self, secret: bytes, scheme: Scheme, env: Env, chunk_bytes: int = CHUNK_BYTES) -> None:
         self.chunk_bytes = chunk_bytes
@@ -47,6 +48,7 @@ class Sealer:
         self.scheme = scheme
         self._env = env
         self.content = ContentHasher()
+        self.sha256 = Sha256()
 
     async def seal_chunks(self, plain: bytes) -> list[SealedChunk]:
         view, step = memoryview(plain), self.chunk_bytes
@@ -60,6 +62,7 @@ class Sealer:
         async with open_tasks() as nursery:
             nursery.start_soon(part, 0, blocks[:half])
             nursery.start_soon(part, 1, blocks[half:])
+            nursery.start_soon(self._env.in_thread, self.sha256.update, plain)
             await self._env.in_thread(self.content.update, plain)
         return sealed[0] + sealed[1]
 

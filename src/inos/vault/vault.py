@@ -6,7 +6,7 @@ object is removed only when the last of its names is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +14,7 @@ from typing import Final
 
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, Corrupt, NotEnoughNodes, NotFound, Refused
-from inos.core.ids import Cid, OwnerId
+from inos.core.ids import Cid, ContentDigest, OwnerId
 from inos.core.reports import (
     BatchItem,
     CatalogueItem,
@@ -175,8 +175,8 @@ class Vault:
     async def locate(self, target: str) -> tuple[Placement, Layout, Entry | None, Reference | None]:
         """Where an object lies, by any way of naming it; its catalogue entry and reference where they are known."""
         meant = parse_target(target)
-        if isinstance(meant, ObjectName):
-            entry = await self._catalogue.find(meant)
+        if isinstance(meant, ObjectName | ContentDigest):
+            entry = await self._entry(meant)
             reference = _reference_of(entry)
             placement, layout = await self._getter.locate(reference.cid)
             return placement, layout, entry, reference
@@ -188,12 +188,40 @@ class Vault:
             return placement, layout, named, meant
         return placement, layout, named, None if named is None else _reference_of(named)
 
+    async def find(self, sha256: ContentDigest, after: str, limit: int) -> CataloguePage:
+        """Names of files whose whole content has this SHA-256, behind `after`."""
+        limit = max(1, min(limit, MAX_PAGE))
+        entries = await self._catalogue.holding(sha256, after, limit)
+        return _page(entries, limit)
+
+    async def sha256_of(self, entry: Entry | None) -> str:
+        """The SHA-256 of what a name stands for, in hexadecimal; empty where it is not known."""
+        if entry is None:
+            return ""
+        return (entry.sha256 or await self._catalogue.sha256_of(entry.name)).hex()
+
+    async def _entry(self, meant: ObjectName | ContentDigest) -> Entry:
+        """What a name stands for; the first name of a content. Raises NotFound."""
+        if isinstance(meant, ObjectName):
+            return await self._catalogue.find(meant)
+        return (await self._holding(meant))[0]
+
+    async def _holding(self, sha256: ContentDigest) -> Sequence[Entry]:
+        """Every name of a content. Raises NotFound when there is none."""
+        found: list[Entry] = []
+        while page := await self._catalogue.holding(sha256, found[-1].name if found else "", MAX_PAGE):
+            found += page
+        if not found:
+            raise NotFound(
+                f"no name stands for a content with the SHA-256 {sha256}",
+                hint="objects without a name, and those put by a release that computed none, are not found by it",
+            )
+        return found
+
     async def list(self, prefix: str, after: str, limit: int) -> CataloguePage:
         """Names that start with `prefix`, behind `after`."""
         limit = max(1, min(limit, MAX_PAGE))
-        entries = await self._catalogue.page(prefix, after, limit)
-        following = entries[-1].name if len(entries) == limit else ""
-        return CataloguePage(tuple(map(catalogue_item, entries)), following)
+        return _page(await self._catalogue.page(prefix, after, limit), limit)
 
     async def list_nameless(self, after: str, limit: int) -> CataloguePage:
         """Objects of this owner that have no name, behind the cid `after`, as far as this node knows: put without one,
@@ -214,12 +242,14 @@ class Vault:
         return tuple(islice(self._placements.owned(behind), MAX_PAGE))
 
     async def objects_of(self, target: str) -> Sequence[Cid]:
-        """The objects that a name, a folder with all that is in it, a reference or a cid stands for. Raises
+        """The objects that a name, a folder with all that is in it, a reference, a cid or a SHA-256 stands for. Raises
         NotFound."""
         meant = parse_target(target)
+        if isinstance(meant, ContentDigest):
+            return _objects_in(await self._holding(meant))
         if isinstance(meant, ObjectName):
             entries = await self._catalogue.tree(meant) or [await self._catalogue.find(meant)]
-            return list(dict.fromkeys(cid for cid in map(_cid_of, entries) if cid is not None))
+            return _objects_in(entries)
         cid = meant.cid if isinstance(meant, Reference) else meant
         if await self._placements.find(cid) is None:
             raise NotFound(f"no node that can be reached knows the object {cid}", hint="check the reference")
@@ -236,8 +266,8 @@ class Vault:
         return items
 
     async def remove(self, target: str) -> RemoveReport:
-        """Remove a name, a folder with all that is in it, or every name of a reference or cid. Raises NotEnoughNodes on
-        a node that was away and cannot ask the others which names there are by now.
+        """Remove a name, a folder with all that is in it, or every name of a reference, cid or SHA-256. Raises
+        NotEnoughNodes on a node that was away and cannot ask the others which names there are by now.
         """
         meant = parse_target(target)
         await self._catalogue.refresh()
@@ -251,12 +281,17 @@ class Vault:
             unnamed = await self._remove_unnamed(cids)
         return RemoveReport(tuple(names), len(names) or len(unnamed), self._freed_after_s)
 
-    async def _meant_by(self, meant: ObjectName | Reference | Cid) -> tuple[Sequence[str], Sequence[Cid]]:
+    async def _meant_by(
+        self, meant: ObjectName | Reference | Cid | ContentDigest
+    ) -> tuple[Sequence[str], Sequence[Cid]]:
         """The names to remove, and the objects they stand for."""
+        if isinstance(meant, ContentDigest):
+            entries = await self._holding(meant)
+            return [entry.name for entry in entries], _objects_in(entries)
         if isinstance(meant, ObjectName):
             # A name written elsewhere a moment ago may not have come here yet: a majority knows it.
             entries = await self._catalogue.tree(meant) or [await self._catalogue.find(meant)]
-            return [entry.name for entry in entries], [cid for cid in map(_cid_of, entries) if cid is not None]
+            return [entry.name for entry in entries], _objects_in(entries)
         cid = meant.cid if isinstance(meant, Reference) else meant
         await self._check_owned(cid)
         return [entry.name for entry in await self._catalogue.names_of(cid)], [cid]
@@ -272,8 +307,8 @@ class Vault:
         meant = parse_target(target)
         if isinstance(meant, Reference):
             return meant, next(iter(await self._catalogue.names_of(meant.cid)), None)
-        if isinstance(meant, ObjectName):
-            entry = await self._catalogue.find(meant)
+        if isinstance(meant, ObjectName | ContentDigest):
+            entry = await self._entry(meant)
             return _reference_of(entry), entry
         for entry in await self._catalogue.names_of(meant):
             return _reference_of(entry), entry
@@ -316,7 +351,17 @@ def catalogue_item(entry: Entry) -> CatalogueItem:
         cid="" if cid is None else str(cid),
         mode=entry.mode,
         target=entry.target,
+        sha256=entry.sha256.hex(),
     )
+
+
+def _page(entries: Sequence[Entry], limit: int) -> CataloguePage:
+    following = entries[-1].name if len(entries) == limit else ""
+    return CataloguePage(tuple(map(catalogue_item, entries)), following)
+
+
+def _objects_in(entries: Iterable[Entry]) -> list[Cid]:
+    return list(dict.fromkeys(cid for cid in map(_cid_of, entries) if cid is not None))
 
 
 def _cid_of(entry: Entry) -> Cid | None:
@@ -331,7 +376,7 @@ def _reference_of(entry: Entry) -> Reference:
 
 
 def _file_entry(name: str, stored: Stored, mode: int, modified_ms: int) -> Entry:
-    return Entry(name, Kind.FILE, str(stored.reference), stored.size, mode, modified_ms)
+    return Entry(name, Kind.FILE, str(stored.reference), stored.size, mode, modified_ms, sha256=stored.sha256)
 
 
 def _put_report(stored: Stored, name: str, agreed: bool, seconds: float) -> PutReport:
@@ -347,4 +392,5 @@ def _put_report(stored: Stored, name: str, agreed: bool, seconds: float) -> PutR
         wanted_survives=stored.wanted,
         stored_bytes=stored.stored_bytes,
         seconds=seconds,
+        sha256=stored.sha256.hex(),
     )

@@ -53,7 +53,7 @@ struct Placement {         # value of the placement table; its key is the cid
 }                          #   + dataShards, parityShards, copies (2 bytes each): what repair may not change
 
 struct CatalogueEntry {    # plaintext of a sealed catalogue value
-  version    @0 :UInt16;   # 1
+  version    @0 :UInt16;   # 2; 1 has no sha256
   name       @1 :Text;     # "/photos/a.jpg"
   kind       @2 :EntryKind;
   reference  @3 :Text;
@@ -61,6 +61,7 @@ struct CatalogueEntry {    # plaintext of a sealed catalogue value
   mode       @5 :UInt16;   # permission bits
   modifiedMs @6 :Int64;
   target     @7 :Text;     # of a symbolic link
+  sha256     @8 :Data;     # SHA-256 of a file's whole content; empty where nobody computed it
 }
 enum EntryKind { file @0; folder @1; link @2; }
 

@@ -15,5 +15,6 @@ from inos.store.migrations.step import Migration
 from inos.store.migrations.v1 import V1
 from inos.store.migrations.v2 import V2
 from inos.store.migrations.v3 import V3
+from inos.store.migrations.v4 import V4
 
-MIGRATIONS: Final[Sequence[Migration]] = (V1, V2, V3)
+MIGRATIONS: Final[Sequence[Migration]] = (V1, V2, V3, V4)
