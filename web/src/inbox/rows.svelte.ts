@@ -57,7 +57,7 @@ export class Rows {
   #filters: Filters | null = null;
   #next = "";
   #loading: AbortController | null = null;
-  #early: Stored[] = []; // arrived before the first page did
+  #early: Stored[] | null = null; // what arrived while the first page is on its way
   #known = new Map<string, Row>();
 
   constructor(readonly api: Api) {}
@@ -106,7 +106,9 @@ export class Rows {
       this.#next = page.next;
       this.complete = !page.next || this.list.length === MOST_ROWS;
       this.failure = null;
-      if (first) this.arrive(this.#early.splice(0));
+      const early = this.#early;
+      this.#early = null;
+      this.arrive(early ?? []);
     } catch (error) {
       if (mine === this.#loading) this.failure = asCallError(error);
     } finally {
@@ -121,13 +123,15 @@ export class Rows {
   arrive(stored: Stored[]): number {
     const filters = this.#filters;
     if (!filters || !stored.length) return 0;
-    if (this.loading && !this.#next) this.#early.push(...stored);
+    if (this.#early) {
+      this.#early.push(...stored);
+      return 0;
+    }
     const fitting = stored.filter((each) => !this.#known.has(each.message.id) && matches(filters, each, Date.now()));
     if (filters.text.trim()) {
       this.unsearched += fitting.length;
       return 0;
     }
-    if (this.loading && !this.#next) return 0;
     const rows = new Map(fitting.map((each) => [each.message.id, rowOf(each)]));
     const [newest] = this.list;
     const sorted = [...rows.values()].sort((a, b) => b.seq - a.seq);
