@@ -40,7 +40,7 @@ export class Inbox {
     this.reading = new Reading(api, (stored) => void this.marking.read(rowOf(stored)), signedOut);
     this.live = new Live(api, {
       happened: (events) => this.#happened(events),
-      opened: (resumed) => this.#opened(resumed),
+      there: (same) => void this.#there(same),
       signedOut,
     });
   }
@@ -190,11 +190,11 @@ export class Inbox {
     await this.marking.set(rows, "archived", on);
   }
 
-  #opened(resumed: boolean): void {
-    // A first list is on its way. Where a stream was lost before anything came over it, what was missed is not known.
-    if (!resumed && !this.rows.loading && (this.rows.list.length || this.rows.failure)) void this.#load();
-    else if (this.rows.failure) void this.rows.retry().then(() => this.#loaded());
+  async #there(same: boolean): Promise<void> {
     if (this.reading.failure) void this.reading.fetch();
+    if (same && !this.rows.failure) await this.rows.refresh();
+    else await this.rows.load(this.filters);
+    this.#loaded();
   }
 
   #happened(events: readonly MessageEvent[]): void {

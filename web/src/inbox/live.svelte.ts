@@ -13,8 +13,8 @@ const HIDDEN_COUNT_MS = 20_000;
 
 export interface Listener {
   happened(events: readonly MessageEvent[]): void;
-  // The stream is there; `resumed`: where the last one ended, so that nothing was missed.
-  opened(resumed: boolean): void;
+  // The stream is there. `same`: what it has not got yet follows, only marks may have been missed; else everything.
+  there(same: boolean): void;
   signedOut(): void;
 }
 
@@ -24,6 +24,8 @@ export class Live {
 
   #stream: LiveStream;
   #running = false;
+  #hub = "";
+  #same = true;
   #events: MessageEvent[] = [];
   #flush: ReturnType<typeof setTimeout> | null = null;
   #count: ReturnType<typeof setTimeout> | null = null;
@@ -39,10 +41,7 @@ export class Live {
         this.#flush ??= setTimeout(() => this.#tell(), FLUSH_MS);
       },
       changed: (connection) => (this.connection = connection),
-      opened: (resumed) => {
-        this.recount();
-        listener.opened(resumed);
-      },
+      opened: (again) => void this.#opened(again),
       signedOut: () => listener.signedOut(),
     });
   }
@@ -81,6 +80,26 @@ export class Live {
     this.#stream.stop();
     this.recount();
     this.#hide = setTimeout(() => this.#whileHidden(), HIDDEN_COUNT_MS);
+  }
+
+  // A hub that took over counts anew, so a stream cannot go on where the one of the hub before ended.
+  async #opened(again: boolean): Promise<void> {
+    try {
+      const { hub, unread } = await this.api.report();
+      const before = this.#hub;
+      this.#hub = hub;
+      this.unread = unread;
+      this.#same &&= before === hub || (before === "" && !again);
+      if (before && before !== hub) {
+        this.#stream.forget();
+        return;
+      }
+      this.listener.there(this.#same);
+      this.#same = true;
+    } catch (error) {
+      if (asCallError(error).status === 401) this.listener.signedOut();
+      else this.listener.there(false);
+    }
   }
 
   async #recounted(): Promise<void> {

@@ -57,6 +57,7 @@ export class Rows {
   #filters: Filters | null = null;
   #next = "";
   #loading: AbortController | null = null;
+  #coming: Promise<void> = Promise.resolve();
   #early: Stored[] | null = null; // what arrived while the first page is on its way
   #known = new Map<string, Row>();
 
@@ -91,7 +92,30 @@ export class Rows {
     if (this.#filters && this.failure) await this.#page(!this.#next);
   }
 
-  async #page(first: boolean): Promise<void> {
+  // The first page again, over what is shown; what was loaded below it stays.
+  async refresh(): Promise<void> {
+    await this.#coming;
+    const filters = this.#filters;
+    if (!filters || this.failure) return;
+    const before = this.#known;
+    try {
+      const page = await this.api.page(toParams(filters, Date.now(), PAGE));
+      if (filters !== this.#filters) return;
+      const head = page.messages.map(rowOf);
+      const last = page.next ? (head.at(-1)?.seq ?? 0) : 0;
+      const fresh = new Set(head.map((row) => row.id));
+      const arrived = this.list.filter((row) => !before.has(row.id) && !fresh.has(row.id) && row.seq >= last);
+      this.#set([...arrived, ...head, ...this.list.filter((row) => row.seq < last)]);
+    } catch (error) {
+      this.failure = asCallError(error);
+    }
+  }
+
+  #page(first: boolean): Promise<void> {
+    return (this.#coming = this.#ask(first));
+  }
+
+  async #ask(first: boolean): Promise<void> {
     const filters = this.#filters;
     if (!filters) return;
     const mine = (this.#loading = new AbortController());

@@ -12,8 +12,8 @@ export type Connection =
 export interface StreamListener {
   events(events: ServerEvent[]): void;
   changed(connection: Connection): void;
-  // The stream is there; `resumed` when it goes on where the last one ended, so that nothing was missed.
-  opened(resumed: boolean): void;
+  // The stream is there: at the first try, or again.
+  opened(again: boolean): void;
   signedOut(): void;
 }
 
@@ -30,6 +30,7 @@ export function waitMs(failures: number, chance: number): number {
 
 export class LiveStream {
   #lastId = "";
+  #again = false;
   #running: AbortController | null = null;
   #hurry: (() => void) | null = null;
 
@@ -50,6 +51,14 @@ export class LiveStream {
     this.listener.changed({ state: "paused" });
   }
 
+  // What comes is of another source than before: do not resume.
+  forget(): void {
+    if (!this.#running) return;
+    this.stop();
+    this.#lastId = "";
+    this.start();
+  }
+
   // Stop waiting for the next try.
   retryNow(): void {
     this.#hurry?.();
@@ -59,7 +68,11 @@ export class LiveStream {
     let failures = 0;
     while (!stopped.aborted) {
       this.listener.changed({ state: "connecting" });
-      const error = await this.#once(stopped, () => (failures = 0));
+      const error = await this.#once(stopped, () => {
+        failures = 0;
+        this.listener.opened(this.#again);
+      });
+      this.#again = true;
       if (stopped.aborted) return;
       if (error.status === 401) {
         this.stop();
@@ -87,7 +100,6 @@ export class LiveStream {
       const response = await reach(this.path, { headers, signal: AbortSignal.any([stopped, dead.signal]) });
       if (!response.ok || !response.body) return await failure(response);
       this.listener.changed({ state: "live" });
-      this.listener.opened(this.#lastId !== "");
       opened();
       await this.#read(response.body, heard);
       return new CallError("ended", "The node ended the connection.");
