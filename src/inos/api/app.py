@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
@@ -14,6 +15,10 @@ from inos.api.errors import handle_errors
 from inos.api.gate import Gate
 from inos.api.handed import StoreFile, WriteFile
 from inos.api.key_routes import key_routes
+from inos.api.message_events import MessageEvents
+from inos.api.message_reading import GetMessage, QueryMessages
+from inos.api.message_routes import message_routes
+from inos.api.message_sync import SyncMessage, SyncMessages
 from inos.api.routes import all_routes
 from inos.api.row_routes import row_routes
 from inos.api.service import NodeService
@@ -22,8 +27,11 @@ from inos.core.components import APPS_PATH
 from inos.core.env import Env
 
 
-def make_app(service: NodeService, *, env: Env, token: str, host: str, version: str) -> ASGIApp:
-    """The API of `service`. Every data call needs `token`; `host` is the name or address it is served on."""
+def make_app(
+    service: NodeService, *, env: Env, token: str, host: str, version: str, closing: anyio.Event | None = None
+) -> ASGIApp:
+    """The API of `service`. Every data call needs `token`; `host` is the name or address it is served on. What would go
+    on for ever ends when `closing` is set."""
     app = FastAPI(
         title="INOS",
         version=version,
@@ -43,9 +51,25 @@ def make_app(service: NodeService, *, env: Env, token: str, host: str, version: 
     app.router.routes.append(Route("/v1/objects:write", WriteFile(service, env), methods=["POST"]))
     app.router.routes.append(Route("/v1/components", InstallComponent(service), methods=["PUT"]))
     app.router.routes.append(Route(APPS_PATH + "{path:path}", AppFiles(service), methods=["GET", "HEAD"]))
-    for router in [*all_routes(service, timings), row_routes(service), key_routes(service), component_routes(service)]:
+    _add_messages(app, service, env, closing or anyio.Event())
+    for router in [
+        *all_routes(service, timings),
+        row_routes(service),
+        key_routes(service),
+        component_routes(service),
+        message_routes(service),
+    ]:
         app.include_router(router)
     return Gate(Timed(app, timings, env), token=token, host=host)
+
+
+def _add_messages(app: FastAPI, service: NodeService, env: Env, closing: anyio.Event) -> None:
+    routes = app.router.routes
+    routes.append(Route("/sync/message", SyncMessage(service), methods=["POST"]))
+    routes.append(Route("/sync/messages", SyncMessages(service, env), methods=["POST"]))
+    routes.append(Route("/query/messages", QueryMessages(service), methods=["GET"]))
+    routes.append(Route("/query/messages/{id}", GetMessage(service), methods=["GET"]))
+    routes.append(Route("/events", MessageEvents(service, closing), methods=["GET"]))
 
 
 def _add_documents(app: FastAPI) -> None:

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from inos.api.errors import error_dict
+from inos.api.message_documents import MESSAGE_PATHS
 from inos.core.errors import NotFound
 from inos.core.reports import PutReport
 
@@ -97,7 +98,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """The whole OpenAPI document; made once."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        for path, methods in CONTENT_PATHS.items():
+        for path, methods in (CONTENT_PATHS | MESSAGE_PATHS).items():
             schema["paths"].setdefault(path, {}).update(methods)
         schema.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"token": []}]

@@ -15,16 +15,28 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inos.api.callers import set_caller
 from inos.api.errors import send_error
 from inos.core.components import APPS_PATH
 from inos.core.errors import BadInput, InosError, Refused, TooLarge, Unauthorised
+from inos.core.messages.access import Caller
 
 OPEN_PATHS: Final = frozenset({"/health", "/docs", "/openapi.json"})
 # A 4,096-byte name takes three times that when every byte is percent-encoded; the rest are small numbers.
 TARGET_MAX_BYTES: Final = 14 * 1024
 HEADERS_MAX: Final = 64  # browsers send about 20
 JSON_BODY_MAX: Final = 1024 * 1024
-STREAMED_BODIES: Final = frozenset({("PUT", "/v1/objects"), ("POST", "/v1/objects:batch"), ("PUT", "/v1/components")})
+# They have limits of their own.
+STREAMED_BODIES: Final = frozenset(
+    {
+        ("PUT", "/v1/objects"),
+        ("POST", "/v1/objects:batch"),
+        ("PUT", "/v1/components"),
+        ("POST", "/sync/message"),
+        ("POST", "/sync/messages"),
+        ("POST", "/sync/files"),
+    }
+)
 
 
 class Gate:
@@ -46,6 +58,7 @@ class Gate:
         if refusal is not None:
             await send_error(send, refusal)
             return
+        set_caller(scope, Caller())
         if (scope["method"], scope["path"]) not in STREAMED_BODIES:
             receive = limit_body(receive, JSON_BODY_MAX)
         await self._app(scope, receive, send)

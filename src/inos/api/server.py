@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import anyio
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
@@ -62,7 +63,8 @@ async def serve_api(
     """Serve until cancelled; reports where once it listens. Port 0 takes a free one. Raises Conflict when it is in use,
     BadInput for an address that is none. Once cancelled, requests in flight have STOP_S to end. `local` is the name of
     a UNIX socket to listen on as well, where the system has such and the name is not too long for one."""
-    app = make_app(service, env=env, token=token, host=host, version=version)
+    closing = anyio.Event()
+    app = make_app(service, env=env, token=token, host=host, version=version, closing=closing)
     connections = _Connections(ASGIWrapper(app))
     async with await _listen(host, port) as listener, listening_at(local) as here, trio.open_nursery() as nursery:
         bound_port: int = listener.socket.getsockname()[1]
@@ -74,6 +76,7 @@ async def serve_api(
                 nursery.start_soon(connections.accept, here)
             await connections.accept(listener)
         finally:
+            closing.set()
             await connections.stop()
 
 

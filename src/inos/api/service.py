@@ -15,6 +15,7 @@ from inos.core import reports
 from inos.core.component_keys import KeyCalls
 from inos.core.components import ComponentCalls
 from inos.core.ids import ContentDigest
+from inos.core.messages.calls import MessageCalls
 from inos.core.rows.calls import RowCalls
 
 
@@ -145,6 +146,14 @@ class ComponentKeeping(Protocol):
         """What can be done with them."""
 
 
+class Messaging(Protocol):
+    """Messages of agents."""
+
+    @property
+    def messages(self) -> MessageCalls:
+        """What can be done with them."""
+
+
 class NodeService(
     Storing,
     TreeStoring,
@@ -156,6 +165,7 @@ class NodeService(
     RowKeeping,
     KeyHolding,
     ComponentKeeping,
+    Messaging,
     Protocol,
 ):
     """A whole node."""

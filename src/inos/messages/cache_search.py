@@ -67,12 +67,11 @@ def _matching(cursor: Cursor, query: MessageQuery) -> Iterator[StoredMessage]:
             continue
         message = message_of(body)
         text = text_of(message) if wanted else ""
-        if fits(message, query) and (not wanted or has_words(text, wanted)):
+        if _fits(message, query) and (not wanted or has_words(text, wanted)):
             yield StoredMessage(message, seq, time_ms, snippet=snippet(text, wanted) if wanted else "")
 
 
-def fits(message: Message, query: MessageQuery) -> bool:
-    """Whether a message has the short fields that are asked for."""
+def _fits(message: Message, query: MessageQuery) -> bool:
     return message.priority >= query.priority and all(
         getattr(query, name) in ("", getattr(message, name)) for name in _FIELDS
     )

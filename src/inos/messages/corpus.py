@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from inos.core.messages.marks import Mark, MarkName, Marks
 from inos.core.messages.message import Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.sync import Result
+
+# Of stored (compressed) messages, so that a page of long ones is neither held nor sent whole.
+MAX_ANSWER_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,15 @@ class Reading(Protocol):
     """What is asked of a corpus."""
 
     def query(self, query: MessageQuery) -> MessagePage:
-        """A page. Every query follows an index; its cost does not grow with what lies outside of it."""
+        """A page; it ends early at MAX_ANSWER_BYTES. Every query follows an index; its cost does not grow with what
+        lies outside of it."""
 
     def get(self, message_id: str) -> StoredMessage:
         """NotFound."""
 
     def after(self, seq: int, limit: int) -> list[StoredMessage]:
-        """Up to `limit` messages behind `seq`, in order."""
+        """Up to `limit` messages behind `seq`, in order; fewer where they are over MAX_ANSWER_BYTES, none at the
+        end."""
 
     def marks_after(self, mark_seq: int, limit: int) -> list[MarkChange]:
         """Up to `limit` changes of marks behind `mark_seq`, in order; of one message only its latest."""

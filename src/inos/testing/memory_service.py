@@ -20,12 +20,14 @@ from inos.core.ids import Cid, ContentDigest, PeerId
 from inos.crypto.derive import Keyring, MasterSecret
 from inos.crypto.digest import sha256_digest
 from inos.crypto.hashing import blake3_digest
+from inos.messages.sqlite_corpus import SqliteCorpus
 from inos.node.key_desk import KeyDesk
 from inos.node.row_desk import RowDesk
 from inos.objects.reference import ObjectName, Reference, parse_target
 from inos.sim.disk import SimDisk
 from inos.store.database import Database
 from inos.store.repositories import Repositories
+from inos.testing.memory_messages import MemoryMessages
 
 CHUNK_BYTES: Final = 1024 * 1024
 TICKET: Final = "inos-ticket-"
@@ -47,6 +49,7 @@ class MemoryService:
         self.api_url = ""
         self._disk = SimDisk(random.Random(1), capacity_bytes=1 << 30)  # noqa: S311 - no chance is asked of it
         self._database: Database | None = None
+        self._messages: MemoryMessages | None = None
 
     @property
     def database(self) -> Database:
@@ -70,8 +73,19 @@ class MemoryService:
         """Refused: components are processes and files of a real node."""
         raise Unavailable("this node runs no components")
 
+    @property
+    def messages(self) -> MemoryMessages:
+        """A hub with a real corpus, on the same disk; opened when it is first asked for."""
+        if self._messages is None:
+            corpus = SqliteCorpus(self._disk.root / "corpus.db", bytes(32), self._env, files=self._disk.files)
+            self._messages = MemoryMessages(corpus, self._env)
+        return self._messages
+
     def close(self) -> None:
-        """Close the database; what is in it stays."""
+        """Close the databases; what is in them stays."""
+        if self._messages is not None:
+            self._messages.corpus.close()
+            self._messages = None
         if self._database is not None:
             self._database.close()
             self._database = None

@@ -25,20 +25,16 @@ export async function call<T>(method: string, path: string, body?: unknown, sign
   }
   const response = await reach(path, request);
   if (!response.ok) throw await failure(response);
-  return response.status === 204 ? (undefined as T) : await cut(response.json() as Promise<T>);
+  return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
 }
 
 // The response, whatever its status; CallError when there is none.
-export function reach(path: string, request: RequestInit): Promise<Response> {
-  return cut(fetch(path, { ...request, redirect: "error", cache: "no-store" }));
-}
-
-// What comes over the network can end in the middle; only whoever aborts it knows why.
-async function cut<T>(coming: Promise<T>): Promise<T> {
+export async function reach(path: string, request: RequestInit): Promise<Response> {
   try {
-    return await coming;
+    return await fetch(path, { ...request, redirect: "error", cache: "no-store" });
   } catch (error) {
-    throw error instanceof DOMException && error.name === "AbortError" ? error : UNREACHABLE;
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw UNREACHABLE;
   }
 }
 

@@ -1,0 +1,43 @@
+"""Which requests are about messages, what each of them needs, and who sent it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.types import Scope as AsgiScope
+
+from inos.core.messages.access import Caller, Scope
+
+_KEY: Final = "inos.caller"
+_PATHS: Final[dict[tuple[str, str], Scope]] = {
+    ("POST", "/sync/message"): "post",
+    ("POST", "/sync/messages"): "post",
+    ("POST", "/v1/messages"): "post",
+    ("POST", "/sync/files"): "files",
+    ("GET", "/query/messages"): "read",
+    ("GET", "/events"): "read",
+    ("GET", "/v1/messages/unread"): "read",
+    ("GET", "/v1/messages/report"): "read",
+    ("POST", "/v1/messages/marks"): "mark",
+}
+
+
+def scope_for(method: str, path: str) -> Scope | None:
+    """What an agent's token needs for a request; None for one that it never opens."""
+    found = _PATHS.get((method, path))
+    if found is None and method == "GET" and path.startswith("/query/messages/"):
+        return "read"
+    if found is None and method == "POST" and path.startswith("/v1/messages/") and path.endswith("/execute"):
+        return "execute"
+    return found
+
+
+def set_caller(scope: AsgiScope, caller: Caller) -> None:
+    """Remember who sent the request."""
+    scope[_KEY] = caller
+
+
+def caller_of(scope: AsgiScope) -> Caller:
+    """Who sent a request that passed the gate."""
+    caller: Caller = scope[_KEY]
+    return caller

@@ -1,0 +1,228 @@
+"""A hub's corpus in an encrypted SQLite file: what is written, and the counters. Reading is `sqlite_reading.py`.
+
+Writers that meet share a commit and its sync (`store/group_commit.py`). Words are indexed later, by whoever calls
+`index_step`; where nobody does, each insert indexes as much as it brings, so that what a search has to go through stays
+short.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from inos.core.env import Env
+from inos.core.errors import BadInput, Conflict, NotFound
+from inos.core.messages.ids import next_id, parse_id, to_bytes
+from inos.core.messages.marks import STATES, Mark, MarkName, Marks
+from inos.core.messages.message import Message
+from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.sync import MAX_BATCH, Result
+from inos.core.messages.words import text_of, words_of
+from inos.messages import sqlite_reading as reading
+from inos.messages.corpus import CorpusStats, MarkChange
+from inos.messages.sqlite_schema import BLOCK_BITS, MIGRATIONS
+from inos.messages.stored_form import message_of, pack, unpack
+from inos.store.cursor import Cursor, first, one
+from inos.store.database import Database
+from inos.store.filesystem import REAL_FILES, Files
+
+# What a search goes through costs it some 40 us a message: 40 ms for as many.
+MAX_UNINDEXED: Final = 1_000
+_UNREAD: Final = STATES.index("unread")
+_INSERT: Final = (
+    "INSERT INTO messages (seq, id, time_ms, received_ms, agent, kind, priority, task, role, recipient)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SPAN: Final = (
+    "INSERT INTO spans VALUES (?, ?, ?) ON CONFLICT (block) DO UPDATE SET"
+    " least_ms = min(least_ms, excluded.least_ms), most_ms = max(most_ms, excluded.most_ms)"
+)
+_OTHER: Final = "another message was stored under this id"
+
+
+class SqliteCorpus:
+    """One corpus in one file. Blocking; safe from several threads."""
+
+    def __init__(self, path: Path, key: bytes, env: Env, *, files: Files = REAL_FILES) -> None:
+        """Open the corpus at `path`, or begin one where nothing is. Raises as `Database` does."""
+        self._database = Database(path, key, env, migrations=MIGRATIONS, files=files)
+        made = str(next_id(int(env.now_s() * 1000), env.token_bytes(10), None))
+        self._identity: str = self._database.read(reading.identity) or self._database.write(partial(_begin, made))
+
+    @property
+    def identity(self) -> str:
+        """A UUID, made with the corpus."""
+        return self._identity
+
+    @property
+    def database(self) -> Database:
+        """The file, for its upkeep."""
+        return self._database
+
+    def insert(self, messages: Sequence[Message], now_ms: int) -> list[Result]:
+        """See Writing."""
+        if not messages:
+            return []
+        return self._database.write(partial(_insert, _prepared(messages), now_ms))
+
+    async def insert_async(self, messages: Sequence[Message], now_ms: int) -> list[Result]:
+        """As `insert`, for many callers at once: none occupies a thread while it waits for the commit they share."""
+        if not messages:
+            return []
+        return await self._database.write_async(partial(_insert, _prepared(messages), now_ms))
+
+    def mark(self, ids: Sequence[str], name: MarkName, mark: Mark) -> list[StoredMessage]:
+        """See Writing."""
+        change = Marks().with_mark(name, mark)
+        return self._database.write(partial(_mark, [(each, change) for each in ids]))
+
+    def merge_marks(self, changes: Sequence[tuple[str, Marks]]) -> None:
+        """See Writing."""
+        self._database.write(partial(_merge_all, changes))
+
+    def index_step(self, most: int) -> int:
+        """See Writing."""
+        waiting = self._database.read(partial(reading.unindexed, most))
+        if not waiting:
+            return 0
+        # What takes time is done before the others are kept from writing.
+        found = [(seq, _indexed_text(message_of(body))) for seq, body in waiting]
+        return self._database.write(partial(_index, found))
+
+    def query(self, query: MessageQuery) -> MessagePage:
+        """See Reading."""
+        return self._database.read(partial(reading.page, query))
+
+    def get(self, message_id: str) -> StoredMessage:
+        """See Reading."""
+        return self._database.read(partial(reading.get, message_id))
+
+    def after(self, seq: int, limit: int) -> list[StoredMessage]:
+        """See Reading."""
+        return self._database.read(partial(reading.after, seq, limit))
+
+    def marks_after(self, mark_seq: int, limit: int) -> list[MarkChange]:
+        """See Reading."""
+        return self._database.read(partial(reading.marks_after, mark_seq, limit))
+
+    def stats(self) -> CorpusStats:
+        """See Reading."""
+        size = self._database.size()
+        last_seq, unread, last_mark_seq, indexed_seq = self._database.read(reading.counters)
+        used = size.file_bytes - size.free_bytes + size.log_bytes
+        return CorpusStats(last_seq, unread, last_seq, last_mark_seq, used, last_seq - indexed_seq)
+
+    def close(self) -> None:
+        """See Corpus."""
+        self._database.close()
+
+
+_Prepared = tuple[Message, bytes, bytes]
+"""A message, the 16 bytes of its id, and what is kept of it."""
+
+
+def _prepared(messages: Sequence[Message]) -> list[_Prepared]:
+    """All that can be done before the transaction."""
+    if len(messages) > MAX_BATCH:
+        raise BadInput(f"at most {MAX_BATCH} messages are stored at a time, not {len(messages)}")
+    return [(each, to_bytes(each.id), pack(each.encode())) for each in messages]
+
+
+def _begin(identity: str, cursor: Cursor) -> str:
+    list(cursor.execute("INSERT INTO corpus VALUES (1, ?, 0, 0, 0, 0)", (identity,)))
+    return identity
+
+
+def _insert(prepared: Sequence[_Prepared], now_ms: int, cursor: Cursor) -> list[Result]:
+    last_seq, _, _, indexed_seq = reading.counters(cursor)
+    results: list[Result] = []
+    seq = last_seq
+    for message, key, body in prepared:
+        known = first(cursor.execute("SELECT seq FROM messages WHERE id = ?", (key,)))
+        if known is not None:
+            results.append(_again(cursor, message, known[0]))
+            continue
+        seq += 1
+        _store(cursor, seq, message, key, body, now_ms)
+        results.append(Result(message.id, "stored", seq))
+    if seq > last_seq:
+        sql = "UPDATE corpus SET last_seq = ?, unread = unread + ?"
+        list(cursor.execute(sql, (seq, seq - last_seq)))
+        if seq - indexed_seq > MAX_UNINDEXED:
+            waiting = reading.unindexed(2 * (seq - last_seq), cursor)
+            _index([(number, _indexed_text(message_of(body))) for number, body in waiting], cursor)
+    return results
+
+
+def _again(cursor: Cursor, message: Message, seq: int) -> Result:
+    (body,) = one(cursor.execute("SELECT body FROM bodies WHERE seq = ?", (seq,)))
+    if unpack(body) == message.encode():
+        return Result(message.id, "duplicate", seq)
+    return Result(message.id, "refused", 0, Conflict(_OTHER, hint="a changed message needs a new id"))
+
+
+def _store(cursor: Cursor, seq: int, message: Message, key: bytes, body: bytes, now_ms: int) -> None:
+    row = (
+        seq, key, message.time_ms, now_ms, message.agent, message.kind, message.priority, message.task or None,
+        message.role or None, message.recipient or None,
+    )  # fmt: skip
+    list(cursor.execute(_INSERT, row))
+    list(cursor.execute("INSERT INTO bodies VALUES (?, ?)", (seq, body)))
+    list(cursor.execute(_SPAN, (seq >> BLOCK_BITS, message.time_ms, message.time_ms)))
+
+
+def _mark(changes: Sequence[tuple[str, Marks]], cursor: Cursor) -> list[StoredMessage]:
+    for message_id, change in changes:
+        if not _merge(cursor, message_id, change):
+            raise NotFound(f"no message has the id {message_id[:80]}", hint="see which there are: inos msg tail")
+    return [reading.get(message_id, cursor) for message_id, _ in changes]
+
+
+def _merge_all(changes: Sequence[tuple[str, Marks]], cursor: Cursor) -> None:
+    for message_id, change in changes:
+        _merge(cursor, message_id, change)
+
+
+def _merge(cursor: Cursor, message_id: str, change: Marks) -> bool:
+    """Whether there is such a message."""
+    sql = "SELECT seq, state, marks FROM messages WHERE id = ?"
+    row = first(cursor.execute(sql, (to_bytes(parse_id(message_id)),)))
+    if row is None:
+        return False
+    seq, state, encoded = row
+    marks = reading.marks_of(encoded)
+    merged = marks.merge(change)
+    if merged.to_json() == marks.to_json():
+        return True
+    after = STATES.index(merged.state)
+    unread = (after == _UNREAD) - (state == _UNREAD)
+    sql = "UPDATE corpus SET last_mark_seq = last_mark_seq + 1, unread = unread + ? RETURNING last_mark_seq"
+    (mark_seq,) = one(cursor.execute(sql, (unread,)))
+    shown = json.dumps(merged.to_json(), ensure_ascii=False, separators=(",", ":"))
+    update = "UPDATE messages SET state = ?, marks = ?, mark_seq = ? WHERE seq = ?"
+    list(cursor.execute(update, (after, shown, mark_seq, seq)))
+    return True
+
+
+def _indexed_text(message: Message) -> str:
+    return " ".join(words_of(text_of(message)))
+
+
+def _index(found: Sequence[tuple[int, str]], cursor: Cursor) -> int:
+    """Index what nobody has indexed meanwhile."""
+    (indexed_seq,) = one(cursor.execute("SELECT indexed_seq FROM corpus"))
+    rest = list(_behind(found, indexed_seq))
+    list(cursor.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", rest))
+    if rest:
+        list(cursor.execute("UPDATE corpus SET indexed_seq = ?", (rest[-1][0],)))
+    return len(rest)
+
+
+def _behind(found: Sequence[tuple[int, str]], indexed_seq: int) -> Iterator[tuple[int, str]]:
+    for seq, text in found:
+        if seq == indexed_seq + 1:
+            indexed_seq = seq
+            yield seq, text

@@ -1,0 +1,178 @@
+"""Which index a query follows, and the SQL of it. Plain functions; counting is left to whoever has a cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from inos.core.messages.marks import STATES
+from inos.core.messages.message import MAX_PRIORITY, MAX_TIME_MS
+from inos.core.messages.query import MessageQuery
+from inos.core.messages.words import PREFIX_FROM
+from inos.messages.sqlite_schema import ARCHIVED, BLOCK_BITS
+from inos.store.cursor import Cursor, SqlValue, one
+
+# How far rows are counted to choose between indices: 1,000 entries of an index take 60 us.
+PROBE: Final = 1_000
+# The best of a search are chosen among so many, the newest that match: a rank costs 3 us.
+RANKED: Final = 2_000
+_MAX_SEQ: Final = (1 << 63) - 1
+_FIELDS: Final = ("task", "recipient", "agent", "role", "kind")
+
+Count = Callable[[str, Sequence[SqlValue]], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A condition, and the index that finds what meets it ("" where there is none)."""
+
+    sql: str
+    values: tuple[SqlValue, ...]
+    index: str = ""
+    ordered: bool = True
+    """Whether the index gives rows in the order of seq."""
+    arms: tuple[tuple[str, SqlValue], ...] = ()
+    """The same as several conditions of one value each, so that rows come in order where the index alone has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do: rows with low <= seq <= high that meet `clauses`, found through the first of them. `count`: how many
+    the first one finds, PROBE or more being PROBE."""
+
+    clauses: tuple[Clause, ...]
+    low: int
+    high: int
+    order: str
+    limit: int
+    count: int
+    times: tuple[int, int] | None = None
+
+    @property
+    def newest_first(self) -> bool:
+        """The way the rows are walked."""
+        return self.order != "oldest"
+
+    def above(self, seq: int) -> Plan:
+        """The part behind `seq`."""
+        return replace(self, low=max(self.low, seq + 1))
+
+    def up_to(self, seq: int) -> Plan:
+        """The part that ends with `seq`."""
+        return replace(self, high=min(self.high, seq))
+
+
+def clauses_of(query: MessageQuery) -> list[Clause]:
+    """Everything a query names, but its words and its cursor."""
+    found = [Clause(f"{name} = ?", (value,), f"messages_{name}") for name in _FIELDS if (value := getattr(query, name))]
+    if query.state == "open":
+        found.append(Clause(f"state != {ARCHIVED}", (), "messages_open"))
+    elif query.state:
+        found.append(Clause("state = ?", (STATES.index(query.state),), "messages_state"))
+    if query.priority:
+        arms = tuple(("priority = ?", value) for value in range(query.priority, MAX_PRIORITY + 1))
+        found.append(Clause("priority >= ?", (query.priority,), "messages_priority", len(arms) == 1, arms))
+    if _has_times(query):
+        values = (query.since_ms, query.until_ms)
+        found.append(Clause("time_ms >= ? AND time_ms < ?", values, "messages_time", ordered=False))
+    return found
+
+
+def _has_times(query: MessageQuery) -> bool:
+    return query.since_ms > 0 or query.until_ms < MAX_TIME_MS
+
+
+def limits(query: MessageQuery, cursor: Cursor) -> tuple[int, int]:
+    """The first and the last seq that can be meant, by the query's cursor and its span of time."""
+    low, high = 1, _MAX_SEQ
+    if query.after and query.order == "newest":
+        high = min(high, int(query.after) - 1)
+    elif query.after and query.order == "oldest":
+        low = min(_MAX_SEQ, int(query.after)) + 1
+    if _has_times(query):
+        sql = "SELECT min(block), max(block) FROM spans WHERE most_ms >= ? AND least_ms < ?"
+        first_block, last_block = one(cursor.execute(sql, (query.since_ms, query.until_ms)))
+        if first_block is None:
+            return 1, 0
+        low = max(low, first_block << BLOCK_BITS)
+        high = min(high, (last_block + 1 << BLOCK_BITS) - 1)
+    return low, high
+
+
+def driver_for(query: MessageQuery, count: Count, bounds: tuple[int, int]) -> Plan | None:
+    """The plan of a query; None where nothing can be meant."""
+    low, high = bounds
+    if low > high:
+        return None
+    clauses = clauses_of(query)
+    counts = [_counted(clause, low, high, count) for clause in clauses]
+    # An index that is not in the order of seq will do only where all it finds is little.
+    usable = [number for number, each in enumerate(clauses) if each.ordered or each.arms or counts[number] < PROBE]
+    times = (query.since_ms, query.until_ms) if _has_times(query) else None
+    if not usable:
+        return Plan(tuple(clauses), low, high, query.order, query.limit, PROBE, times)
+    best = min(usable, key=counts.__getitem__)
+    ordered = (clauses[best], *(each for number, each in enumerate(clauses) if number != best))
+    return Plan(ordered, low, high, query.order, query.limit, counts[best])
+
+
+def _counted(clause: Clause, low: int, high: int, count: Count) -> int:
+    bounds = "" if not clause.ordered else " AND seq BETWEEN ? AND ?"
+    values = clause.values if not clause.ordered else (*clause.values, low, high)
+    sql = f"SELECT 1 FROM messages INDEXED BY {clause.index} WHERE {clause.sql}{bounds} LIMIT {PROBE}"
+    return count(f"SELECT count(*) FROM ({sql})", values)
+
+
+def page_sql(plan: Plan, columns: str) -> tuple[str, list[SqlValue]]:
+    """The rows of a plan in order, all of them: whoever reads stops when it has enough."""
+    way = "DESC" if plan.newest_first else "ASC"
+    if plan.times is not None:
+        return _by_blocks(plan, columns, way)
+    rest = list(plan.clauses)
+    driver = rest.pop(0) if rest else Clause("1", ())
+    indexed = f" INDEXED BY {driver.index}" if driver.index else ""
+    arms = driver.arms if driver.arms and not driver.ordered and plan.count >= PROBE else ()
+    sqls: list[str] = []
+    values: list[SqlValue] = []
+    conditions: list[tuple[str, tuple[SqlValue, ...]]] = [(sql, (value,)) for sql, value in arms]
+    for sql, own in conditions or [(driver.sql, driver.values)]:
+        where = " AND ".join([sql, "seq BETWEEN ? AND ?", *(each.sql for each in rest)])
+        sqls.append(f"SELECT {columns} FROM messages{indexed} WHERE {where}")
+        values += [*own, plan.low, plan.high, *(value for each in rest for value in each.values)]
+    return f"{' UNION ALL '.join(sqls)} ORDER BY seq {way}", values
+
+
+def _by_blocks(plan: Plan, columns: str, way: str) -> tuple[str, list[SqlValue]]:
+    """A walk over the blocks in which something was written in that time."""
+    assert plan.times is not None
+    first_seq = f"max(spans.block << {BLOCK_BITS}, ?)"
+    last_seq = f"min((spans.block + 1 << {BLOCK_BITS}) - 1, ?)"
+    where = " AND ".join(each.sql for each in plan.clauses)
+    sql = (
+        f"SELECT {columns} FROM spans CROSS JOIN messages"
+        f" WHERE most_ms >= ? AND least_ms < ? AND spans.block BETWEEN ? AND ?"
+        f" AND seq BETWEEN {first_seq} AND {last_seq} AND {where}"
+        f" ORDER BY spans.block {way}, seq {way}"
+    )
+    blocks = (plan.low >> BLOCK_BITS, plan.high >> BLOCK_BITS)
+    values = [*plan.times, *blocks, plan.low, plan.high, *(value for each in plan.clauses for value in each.values)]
+    return sql, values
+
+
+def search_sql(plan: Plan, words: Sequence[str], columns: str) -> tuple[str, list[SqlValue]]:
+    """Rows that have all of `words`, in order; for the order "best" by rank, among the newest RANKED."""
+    way = "DESC" if plan.newest_first else "ASC"
+    wanted = " AND ".join(f'"{word}"*' if len(word) >= PREFIX_FROM else f'"{word}"' for word in words)
+    conditions = "".join(f" AND {each.sql}" for each in plan.clauses)
+    sql = (
+        f"SELECT {columns}{', bm25(words) AS score' if plan.order == 'best' else ''}"
+        f" FROM words CROSS JOIN messages ON messages.seq = words.rowid"
+        f" WHERE words MATCH ? AND words.rowid BETWEEN ? AND ?{conditions} ORDER BY words.rowid {way}"
+    )
+    values = [wanted, plan.low, plan.high, *(value for each in plan.clauses for value in each.values)]
+    if plan.order == "best":
+        names = "seq, received_ms, marks, body"
+        sql = f"SELECT {names} FROM ({sql} LIMIT {RANKED}) ORDER BY score, seq DESC LIMIT ?"
+        values.append(plan.limit)
+    return sql, values

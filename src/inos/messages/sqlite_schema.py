@@ -1,0 +1,71 @@
+"""The schema of a hub's corpus in SQLite, as numbered steps; a released one never changes.
+
+`messages` has what is filtered by, narrow, so that a walk over it is short; the message itself lies in `bodies`. Rows
+are never removed: seq is a row's number, without gaps. NULL stands for empty fields, which no index has. `spans` says
+of each block of seqs in which time its messages were written, so that a span of time is found although rows lie in the
+order of their arrival. `corpus` is one row: the counters, kept in the transaction of what they count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from inos.store.migrations.step import Migration
+
+# 2^10 seqs: the map of a million messages is a thousand rows, and what it cannot tell apart is walked in a millisecond.
+BLOCK_BITS: Final = 10
+ARCHIVED: Final = 4
+"""The place of "archived" in STATES, written out in an index below."""
+
+_V1: Final = f"""
+CREATE TABLE corpus (
+    one           INTEGER PRIMARY KEY CHECK (one = 1),
+    identity      TEXT    NOT NULL,
+    last_seq      INTEGER NOT NULL,
+    unread        INTEGER NOT NULL,
+    last_mark_seq INTEGER NOT NULL,
+    indexed_seq   INTEGER NOT NULL
+) STRICT;
+CREATE TABLE messages (
+    seq         INTEGER PRIMARY KEY,
+    id          BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
+    time_ms     INTEGER NOT NULL,
+    received_ms INTEGER NOT NULL,
+    agent       TEXT    NOT NULL,
+    kind        TEXT    NOT NULL,
+    priority    INTEGER NOT NULL,
+    task        TEXT,
+    role        TEXT,
+    recipient   TEXT,
+    state       INTEGER NOT NULL DEFAULT 0,
+    marks       TEXT,
+    mark_seq    INTEGER
+) STRICT;
+CREATE INDEX messages_agent     ON messages (agent);
+CREATE INDEX messages_kind      ON messages (kind);
+CREATE INDEX messages_priority  ON messages (priority);
+CREATE INDEX messages_time      ON messages (time_ms);
+CREATE INDEX messages_state     ON messages (state);
+CREATE INDEX messages_open      ON messages (seq)       WHERE state != {ARCHIVED};
+CREATE INDEX messages_task      ON messages (task)      WHERE task IS NOT NULL;
+CREATE INDEX messages_role      ON messages (role)      WHERE role IS NOT NULL;
+CREATE INDEX messages_recipient ON messages (recipient) WHERE recipient IS NOT NULL;
+CREATE UNIQUE INDEX messages_mark_seq ON messages (mark_seq) WHERE mark_seq IS NOT NULL;
+CREATE TABLE bodies (
+    seq  INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE spans (
+    block    INTEGER PRIMARY KEY,
+    least_ms INTEGER NOT NULL,
+    most_ms  INTEGER NOT NULL
+) STRICT;
+CREATE VIRTUAL TABLE words USING fts5(
+    text, content='', prefix='2 3', tokenize="unicode61 remove_diacritics 0"
+);
+"""
+
+MIGRATIONS: Final[Sequence[Migration]] = (
+    Migration("messages, marks and words", _V1, frozenset({"corpus", "messages", "bodies", "spans", "words"})),
+)
