@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from fuzz import samples
+from fuzz.message_targets import MESSAGE_DECODERS
 from inos.api import gate, ranges
 from inos.backup import index, snapshot
 from inos.cli import members, objects
@@ -339,4 +340,5 @@ TARGETS: Final[Mapping[str, Target]] = {
     "store.repositories.search.parse_words": Target(
         in_text(lambda text: parse_words(text, "")), (BadInput,), lambda: ["zürich trip".encode(), b"a b c"]
     ),
+    **{name: Target(*found) for name, found in MESSAGE_DECODERS.items()},
 }

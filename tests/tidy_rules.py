@@ -45,8 +45,8 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     # The synchronous client drives the asynchronous one from a portal; a blocking agent its sender.
     "anyio.from_thread": ("client/*", "messages/agent.py"),
     # Demo and cluster start nodes as a user would; components run as processes.
-    "subprocess": ("cli/*", "components/guard.py", "components/process.py"),
-    "trio.lowlevel.open_process": ("components/process.py",),
+    "subprocess": ("cli/*", "components/guard.py", "components/process.py", "messages/hook.py"),
+    "trio.lowlevel.open_process": ("components/process.py", "messages/hook.py"),
     "os.kill": ("core/endpoint.py", "cli/*", "components/guard.py"),  # the endpoint only asks whether one is there
     "os.killpg": ("cli/*", "components/guard.py"),
     "trio.run_process": ("cli/*",),

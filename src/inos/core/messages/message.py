@@ -20,6 +20,7 @@ VERSION: Final = 1
 MAX_CONTENT_BYTES: Final = 256 << 10  # longer texts are attachments
 MAX_MESSAGE_BYTES: Final = 384 << 10
 MAX_JSON_DEPTH: Final = 64
+_AROUND: Final = 8  # what lies around a content: its message, a batch, an answer
 MAX_ATTACHMENTS: Final = 64
 MAX_PRIORITY: Final = 9
 MAX_TIME_MS: Final = 253_402_300_799_999  # the year 9999: beyond it is a mistake of units
@@ -95,7 +96,7 @@ class Message:
             parse_id(self.reply_to)
         if len(self.attachments) > MAX_ATTACHMENTS:
             raise BadInput(f"a message has at most {MAX_ATTACHMENTS} attachments, not {len(self.attachments)}")
-        if len(canonical("content", self.content)) > MAX_CONTENT_BYTES:
+        if len(canonical("content", self.content, MAX_JSON_DEPTH)) > MAX_CONTENT_BYTES:
             raise BadInput(
                 f"the content is over {MAX_CONTENT_BYTES} bytes of JSON", hint="attach a file, and say here what it is"
             )
@@ -187,10 +188,10 @@ def check_agent(name: str) -> str:
     return name
 
 
-def canonical(what: str, value: Json) -> bytes:
+def canonical(what: str, value: Json, most_deep: int = MAX_JSON_DEPTH + _AROUND) -> bytes:
     """The one JSON of `value`: sorted keys, no spaces, UTF-8. Raises BadInput for what JSON cannot say."""
     try:
-        _check_depth(what, value, MAX_JSON_DEPTH)
+        _check_depth(what, value, most_deep)
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"{what} is no JSON: {error}") from None
@@ -204,7 +205,7 @@ def parse_json(what: str, encoded: bytes, most_bytes: int) -> Json:
         value = json.loads(encoded, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise BadInput(f"{what} is no JSON") from None
-    _check_depth(what, value, MAX_JSON_DEPTH + 8)
+    _check_depth(what, value, MAX_JSON_DEPTH + _AROUND)
     return value
 
 

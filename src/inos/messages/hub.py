@@ -1,0 +1,299 @@
+"""A hub at work on one node: its corpus, what it puts into the mesh and takes from there, and whoever waits for news.
+
+    opened -> restores what earlier hubs put into the mesh -> serves -> steps down -> hands on what the mesh has not got
+
+Nothing is served before everything is in, so that no agent's message overtakes an earlier one. Times of marks are made
+here, each later than the one it follows whatever the clock does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar, TypeVarTuple
+
+import trio
+
+from inos.core.env import Env
+from inos.core.errors import BadInput, Busy, InosError, NotFound, Unavailable
+from inos.core.messages.calls import MessageEvent
+from inos.core.messages.marks import Mark, MarkName, Marks
+from inos.core.messages.message import Message
+from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.sync import MAX_BATCH, Ack, Result
+from inos.messages.corpus import Corpus, CorpusStats
+from inos.messages.covering import Covering
+from inos.messages.hub_memory import HubMemory
+from inos.messages.restoring import Restoring
+from inos.messages.segment_store import SegmentStore
+
+# Batches that wait for the disk: 64 of 500 messages are seconds of it. Beyond that agents are told to come later.
+MAX_WAITING: Final = 64
+MAX_MARKED: Final = 1_000
+MAX_EVENTS: Final = 100
+MARKS_PATIENCE_S: Final = 5.0
+# What no node can read for so long does not keep the others waiting; it is taken in when it turns up.
+RESTORE_PATIENCE_S: Final = 60.0
+# An agent that comes from another hub has this one look for that hub's segments, not more often than this.
+_LOOK_EVERY_S: Final = 2.0
+_INDEX: Final = 500
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a corpus has come: of messages and of changes of marks."""
+
+    seq: int
+    mark_seq: int
+
+
+class Hub:
+    """One node's hub. `open_hub` makes one; it serves once `ready`."""
+
+    def __init__(self, corpus: Corpus, segments: SegmentStore, memory: HubMemory, term: int, env: Env) -> None:
+        self.corpus = corpus
+        self.term = term
+        self.memory = memory
+        self.covering = Covering(corpus, segments, memory, term, env)
+        self.restoring = Restoring(corpus, segments, memory, env)
+        self.bytes_per_s = 0.0
+        """How fast the corpus grew between the last two rounds."""
+        self._measured: tuple[float, int] | None = None
+        self._env = env
+        self._ready = False
+        self._closed = self._retired = False
+        self._opened_s = env.monotonic_s()
+        self._looked_s = -_LOOK_EVERY_S
+        self._waiting = 0
+        self._running = 0
+        self._idle = trio.Event()
+        self._marking = trio.Lock()
+        self._moved = trio.Event()
+
+    # Life
+
+    @property
+    def ready(self) -> bool:
+        """Whether it serves."""
+        return self._ready and not self._retired
+
+    @property
+    def identity(self) -> str:
+        return self.corpus.identity
+
+    async def restore(self) -> None:
+        """Take in what earlier hubs left, then serve. Raises what keeps it from that; to be tried again."""
+        if self._ready:
+            return
+        late = self._env.monotonic_s() - self._opened_s > RESTORE_PATIENCE_S
+        try:
+            await self.restoring.step(in_order=not late)
+        except Unavailable:
+            if not late:
+                raise
+        covered = self.memory.covered
+        if covered.restoring:
+            # All of it came out of segments: none of it needs to be put again.
+            stats = await self._stats()
+            covered.seq, covered.mark_seq = stats.last_seq, stats.last_mark_seq
+        covered.restoring = covered.handed_on = False
+        await self.memory.save()
+        self._ready = True
+
+    async def step(self) -> None:
+        """One round of putting segments, and of taking in those that turned up."""
+        if self.ready:
+            try:
+                await self._measure()
+                await self.covering.step()
+            finally:
+                await self.restoring.step()
+
+    async def _measure(self) -> None:
+        now_s, used_bytes = self._env.monotonic_s(), (await self._stats()).used_bytes
+        before_s, before_bytes = self._measured or (now_s, used_bytes)
+        if now_s - before_s >= 1 or self._measured is None:
+            self.bytes_per_s = max(0, used_bytes - before_bytes) / max(1.0, now_s - before_s)
+            self._measured = now_s, used_bytes
+
+    async def index(self) -> bool:
+        """Index some messages for searching; whether there is more to do."""
+        return self.ready and await self._in_thread(self.corpus.index_step, _INDEX) == _INDEX
+
+    def retire(self) -> None:
+        """Serve nothing more; the corpus stays open to be handed on."""
+        self._retired = True
+        self._tell()
+
+    async def close(self) -> None:
+        """Serve nothing more, let what runs finish, close the corpus."""
+        self.retire()
+        self._closed = True
+        while self._running:
+            self._idle = trio.Event()
+            await self._idle.wait()
+        await self._env.in_thread(self.corpus.close)
+
+    # Serving
+
+    async def sync(self, messages: Sequence[Message], expected: str) -> Ack:
+        """Store a batch that was meant for the hub called `expected`, "" for any. Raises StorageFull, Busy."""
+        self.check_ready()
+        if expected not in ("", self.identity):
+            await self._look_again()
+            return Ack(self.identity, (), self.covering.covered_seq)
+        if len(messages) > MAX_BATCH:
+            raise BadInput(f"a batch has at most {MAX_BATCH} messages, not {len(messages)}")
+        if self._waiting >= MAX_WAITING:
+            raise Busy("the hub has more to store than it can at once", hint="send it again in a second")
+        self._waiting += 1
+        try:
+            results = await self._in_thread(self._insert, messages) if messages else []
+        finally:
+            self._waiting -= 1
+        if any(each.fate == "stored" for each in results):
+            self.covering.grown(max(each.seq for each in results))
+            self._tell()
+        return Ack(self.identity, tuple(results), self.covering.covered_seq)
+
+    def _insert(self, messages: Sequence[Message]) -> list[Result]:
+        return self.corpus.insert(messages, int(self._env.now_s() * 1000))
+
+    async def _look_again(self) -> None:
+        """Whoever comes from another hub has messages covered there: those are to be in before what follows them."""
+        now_s = self._env.monotonic_s()
+        if now_s - self._looked_s >= _LOOK_EVERY_S:
+            self._looked_s = now_s
+            try:
+                await self.restoring.step(in_order=True)
+            except InosError:
+                self._looked_s = -_LOOK_EVERY_S
+                raise
+
+    async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> list[StoredMessage]:
+        """Set or take away a mark; it outlives this node when this returns, where the mesh can be reached."""
+        self.check_ready()
+        if not 1 <= len(ids) <= MAX_MARKED:
+            raise BadInput(f"1 to {MAX_MARKED} messages are marked at once, not {len(ids)}")
+        async with self._marking:
+            marked = await self._in_thread(self._mark, ids, name, on, by)
+            stats = await self._stats()
+        self._tell()
+        await self.covering.marks_covered(stats.last_mark_seq, MARKS_PATIENCE_S)
+        return marked
+
+    def _mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> list[StoredMessage]:
+        known = [self.corpus.get(each).marks.marks.get(name) for each in ids]
+        now_ms = int(self._env.now_s() * 1000)
+        time_ms = max([now_ms, *(mark.time_ms + 1 for mark in known if mark is not None)])
+        return self.corpus.mark(ids, name, Mark(time_ms, by, on))
+
+    async def merge(self, changes: Sequence[tuple[str, Marks]]) -> list[str]:
+        """Merge marks made on a hub before; the ids of those whose messages are not here."""
+        self.check_ready()
+        missing = await self._in_thread(self._merge, changes)
+        stats = await self._stats()
+        self._tell()
+        await self.covering.marks_covered(stats.last_mark_seq, MARKS_PATIENCE_S)
+        return missing
+
+    def _merge(self, changes: Sequence[tuple[str, Marks]]) -> list[str]:
+        self.corpus.merge_marks(changes)
+        return [each for each, _ in changes if not self._has(each)]
+
+    def _has(self, message_id: str) -> bool:
+        try:
+            self.corpus.get(message_id)
+        except NotFound:
+            return False
+        return True
+
+    async def query(self, query: MessageQuery) -> MessagePage:
+        self.check_ready()
+        return await self._in_thread(self.corpus.query, query)
+
+    async def get(self, message_id: str) -> StoredMessage:
+        self.check_ready()
+        return await self._in_thread(self.corpus.get, message_id)
+
+    async def stats(self) -> CorpusStats:
+        self.check_ready()
+        return await self._stats()
+
+    async def position(self) -> Position:
+        """How far it has come."""
+        stats = await self.stats()
+        return Position(stats.last_seq, stats.last_mark_seq)
+
+    async def news(self, after: Position, most: int = MAX_EVENTS) -> tuple[list[MessageEvent], Position]:
+        """What happened behind `after`, at most `most` of each kind, and where that ends."""
+        self.check_ready()
+        return await self._in_thread(self._news, after, most)
+
+    def _news(self, after: Position, most: int) -> tuple[list[MessageEvent], Position]:
+        stored = self.corpus.after(after.seq, most)
+        seq = stored[-1].seq if stored else after.seq
+        changes = self.corpus.marks_after(after.mark_seq, most)
+        events = [MessageEvent("message", each.seq, each.message.id, stored=each) for each in stored]
+        events += [MessageEvent("marks", seq, each.id, marks=each.marks) for each in changes]
+        return events, Position(seq, changes[-1].mark_seq if changes else after.mark_seq)
+
+    async def moved(self, behind: Position, wait_s: float) -> Position:
+        """Where it is now, once that is beyond `behind` or `wait_s` have passed."""
+        with trio.move_on_after(wait_s):
+            while True:
+                moved, position = self._moved, await self.position()
+                if position != behind:
+                    return position
+                await moved.wait()
+        return await self.position()
+
+    async def events(self, after_seq: int | None) -> AsyncGenerator[MessageEvent, None]:
+        """What happens from now on, or behind `after_seq`; ends when this node is the hub no more."""
+        now = await self.position()
+        at = now if after_seq is None else Position(min(after_seq, now.seq), now.mark_seq)
+        while self.ready:
+            moved = self._moved
+            events, at = await self.news(at)
+            for event in events:
+                yield event
+            if not events:
+                await moved.wait()
+
+    def check_ready(self) -> None:
+        """Raises Unavailable unless it serves."""
+        if self._retired:
+            raise Unavailable("this node is the hub no more", hint="ask again: the new one is known in a moment")
+        if not self.ready:
+            raise Unavailable(
+                "the hub is taking over and reads what the mesh keeps of the one before",
+                hint="it will be there in a moment; what you write now is kept and sent then",
+            )
+
+    def _tell(self) -> None:
+        moved, self._moved = self._moved, trio.Event()
+        moved.set()
+
+    async def _stats(self) -> CorpusStats:
+        return await self._in_thread(self.corpus.stats)
+
+    async def _in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run `work` on the corpus, which stays open meanwhile."""
+        if self._closed:
+            raise Unavailable("this node is the hub no more", hint="ask again: the new one is known in a moment")
+        self._running += 1
+        try:
+            return await self._env.in_thread(work, *args)
+        finally:
+            self._running -= 1
+            self._idle.set()
+
+
+async def open_hub(corpus: Corpus, segments: SegmentStore, memory: HubMemory, term: int, env: Env) -> Hub:
+    """The hub of a corpus that was opened; not ready yet."""
+    stats = await env.in_thread(corpus.stats)
+    await memory.load(fresh=not stats.last_seq)
+    return Hub(corpus, segments, memory, term, env)

@@ -1,0 +1,84 @@
+"""What a hub remembers of its segments across restarts, beside its corpus: how far it has put its own, and which it has
+taken in. All of it can be found out again from the segments; without it, that is done again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from inos.core.env import Env
+from inos.core.errors import BadInput
+from inos.messages.ranges import TakenIn
+
+MAX_MEMORY_BYTES: Final = 4 << 20
+
+
+class Settings(Protocol):
+    """Bytes by name, synced when put. Calls block."""
+
+    def get(self, key: str) -> bytes | None: ...
+
+    def put(self, values: dict[str, bytes]) -> None: ...
+
+
+@dataclass(slots=True)
+class Covered:
+    """Up to `seq` and `mark_seq` a corpus is in segments that outlive it. `restoring`: it was begun from those of
+    others, and has not all of them yet. `handed_on`: another hub has everything."""
+
+    seq: int = 0
+    mark_seq: int = 0
+    restoring: bool = False
+    handed_on: bool = False
+    taken: TakenIn = field(default_factory=TakenIn)
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return json.dumps(
+            {
+                "v": 1, "seq": self.seq, "mark_seq": self.mark_seq, "restoring": self.restoring,
+                "handed_on": self.handed_on, "taken": self.taken.to_json(),
+            }
+        ).encode()  # fmt: skip
+
+
+def decode_covered(encoded: bytes) -> Covered:
+    """Raises BadInput for what `encode` did not make."""
+    if len(encoded) > MAX_MEMORY_BYTES:
+        raise BadInput("too long for what a hub remembers")
+    try:
+        value = json.loads(encoded)
+        seq, mark_seq = value["seq"], value["mark_seq"]
+        flags = value["restoring"], value["handed_on"]
+        taken = value["taken"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise BadInput("not what a hub remembers") from None
+    if value.get("v") != 1 or not all(isinstance(one, int) and one >= 0 for one in (seq, mark_seq, *flags)):
+        raise BadInput("not what a hub remembers")
+    return Covered(seq, mark_seq, bool(flags[0]), bool(flags[1]), TakenIn.from_json(taken))
+
+
+class HubMemory:
+    """The memory of one corpus, by its identity."""
+
+    def __init__(self, settings: Settings, identity: str, env: Env) -> None:
+        self._settings = settings
+        self._key = f"messages/hub/{identity}"
+        self._env = env
+        self.covered = Covered()
+
+    async def load(self, *, fresh: bool) -> None:
+        """Remember; a `fresh` corpus, with nothing in it, is to be restored first."""
+        encoded = await self._env.in_thread(self._settings.get, self._key)
+        if encoded is None:
+            self.covered = Covered(restoring=fresh)
+            return
+        try:
+            self.covered = decode_covered(encoded)
+        except BadInput:
+            self.covered = Covered()
+
+    async def save(self) -> None:
+        """Synced when it returns."""
+        await self._env.in_thread(self._settings.put, {self._key: self.covered.encode()})

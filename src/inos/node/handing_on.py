@@ -1,0 +1,58 @@
+"""A hub that is one no more brings what its corpus has and the mesh has not to the one there is now, as an agent would:
+in order, again after any failure, without harm when it is there already."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from inos.core.env import Env
+from inos.core.errors import NotFound
+from inos.core.messages.marks import Marks
+from inos.messages import hub_calls as wire
+from inos.messages.hub import Hub
+from inos.node.hub_door import HubDoor
+
+_BATCH: Final = 200
+
+
+class HandingOn:
+    """Hands on a corpus."""
+
+    def __init__(self, door: HubDoor, name: str, env: Env) -> None:
+        self._door = door
+        self._name = name
+        self._env = env
+
+    async def __call__(self, hub: Hub) -> None:
+        """Returns when the hub there is now has everything. Raises Unavailable, StorageFull, Busy…: then again."""
+        await self._messages(hub)
+        await self._marks(hub)
+
+    async def _messages(self, hub: Hub) -> None:
+        seq = hub.memory.covered.seq
+        while page := await self._env.in_thread(hub.corpus.after, seq, _BATCH):
+            await self._door.sync([each.message for each in page], self._name, "")
+            seq = page[-1].seq
+
+    async def _marks(self, hub: Hub) -> None:
+        mark_seq = hub.memory.covered.mark_seq
+        while page := await self._env.in_thread(hub.corpus.marks_after, mark_seq, _BATCH):
+            changes = [(each.id, each.marks) for each in page]
+            if missing := await self._merge(changes):
+                # Covered once, and not found by the new hub: it gets them from here.
+                for each in missing:
+                    await self._send_again(hub, each)
+                await self._merge(changes)
+            mark_seq = page[-1].mark_seq
+
+    async def _merge(self, changes: list[tuple[str, Marks]]) -> list[str]:
+        answer = wire.decode_json(await self._door.ask(wire.MERGE, wire.encode_merge(changes)))
+        known, missing = {each for each, _ in changes}, answer.get("missing")
+        return [each for each in missing if each in known] if isinstance(missing, list) else []
+
+    async def _send_again(self, hub: Hub, message_id: str) -> None:
+        try:
+            stored = await self._env.in_thread(hub.corpus.get, message_id)
+        except NotFound:
+            return
+        await self._door.sync([stored.message], self._name, "")
