@@ -12,6 +12,7 @@ Rules
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ _REMOVE_STEP: Final = 500
 _VACUUM_PAGES: Final = 256
 # Retention begins before writers meet the limit, so that none of them has to wait for it.
 _FULL_SHARE: Final = 0.9
-_UPKEEP_ROUNDS: Final = 50
+# An index step takes some milliseconds, in which a writer would wait; a search goes through what is left so long.
+_IDLE_S: Final = 0.5
+_INDEX_AT: Final = 5_000
 _CHECK_LOG_EVERY: Final = 64
 # A log written over and over stays this small; what is over it costs a writer nothing, but comes back only at the end.
 _LOG_BYTES: Final = 4 << 20
@@ -109,6 +112,7 @@ class AgentCache:
         self._room = Room(self.limits.max_bytes)
         self._log_limit = min(_LOG_BYTES, log_room(self.limits.max_bytes))
         self._appended = 0
+        self._appended_s = -math.inf
         with _explained():
             self._database = Database(
                 path, key, env, migrations=CACHE_MIGRATIONS, files=files, keeps_previous=False, synced=synced
@@ -149,6 +153,7 @@ class AgentCache:
         with _explained():
             written = self._database.write(lambda cursor: self._append(cursor, drafts)) if drafts else []
         self._appended += len(drafts)
+        self._appended_s = self._env.monotonic_s()
         if self._appended >= _CHECK_LOG_EVERY:
             self._keep_log_small(log_room(self.limits.max_bytes))
         return written
@@ -215,14 +220,20 @@ class AgentCache:
 
     def upkeep(self) -> bool:
         """Index, let go of what retention says, write the log back; whether there is more to do at once. Each step is
-        a short write, so writers hardly wait. Raises StorageFull, Corrupt."""
+        a short write; indexing waits for a moment in which nobody writes, unless much is left of it. Raises
+        StorageFull, Corrupt."""
         with _explained():
             now_ms = int(self._env.now_s() * 1000)
-            more = self.index_step() == INDEX_STEP
+            more = self._may_index() and self.index_step() == INDEX_STEP
             more |= self._database.read(self._has_old(now_ms)) and self._database.write(self._retain(now_ms))
             self._keep_log_small(self._log_limit)
             self._give_back()
         return more
+
+    def _may_index(self) -> bool:
+        if self._env.monotonic_s() - self._appended_s >= _IDLE_S:
+            return True
+        return self._database.read(lambda cursor: ends(cursor)[1] - fact(cursor, INDEXED)) > _INDEX_AT
 
     def index_step(self, most: int = INDEX_STEP) -> int:
         """Index up to `most` messages for searching; how many were. None are while there is no room for it."""

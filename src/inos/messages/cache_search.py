@@ -67,11 +67,12 @@ def _matching(cursor: Cursor, query: MessageQuery) -> Iterator[StoredMessage]:
             continue
         message = message_of(body)
         text = text_of(message) if wanted else ""
-        if _fits(message, query) and (not wanted or has_words(text, wanted)):
+        if fits(message, query) and (not wanted or has_words(text, wanted)):
             yield StoredMessage(message, seq, time_ms, snippet=snippet(text, wanted) if wanted else "")
 
 
-def _fits(message: Message, query: MessageQuery) -> bool:
+def fits(message: Message, query: MessageQuery) -> bool:
+    """Whether a message has the short fields that are asked for."""
     return message.priority >= query.priority and all(
         getattr(query, name) in ("", getattr(message, name)) for name in _FIELDS
     )

@@ -70,6 +70,10 @@ class AgentSettings:
         if self.hub_url and self.token_file is None:
             raise BadInput("a hub's url needs a token_file", hint="put its token into a file of mode 0600, and name it")
 
+    def with_role(self, role: str) -> AgentSettings:
+        """The same for an agent of another role. Raises BadInput."""
+        return replace(self, role=role)
+
     def limits(self) -> CacheLimits:
         """What the cache may keep. Raises BadInput."""
         most = self.max_bytes if self.max_bytes is not None else cache_bytes(self.role, self.context_tokens)

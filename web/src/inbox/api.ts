@@ -1,6 +1,6 @@
 // The calls that the inbox makes. The cookie of the session goes along by itself.
 import { call } from "../lib/http";
-import type { MarkName, Page, Stored } from "../lib/types";
+import type { MarkName, Page, Report, Stored } from "../lib/types";
 
 const MARKED_AT_ONCE = 100;
 
@@ -10,6 +10,7 @@ export interface Api {
   mark(ids: string[], mark: MarkName, on: boolean): Promise<Stored[]>;
   execute(id: string): Promise<Stored>;
   unread(): Promise<number>;
+  report(): Promise<Report>;
   enter(code: string): Promise<void>;
 }
 
@@ -26,5 +27,6 @@ export const api: Api = {
   },
   execute: (id) => call("POST", `/v1/messages/${encodeURIComponent(id)}/execute`, {}),
   unread: async () => (await call<{ unread: number }>("GET", "/v1/messages/unread")).unread,
+  report: () => call("GET", "/v1/messages/report"),
   enter: (code) => call("POST", "/messages/session", { code }),
 };

@@ -1,63 +1,51 @@
-// The inbox as a whole: who is signed in, which view is shown, which message is open, and what happens meanwhile.
-import { asCallError, type CallError } from "../lib/http";
+// The inbox as a whole: who is signed in, which view is shown, where the cursor is, and what is done with messages.
 import { plural } from "../lib/format";
-import { LiveStream, type Connection } from "../lib/stream";
-import type { ServerEvent } from "../lib/sse";
-import { stateOf, type Marks, type MessageEvent, type Stored } from "../lib/types";
+import { asCallError, type CallError } from "../lib/http";
+import type { Marks, MessageEvent } from "../lib/types";
 import type { Api } from "./api";
 import { fromHash, NO_FILTERS, toHash, type Filters, type View } from "./filters";
+import { Live } from "./live.svelte";
 import { Marking } from "./marking.svelte";
 import { Notices } from "./notices.svelte";
+import { Reading } from "./reading.svelte";
 import { rowOf, Rows, type Row } from "./rows.svelte";
 
 type Session = "unknown" | "entering" | "in" | "out";
+export type Seen = "agent" | "role" | "kind";
 
-// A flood of arrivals is shown some ten times a second; the count of unread ones is asked for once a second at most.
-const FLUSH_MS = 80;
-const COUNT_MS = 1000;
-// A page out of sight lets go of its stream, since a browser keeps six connections to a node, and counts now and then.
-const HIDDEN_MS = 30_000;
-const HIDDEN_COUNT_MS = 20_000;
-const READ_AFTER_MS = 500; // passing over a message is not reading it
 const SUGGESTIONS_MAX = 100;
+// Wide enough for a list and a message side by side; the same in the pages' styles.
+const WIDE = matchMedia("(min-width: 860px)");
 
 export class Inbox {
   session = $state<Session>("unknown");
   signInFailure = $state.raw<CallError | null>(null);
   filters = $state.raw<Filters>(NO_FILTERS);
-  unread = $state(0);
-  connection = $state.raw<Connection>({ state: "paused" });
   cursor = $state("");
   selected = $state.raw<ReadonlySet<string>>(new Set());
-  openId = $state("");
-  open = $state.raw<Stored | null>(null);
-  openFailure = $state.raw<CallError | null>(null);
-  fresh = $state(0); // rows that arrived above what is in sight
-  // Agents, roles and kinds seen so far, to be suggested in the filters.
-  seen = $state.raw<Record<"agent" | "role" | "kind", readonly string[]>>({ agent: [], role: [], kind: [] });
+  fresh = $state(0); // rows that arrived since the top of the list was in sight
+  // What was seen so far, to be suggested in the filters.
+  seen = $state.raw<Record<Seen, readonly string[]>>({ agent: [], role: [], kind: [] });
 
   readonly notices = new Notices();
   readonly rows: Rows;
   readonly marking: Marking;
-  #stream: LiveStream;
-  #events: MessageEvent[] = [];
-  #flush: ReturnType<typeof setTimeout> | null = null;
-  #count: ReturnType<typeof setTimeout> | null = null;
-  #hide: ReturnType<typeof setTimeout> | null = null;
-  #dwell: ReturnType<typeof setTimeout> | null = null;
+  readonly live: Live;
+  readonly reading: Reading;
 
   constructor(readonly api: Api) {
+    const signedOut = () => this.#signedOut();
     this.rows = new Rows(api);
     this.marking = new Marking(api, this.rows, this.notices, (marks) => this.#remark(marks));
-    this.#stream = new LiveStream("/events", {
-      events: (events) => this.#heard(events),
-      changed: (connection) => (this.connection = connection),
-      opened: (resumed) => this.#opened(resumed),
-      signedOut: () => this.signedOut(),
+    this.reading = new Reading(api, (stored) => void this.marking.read(rowOf(stored)), signedOut);
+    this.live = new Live(api, {
+      happened: (events) => this.#happened(events),
+      there: (same) => void this.#there(same),
+      signedOut,
     });
   }
 
-  // Begin, or go on after the URL changed. A code in it is used up and removed before anything else.
+  // Begin, or go on after the URL changed. A code in it is removed before anything else, and used up.
   async enter(): Promise<void> {
     const code = new URLSearchParams(location.hash.slice(1)).get("code");
     if (code !== null) {
@@ -81,99 +69,83 @@ export class Inbox {
     }
   }
 
-  signedOut(): void {
-    if (this.session === "out") return;
-    this.session = "out";
-    this.#stream.stop();
-  }
-
   async #begin(): Promise<void> {
     try {
-      this.unread = await this.api.unread();
+      this.live.unread = await this.api.unread();
     } catch (error) {
       if (this.#isSignedOut(error)) return;
     }
     this.session = "in";
-    this.#stream.start(); // before the list is asked for, so that nothing falls between the two
-    if (this.openId) void this.#fetchOpen();
+    this.live.start(); // before the list is asked for, so that nothing falls between the two
+    if (this.reading.id) void this.reading.fetch();
     await this.#load();
   }
 
+  #signedOut(): void {
+    this.session = "out";
+    this.live.stop();
+  }
+
+  #isSignedOut(error: unknown): boolean {
+    const out = asCallError(error).status === 401;
+    if (out) this.#signedOut();
+    return out;
+  }
+
   async #load(): Promise<void> {
-    this.selected = new Set();
+    this.clearSelection();
     this.fresh = 0;
     await this.rows.load(this.filters);
+    this.#loaded();
+  }
+
+  async more(): Promise<void> {
+    await this.rows.more();
+    this.#loaded();
+  }
+
+  async reload(): Promise<void> {
+    await this.#load();
+    this.live.retryNow();
+  }
+
+  #loaded(): void {
     if (this.rows.failure) this.#isSignedOut(this.rows.failure);
     else this.#settle();
   }
 
+  // After the list changed: the cursor is on one of its rows, and what it holds is suggested.
   #settle(): void {
     this.#suggest(this.rows.list);
     if (this.rows.indexOf(this.cursor) < 0) this.cursor = this.rows.list[0]?.id ?? "";
   }
 
-  async more(): Promise<void> {
-    await this.rows.more();
-    if (this.rows.failure) this.#isSignedOut(this.rows.failure);
-    this.#suggest(this.rows.list);
-  }
-
-  async reload(): Promise<void> {
-    await this.#load();
-    this.#stream.retryNow();
-  }
-
-  filter(change: Partial<Filters>): void {
+  async filter(change: Partial<Filters>): Promise<void> {
     this.filters = { ...this.filters, ...change };
     this.#note("replace");
-    void this.#load().then(() => {
-      if (!this.rows.failure) this.notices.speak(this.rows.complete ? plural(this.rows.list.length, "message") : "Many messages");
-    });
+    await this.#load();
+    const { failure, complete, list } = this.rows;
+    if (!failure) this.notices.speak(complete ? plural(list.length, "message") : `More than ${plural(list.length, "message")}`);
   }
 
-  clearFilters(): void {
-    this.filter(NO_FILTERS);
-  }
-
-  // Show a message; "" closes the one that is open.
+  // Show a message; "" closes the one that is open. Going back in the browser's history closes it too.
   show(id: string): void {
-    if (id === this.openId) return;
-    const wasOpen = this.openId !== "";
-    this.#openNow(id);
-    this.#note(wasOpen ? "replace" : "push");
+    if (id === this.reading.id) return;
+    const replaces = this.reading.id !== "";
+    this.#open(id);
+    this.#note(replaces ? "replace" : "push");
   }
 
-  #openNow(id: string): void {
-    this.openId = id;
-    this.open = null;
-    this.openFailure = null;
-    if (this.#dwell) clearTimeout(this.#dwell);
-    if (!id) return;
+  #open(id: string): void {
+    this.reading.open(id);
     if (this.rows.get(id)) this.cursor = id;
-    if (this.session === "in") void this.#fetchOpen();
   }
 
-  async #fetchOpen(): Promise<void> {
-    const id = this.openId;
-    this.openFailure = null;
-    try {
-      const stored = await this.api.message(id);
-      if (id !== this.openId) return;
-      this.open = stored;
-      this.#dwell = setTimeout(() => void this.marking.read(rowOf(this.open ?? stored)), READ_AFTER_MS);
-    } catch (error) {
-      if (id === this.openId && !this.#isSignedOut(error)) this.openFailure = asCallError(error);
-    }
-  }
-
-  retryOpen(): void {
-    void this.#fetchOpen();
-  }
-
-  // The rows an action is for: those that are selected, else the one that is open or under the cursor.
+  // The rows an action is for: those that are selected, else the one that is open, else the one under the cursor.
   targets(): Row[] {
     if (this.selected.size) return this.rows.list.filter((row) => this.selected.has(row.id));
-    if (this.openId) return this.open ? [this.rows.get(this.openId) ?? rowOf(this.open)] : [];
+    const { id, stored } = this.reading;
+    if (id) return stored ? [rowOf(stored)] : [];
     const row = this.rows.get(this.cursor);
     return row ? [row] : [];
   }
@@ -183,7 +155,7 @@ export class Inbox {
     const row = this.rows.list[Math.max(0, Math.min(this.rows.list.length - 1, at + by))];
     if (!row) return;
     this.cursor = row.id;
-    if (this.openId) this.show(row.id);
+    if (this.reading.id) this.show(row.id);
   }
 
   select(ids: readonly string[], on: boolean): void {
@@ -196,79 +168,40 @@ export class Inbox {
   }
 
   selectAll(): void {
-    this.selected = new Set(this.rows.list.map((row) => row.id));
+    this.select(this.rows.list.map((row) => row.id), true);
     this.notices.speak(`${plural(this.selected.size, "message")} selected`);
   }
 
   clearSelection(): void {
-    this.selected = new Set();
+    if (this.selected.size) this.selected = new Set();
   }
 
   // Archive, and go on with the message below: what one does with a list to be worked through.
   async archive(rows: readonly Row[], on = true): Promise<void> {
     const leaving = new Set(rows.map((row) => row.id));
     const at = this.rows.indexOf(this.cursor);
-    const left = (row: Row) => !leaving.has(row.id);
-    const next = this.rows.list.slice(at + 1).find(left) ?? this.rows.list.slice(0, Math.max(0, at)).findLast(left);
-    const moves = on && this.filters.state !== "all" && this.filters.state !== "archived";
-    if (moves && leaving.has(this.cursor)) this.cursor = next?.id ?? "";
-    if (moves && leaving.has(this.openId)) this.show(WIDE.matches ? (next?.id ?? "") : "");
+    const stays = (row: Row) => !leaving.has(row.id);
+    const next = this.rows.list.slice(at + 1).find(stays) ?? this.rows.list.slice(0, Math.max(0, at)).findLast(stays);
+    if (on && this.filters.state !== "all" && this.filters.state !== "archived") {
+      if (leaving.has(this.cursor)) this.cursor = next?.id ?? "";
+      if (leaving.has(this.reading.id)) this.show(WIDE.matches ? (next?.id ?? "") : "");
+    }
     this.clearSelection();
     await this.marking.set(rows, "archived", on);
   }
 
-  seenFresh(): void {
-    this.fresh = 0;
+  async #there(same: boolean): Promise<void> {
+    if (this.reading.failure) void this.reading.fetch();
+    if (same && !this.rows.failure) await this.rows.refresh();
+    else await this.rows.load(this.filters);
+    this.#loaded();
   }
 
-  retryNow(): void {
-    this.#stream.retryNow();
-  }
-
-  // The page went out of sight or came back.
-  visible(shown: boolean): void {
-    if (this.#hide) clearTimeout(this.#hide);
-    this.#hide = null;
-    if (this.session !== "in") return;
-    if (shown) {
-      this.#stream.start();
-      this.#recount();
-    } else {
-      this.#hide = setTimeout(() => this.#whileHidden(), HIDDEN_MS);
-    }
-  }
-
-  #whileHidden(): void {
-    this.#stream.stop();
-    this.#recount();
-    this.#hide = setTimeout(() => this.#whileHidden(), HIDDEN_COUNT_MS);
-  }
-
-  #isSignedOut(error: unknown): boolean {
-    const out = asCallError(error).status === 401;
-    if (out) this.signedOut();
-    return out;
-  }
-
-  #opened(resumed: boolean): void {
-    this.#recount();
-    if (!resumed && (this.rows.failure || this.rows.list.length)) void this.#load();
-    else if (this.rows.failure) void this.rows.retry();
-  }
-
-  #heard(events: ServerEvent[]): void {
-    for (const { data } of events) this.#events.push(JSON.parse(data) as MessageEvent);
-    this.#flush ??= setTimeout(() => this.#takeIn(), FLUSH_MS);
-  }
-
-  #takeIn(): void {
-    this.#flush = null;
-    const events = this.#events.splice(0);
-    const arrived = events.flatMap((event) => (event.stored ? [event.stored] : []));
-    const count = this.rows.arrive(arrived);
-    this.#remark(new Map(events.flatMap((event) => (event.marks ? [[event.id, event.marks] as const] : []))));
+  #happened(events: readonly MessageEvent[]): void {
+    const count = this.rows.arrive(events.flatMap((event) => event.stored ?? []));
+    this.#remark(new Map(events.flatMap(({ id, marks }) => (marks ? [[id, marks] as const] : []))));
     this.#settle();
-    this.#recount();
+    this.live.recount();
     if (!count) return;
     this.fresh += count;
     this.notices.speak(plural(count, "new message"));
@@ -276,28 +209,15 @@ export class Inbox {
 
   #remark(marks: ReadonlyMap<string, Marks>): void {
     if (!marks.size) return;
-    this.rows.remark(marks, (row) => row.state === "read" || row.id === this.openId);
-    const mine = this.open && marks.get(this.open.message.id);
-    if (this.open && mine) this.open = { ...this.open, marks: mine, state: stateOf(mine) };
-    this.#recount();
-  }
-
-  #recount(): void {
-    this.#count ??= setTimeout(() => void this.#recounted(), COUNT_MS);
-  }
-
-  async #recounted(): Promise<void> {
-    this.#count = null;
-    try {
-      this.unread = await this.api.unread();
-    } catch (error) {
-      this.#isSignedOut(error); // anything else shows in the connection, and comes right with it
-    }
+    // What was just opened, and so became read, does not vanish under the reader.
+    this.rows.remark(marks, (row) => row.state === "read" || row.id === this.reading.id);
+    this.reading.remark(marks);
+    this.live.recount();
   }
 
   #suggest(rows: readonly Row[]): void {
-    const add = (name: "agent" | "role" | "kind") => {
-      const found = new Set([...this.seen[name], ...rows.slice(-SUGGESTIONS_MAX).map((row) => row[name])]);
+    const add = (name: Seen) => {
+      const found = new Set([...this.seen[name], ...rows.map((row) => row[name])]);
       found.delete("");
       return found.size === this.seen[name].length ? this.seen[name] : [...found].sort().slice(0, SUGGESTIONS_MAX);
     };
@@ -307,16 +227,14 @@ export class Inbox {
   #adopt(view: View): void {
     const changed = toHash({ ...view, open: "" }) !== toHash({ filters: this.filters, open: "" });
     this.filters = view.filters;
-    if (view.open !== this.openId) this.#openNow(view.open);
+    if (this.session !== "in") this.reading.id = view.open;
+    else if (view.open !== this.reading.id) this.#open(view.open);
     if (changed && this.session === "in") void this.#load();
   }
 
   #note(how: "push" | "replace"): void {
-    const url = location.pathname + toHash({ filters: this.filters, open: this.openId });
+    const url = location.pathname + toHash({ filters: this.filters, open: this.reading.id });
     if (how === "push") history.pushState(null, "", url);
     else history.replaceState(null, "", url);
   }
 }
-
-// Wide enough for a list and a message side by side; the same in theme.css.
-export const WIDE = matchMedia("(min-width: 860px)");

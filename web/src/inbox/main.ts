@@ -13,5 +13,5 @@ if (target) {
 }
 window.addEventListener("hashchange", () => void inbox.enter());
 window.addEventListener("popstate", () => void inbox.enter());
-document.addEventListener("visibilitychange", () => inbox.visible(!document.hidden));
+document.addEventListener("visibilitychange", () => inbox.live.visible(!document.hidden));
 void inbox.enter();

@@ -57,7 +57,8 @@ export class Rows {
   #filters: Filters | null = null;
   #next = "";
   #loading: AbortController | null = null;
-  #early: Stored[] = []; // arrived before the first page did
+  #coming: Promise<void> = Promise.resolve();
+  #early: Stored[] | null = null; // what arrived while the first page is on its way
   #known = new Map<string, Row>();
 
   constructor(readonly api: Api) {}
@@ -91,7 +92,30 @@ export class Rows {
     if (this.#filters && this.failure) await this.#page(!this.#next);
   }
 
-  async #page(first: boolean): Promise<void> {
+  // The first page again, over what is shown; what was loaded below it stays.
+  async refresh(): Promise<void> {
+    await this.#coming;
+    const filters = this.#filters;
+    if (!filters || this.failure) return;
+    const before = this.#known;
+    try {
+      const page = await this.api.page(toParams(filters, Date.now(), PAGE));
+      if (filters !== this.#filters) return;
+      const head = page.messages.map(rowOf);
+      const last = page.next ? (head.at(-1)?.seq ?? 0) : 0;
+      const fresh = new Set(head.map((row) => row.id));
+      const arrived = this.list.filter((row) => !before.has(row.id) && !fresh.has(row.id) && row.seq >= last);
+      this.#set([...arrived, ...head, ...this.list.filter((row) => row.seq < last)]);
+    } catch (error) {
+      this.failure = asCallError(error);
+    }
+  }
+
+  #page(first: boolean): Promise<void> {
+    return (this.#coming = this.#ask(first));
+  }
+
+  async #ask(first: boolean): Promise<void> {
     const filters = this.#filters;
     if (!filters) return;
     const mine = (this.#loading = new AbortController());
@@ -106,7 +130,9 @@ export class Rows {
       this.#next = page.next;
       this.complete = !page.next || this.list.length === MOST_ROWS;
       this.failure = null;
-      if (first) this.arrive(this.#early.splice(0));
+      const early = this.#early;
+      this.#early = null;
+      this.arrive(early ?? []);
     } catch (error) {
       if (mine === this.#loading) this.failure = asCallError(error);
     } finally {
@@ -121,13 +147,15 @@ export class Rows {
   arrive(stored: Stored[]): number {
     const filters = this.#filters;
     if (!filters || !stored.length) return 0;
-    if (this.loading && !this.#next) this.#early.push(...stored);
+    if (this.#early) {
+      this.#early.push(...stored);
+      return 0;
+    }
     const fitting = stored.filter((each) => !this.#known.has(each.message.id) && matches(filters, each, Date.now()));
     if (filters.text.trim()) {
       this.unsearched += fitting.length;
       return 0;
     }
-    if (this.loading && !this.#next) return 0;
     const rows = new Map(fitting.map((each) => [each.message.id, rowOf(each)]));
     const [newest] = this.list;
     const sorted = [...rows.values()].sort((a, b) => b.seq - a.seq);

@@ -25,16 +25,20 @@ export async function call<T>(method: string, path: string, body?: unknown, sign
   }
   const response = await reach(path, request);
   if (!response.ok) throw await failure(response);
-  return response.status === 204 ? (undefined as T) : ((await response.json()) as T);
+  return response.status === 204 ? (undefined as T) : await cut(response.json() as Promise<T>);
 }
 
 // The response, whatever its status; CallError when there is none.
-export async function reach(path: string, request: RequestInit): Promise<Response> {
+export function reach(path: string, request: RequestInit): Promise<Response> {
+  return cut(fetch(path, { ...request, redirect: "error", cache: "no-store" }));
+}
+
+// What comes over the network can end in the middle; only whoever aborts it knows why.
+async function cut<T>(coming: Promise<T>): Promise<T> {
   try {
-    return await fetch(path, { ...request, redirect: "error", cache: "no-store" });
+    return await coming;
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw UNREACHABLE;
+    throw error instanceof DOMException && error.name === "AbortError" ? error : UNREACHABLE;
   }
 }
 

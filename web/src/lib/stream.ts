@@ -1,6 +1,6 @@
 // A stream of server-sent events that comes back by itself. Not EventSource: that gives up for good at the first
 // answer that is not 200, does not say which it was, and cannot take up a stream where another one ended.
-import { asCallError, CallError, failure, reach } from "./http";
+import { CallError, failure, reach, UNREACHABLE } from "./http";
 import { EventParser, type ServerEvent } from "./sse";
 
 export type Connection =
@@ -9,11 +9,11 @@ export type Connection =
   | { state: "waiting"; error: CallError; retryAtMs: number }
   | { state: "paused" };
 
-export interface StreamTexts {
+export interface StreamListener {
   events(events: ServerEvent[]): void;
   changed(connection: Connection): void;
-  // The stream is there; `resumed` when it goes on where the last one ended, so that nothing was missed.
-  opened(resumed: boolean): void;
+  // The stream is there: at the first try, or again.
+  opened(again: boolean): void;
   signedOut(): void;
 }
 
@@ -30,12 +30,13 @@ export function waitMs(failures: number, chance: number): number {
 
 export class LiveStream {
   #lastId = "";
+  #again = false;
   #running: AbortController | null = null;
   #hurry: (() => void) | null = null;
 
   constructor(
     readonly path: string,
-    readonly texts: StreamTexts,
+    readonly listener: StreamListener,
   ) {}
 
   start(): void {
@@ -47,7 +48,15 @@ export class LiveStream {
   stop(): void {
     this.#running?.abort();
     this.#running = null;
-    this.texts.changed({ state: "paused" });
+    this.listener.changed({ state: "paused" });
+  }
+
+  // What comes is of another source than before: do not resume.
+  forget(): void {
+    if (!this.#running) return;
+    this.stop();
+    this.#lastId = "";
+    this.start();
   }
 
   // Stop waiting for the next try.
@@ -58,16 +67,20 @@ export class LiveStream {
   async #run(stopped: AbortSignal): Promise<void> {
     let failures = 0;
     while (!stopped.aborted) {
-      this.texts.changed({ state: "connecting" });
-      const error = await this.#once(stopped, () => (failures = 0));
+      this.listener.changed({ state: "connecting" });
+      const error = await this.#once(stopped, () => {
+        failures = 0;
+        this.listener.opened(this.#again);
+      });
+      this.#again = true;
       if (stopped.aborted) return;
       if (error.status === 401) {
         this.stop();
-        this.texts.signedOut();
+        this.listener.signedOut();
         return;
       }
       const wait = waitMs(failures++, Math.random());
-      this.texts.changed({ state: "waiting", error, retryAtMs: Date.now() + wait });
+      this.listener.changed({ state: "waiting", error, retryAtMs: Date.now() + wait });
       await this.#sleep(wait, stopped);
     }
   }
@@ -86,13 +99,12 @@ export class LiveStream {
       if (this.#lastId) headers["last-event-id"] = this.#lastId;
       const response = await reach(this.path, { headers, signal: AbortSignal.any([stopped, dead.signal]) });
       if (!response.ok || !response.body) return await failure(response);
-      this.texts.changed({ state: "live" });
-      this.texts.opened(this.#lastId !== "");
+      this.listener.changed({ state: "live" });
       opened();
       await this.#read(response.body, heard);
       return new CallError("ended", "The node ended the connection.");
     } catch (error) {
-      return asCallError(error);
+      return error instanceof CallError ? error : UNREACHABLE; // cut off, or silent for too long
     } finally {
       clearTimeout(alarm);
     }
@@ -108,7 +120,7 @@ export class LiveStream {
       heard();
       const events = parser.push(decoder.decode(value, { stream: true }));
       if (parser.lastId) this.#lastId = parser.lastId;
-      if (events.length) this.texts.events(events);
+      if (events.length) this.listener.events(events);
     }
   }
 

@@ -59,6 +59,13 @@ export interface MessageEvent {
   marks?: Marks;
 }
 
+// What the node knows of the hub: `hub` names its corpus, "" when none is known.
+export interface Report {
+  hub: string;
+  reachable: boolean;
+  unread: number;
+}
+
 // The furthest of the marks that are set.
 export function stateOf(marks: Marks): State {
   return MARKS.findLast((name) => marks[name]?.on) ?? "unread";
