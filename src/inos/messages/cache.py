@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, Conflict, Corrupt, NotFound, StorageFull
+from inos.core.errors import BadInput, Conflict, Corrupt, NotFound, StorageFull, TooLarge
 from inos.core.messages.ids import TAIL_BYTES, MessageId, from_bytes, next_id, parse_id, time_of, to_bytes
 from inos.core.messages.message import Draft, Message, check_agent
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
@@ -48,7 +48,8 @@ _FULL_SHARE: Final = 0.9
 # An index step takes some milliseconds, in which a writer would wait; a search goes through what is left so long.
 _IDLE_S: Final = 0.5
 _INDEX_AT: Final = 5_000
-_CHECK_LOG_EVERY: Final = 64
+# Pages that a message writes to the log besides its own bytes: its place, its outbox row, the head of the file.
+_LOGGED_BESIDE: Final = 3 * 4096
 # A log written over and over stays this small; what is over it costs a writer nothing, but comes back only at the end.
 _LOG_BYTES: Final = 4 << 20
 _HINT: Final = (
@@ -110,8 +111,8 @@ class AgentCache:
         self._files = files
         self._sends = sends
         self._room = Room(self.limits.max_bytes)
-        self._log_limit = min(_LOG_BYTES, log_room(self.limits.max_bytes))
-        self._appended = 0
+        self._log_room = log_room(self.limits.max_bytes)
+        self._logged_bytes = 0
         self._appended_s = -math.inf
         with _explained():
             self._database = Database(
@@ -144,7 +145,7 @@ class AgentCache:
         return self.append_many((draft,))[0]
 
     def append_many(self, drafts: Sequence[Draft]) -> list[Message]:
-        """Write several in order, all or none."""
+        """Write several in order, all or none. TooLarge for more than the log should hold at once."""
         if len(drafts) > MAX_APPEND:
             raise BadInput(f"at most {MAX_APPEND} messages at a time, not {len(drafts)}")
         for draft in drafts:
@@ -152,10 +153,9 @@ class AgentCache:
                 raise BadInput(f"this is the cache of {self.agent!r}; a message of {str(draft.agent)[:140]!r} is not")
         with _explained():
             written = self._database.write(lambda cursor: self._append(cursor, drafts)) if drafts else []
-        self._appended += len(drafts)
-        self._appended_s = self._env.monotonic_s()
-        if self._appended >= _CHECK_LOG_EVERY:
-            self._keep_log_small(log_room(self.limits.max_bytes))
+            self._appended_s = self._env.monotonic_s()
+            if self._logged_bytes > self._log_room // 4:
+                self._keep_log_small(self._log_room // 2)
         return written
 
     def _append(self, cursor: Cursor, drafts: Sequence[Draft]) -> list[Message]:
@@ -166,7 +166,11 @@ class AgentCache:
             written.append(message := draft.written(self._last_id, now_ms))
             encoded = message.encode()
             rows.append((to_bytes(message.id), now_ms, pack(encoded) if self.limits.compression else encoded))
-        self._room.make(cursor, [len(row[2]) for row in rows])
+        sizes = [len(row[2]) for row in rows]
+        if sum(sizes) > self._log_room // 4 and len(rows) > 1:
+            raise TooLarge(f"{sum(sizes)} bytes of messages at once are too many", hint="append them in smaller groups")
+        self._room.make(cursor, sizes)
+        self._logged_bytes += sum(sizes) + len(rows) * _LOGGED_BESIDE
         for row in rows:
             run(cursor, "INSERT INTO messages VALUES (NULL, ?, ?, ?)", row)
             if self._sends:
@@ -226,7 +230,7 @@ class AgentCache:
             now_ms = int(self._env.now_s() * 1000)
             more = self._may_index() and self.index_step() == INDEX_STEP
             more |= self._database.read(self._has_old(now_ms)) and self._database.write(self._retain(now_ms))
-            self._keep_log_small(self._log_limit)
+            self._keep_log_small(min(_LOG_BYTES, self._log_room // 2))
             self._give_back()
         return more
 
@@ -265,7 +269,7 @@ class AgentCache:
         return now_ms - self.limits.retention_days * DAY_MS if self.limits.retention_days else 0
 
     def _keep_log_small(self, most_bytes: int) -> None:
-        self._appended = 0
+        self._logged_bytes = 0
         log = self._path.with_name(self._path.name + "-wal")
         if self._files.exists(log) and self._files.size(log) >= most_bytes:
             self._database.checkpoint()
