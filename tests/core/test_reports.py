@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from inos.core import reports
 from inos.core.errors import BadFrame
+from inos.core.messages.calls import MessagesReport
 from inos.core.reports import CataloguePage, StatusReport, from_dict, to_dict
 
 KINDS = [
@@ -67,3 +68,10 @@ def test_a_missing_field_is_named() -> None:
 def test_a_reference_prints_as_itself() -> None:
     report = reports.PutReport("inos:x#y", "x", "/a", 1, 2, "quorum", 3, 2, 5, 0.1)
     assert str(report) == "inos:x#y"
+
+
+def test_a_word_that_is_none_of_the_possible_ones_is_refused() -> None:
+    shown = to_dict(MessagesReport("hub", "id", "peer", True))
+    assert from_dict(MessagesReport, json.loads(json.dumps(shown))) == MessagesReport("hub", "id", "peer", True)
+    with pytest.raises(BadFrame, match="unexpected 'boss'"):
+        from_dict(MessagesReport, shown | {"role": "boss"})

@@ -283,3 +283,24 @@ async def test_content_that_cannot_be_read_to_its_end_is_an_error() -> None:
             assert len(got) >= 10 * MIB
             await cluster.passes(1)
             assert not background_tasks(target)
+
+
+@sim_test
+async def test_what_inos_keeps_for_itself_is_listed_only_when_asked_for() -> None:
+    names = [f"/.inos/messages/{number}" for number in range(7)]
+    others = ["/.hidden", "/.inos2", "/a", "/b"]
+    async with open_cluster(1) as cluster:
+        node = cluster.nodes[0]
+        for name in names + others:
+            await node.put(name.encode(), name)
+        vault = node.core.keeping.vault
+        for limit in range(1, 13):
+            found: list[str] = []
+            after = ""
+            while True:
+                page = await vault.list("", after, limit)
+                found += [item.name for item in page.items]
+                if not (after := page.next):
+                    break
+            assert found == others, limit
+        assert [item.name for item in (await vault.list("/.inos/", "", 100)).items] == names

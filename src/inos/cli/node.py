@@ -108,6 +108,12 @@ def up(
         str, typer.Option(help="How long removed objects keep their space.", metavar="TIME")
     ] = "1h",
     ticket: Annotated[str, typer.Option("--join", help="Join the mesh of this ticket first.", metavar="TICKET")] = "",
+    hub: Annotated[
+        bool, typer.Option("--hub", help="Be the hub that keeps the messages of agents, unless another node is.")
+    ] = False,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Take over when the hub for messages has failed for a while.")
+    ] = False,
     passphrase_file: PassphraseFile = None,
     until_stdin_ends: Annotated[
         bool,
@@ -142,6 +148,7 @@ def up(
             repair_after_s=parse_time_s(repair_after),
             remove_delay_s=parse_time_s(remove_delay),
             join=ticket,
+            hub="hub" if hub else "standby" if standby else "none",
             json=as_json,
             until_stdin_ends=until_stdin_ends,
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 DEFAULT_REPAIR_AFTER_S = (
     30.0  # long enough for a reboot of a service, short beside the time a second node takes to fail
@@ -71,5 +72,6 @@ class UpOptions:
     quota_hot_bytes: int | None = None
     quota_cold_bytes: int | None = None
     join: str = field(default="", repr=False)
+    hub: Literal["none", "hub", "standby"] = "none"
     json: bool = False
     until_stdin_ends: bool = False

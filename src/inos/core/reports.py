@@ -314,6 +314,10 @@ def _build(kind: Any, data: Any, where: str) -> Any:
         if not isinstance(data, list):
             raise BadFrame(f"{where}: expected a list")
         return tuple(_build(typing.get_args(kind)[0], item, where) for item in data)
+    if typing.get_origin(kind) is typing.Literal:
+        if data not in typing.get_args(kind):
+            raise BadFrame(f"{where}: unexpected {str(data)[:80]!r}")
+        return data
     allowed = tuple(typing.get_origin(option) or option for option in typing.get_args(kind) or (kind,))
     if typing.get_origin(kind) is dict:
         allowed = (dict,)

@@ -27,6 +27,7 @@ from inos.daemon.addresses import LOOPBACK, announced, as_listened, beyond_loopb
 from inos.daemon.components import RunningComponents, run_components
 from inos.daemon.events import Events
 from inos.daemon.joining import ask_to_join, keep_joined, refuse_if_in_company
+from inos.daemon.messages import message_settings
 from inos.daemon.roots import NAME_SETTING, host_name, opened_root
 from inos.daemon.service import CoreService
 from inos.mesh.join import Joined
@@ -156,6 +157,7 @@ class _Daemon:
         self._events = Events(options.json)
         self._started_s = env.monotonic_s()
         self._ready = False
+        self._messages = message_settings(options)
 
     async def run(self, identity: Identity) -> None:
         """Serve until a signal comes. Further ones, while it stops, change nothing."""
@@ -205,6 +207,7 @@ class _Daemon:
             repair_after_s=options.repair_after_s,
             remove_delay_s=options.remove_delay_s,
             warm=profile_named(options.profile).warm,
+            messages=self._messages,
         )
         self._restart = trio.Event()
         async with open_core(Parts(identity, settings, self._disk, self._network(identity)), self._env) as core:

@@ -43,6 +43,7 @@ class CoreService:
         self._env = env
         self.db: Final = RowDesk(core.disk.database, core.disk.rows, env)
         self.components: Final = components
+        self.messages: Final = core.messaging.desk
         self.keys: Final = KeyDesk(core.identity.keyring, core.disk.rows.keys, env)
 
     # Storing and reading

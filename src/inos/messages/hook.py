@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,8 +101,3 @@ async def _end(process: trio.Process) -> None:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 await pipe.aclose()
-
-
-def hook_of(command: Sequence[str], timeout_s: int) -> Hook | None:
-    """The hook of a configuration; None where there is none."""
-    return Hook(tuple(command), timeout_s) if command else None

@@ -22,11 +22,13 @@ from inos.core.worker import WorkerSet
 from inos.mesh.admission import MemberAdmission
 from inos.mesh.join import JoinDesk
 from inos.mesh.network import Admission, Network
+from inos.messages.hub_record import hub_table
 from inos.node.availability import SAVE_EVERY_S, Availability
 from inos.node.disk import Disk
 from inos.node.identity import Identity
 from inos.node.keeping import Keeping, open_keeping
 from inos.node.links import Meeting, open_meeting
+from inos.node.messaging import NO_ROLE, MessageSettings, Messaging, open_messaging
 from inos.node.presence import Presence
 from inos.replication.placement import TABLE as PLACEMENT
 from inos.replication.placements import placement_table
@@ -62,6 +64,7 @@ class NodeSettings:
     remove_delay_s: float
     rules: PlanRules = DEFAULT_RULES
     warm: WarmRules = KEEP_NOTHING
+    messages: MessageSettings = NO_ROLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Core:
     meeting: Meeting
     tables: Tables
     keeping: Keeping
+    messaging: Messaging
     workers: WorkerSet
     crew: Crew
 
@@ -111,6 +115,7 @@ async def open_core(parts: Parts, env: Env) -> AsyncGenerator[Core, None]:
             await availability.load()
             core.workers.add("availability", availability.step, interval_s=SAVE_EVERY_S)
             await core.keeping.catalogue.rebuild()
+            await core.messaging.begin()
             nursery.start_soon(core.meeting.heartbeats.run)
             nursery.start_soon(core.meeting.witnesses.run)
             nursery.start_soon(core.workers.run)
@@ -118,6 +123,7 @@ async def open_core(parts: Parts, env: Env) -> AsyncGenerator[Core, None]:
                 yield core
             finally:
                 nursery.cancel_scope.cancel()
+                await core.messaging.close()
 
 
 def _remembered(parts: Parts) -> Membership:
@@ -153,7 +159,9 @@ def _assemble(
     meeting = open_meeting(network, identity, membership, admission, workers, env, settings.repair_after_s)
     network = meeting.network
     own_sector = sector_of(bytes(identity.owner))
-    specs = [membership.member_table(), membership.revocation_table(), placement_table(), catalogue_table()]
+    specs = [
+        membership.member_table(), membership.revocation_table(), placement_table(), catalogue_table(), hub_table(),
+    ]  # fmt: skip
     tables = Tables(
         disk.records,
         network,
@@ -177,7 +185,12 @@ def _assemble(
     meeting.on_change(keeping.mesh_changed)
     issuer = issuer_for(identity.genesis, identity.owner_key, identity.node_key, identity.certificate)
     JoinDesk(membership, identity.node, issuer, disk.settings, env).serve(network)
-    return Core(identity, settings, disk, network, membership, admission, meeting, tables, keeping, workers, crew)
+    messaging = open_messaging(
+        identity, settings.name, disk, meeting, membership, tables, keeping, crew, workers, env, settings.messages
+    )
+    return Core(
+        identity, settings, disk, network, membership, admission, meeting, tables, keeping, messaging, workers, crew
+    )
 
 
 def _presence(core: Core, env: Env) -> Presence:

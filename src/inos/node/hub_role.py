@@ -246,9 +246,15 @@ class HubRole:
         await self._owe(False)
 
     async def _opened(self, term: int) -> Hub:
-        corpus = await self._env.in_thread(self._open_corpus)
-        memory = HubMemory(self._settings, corpus.identity, self._env)
-        return await open_hub(corpus, self._segments, memory, term, self._env)
+        with trio.CancelScope(shield=True):  # one that nobody holds would never be closed
+            corpus = await self._env.in_thread(self._open_corpus)
+        try:
+            memory = HubMemory(self._settings, corpus.identity, self._env)
+            return await open_hub(corpus, self._segments, memory, term, self._env)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._env.in_thread(corpus.close)
+            raise
 
     async def _owe(self, owed: bool) -> None:
         await self._env.in_thread(self._settings.put, {_OWED: b"1" if owed else b"0"})

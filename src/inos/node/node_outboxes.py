@@ -20,16 +20,22 @@ from inos.core.worker import Worker, WorkerSet
 from inos.node.disk import Disk
 
 if TYPE_CHECKING:
-    from inos.messages.desk_outboxes import DeskOutboxes
+    from inos.messages.desk_outboxes import DeskOutboxes, OutboxSettings
 
 log = logging.getLogger(__name__)
 
 _PARENT: Final = "messages"
-_FOLDER: Final = "messages/agents"
+_FOLDER: Final = "messages/held"
 _SENDING_S: Final = 10.0
 _AGAIN_S: Final = 5.0
 # An outbox that is behind for so long is worth a look.
 _LATE_S: Final = 60.0
+
+
+class SettingsOf(Protocol):
+    """How the cache of an agent is kept and sent."""
+
+    def __call__(self, agent: str) -> OutboxSettings: ...
 
 
 class Way(Protocol):
@@ -39,12 +45,23 @@ class Way(Protocol):
 
 
 class NodeOutboxes:
-    """Caches by agent, opened when needed. `key` opens them; `name` is the node's, for the log of the hub."""
+    """Caches by agent, opened when needed. `key` opens them; `name` is the node's, for the log of the hub; `settings`
+    are asked for an agent when its cache is opened."""
 
-    def __init__(self, disk: Disk, key: bytes, name: str, crew: Crew, workers: WorkerSet, env: Env) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        key: bytes,
+        name: str,
+        settings: SettingsOf | None,
+        crew: Crew,
+        workers: WorkerSet,
+        env: Env,
+    ) -> None:
         self._disk = disk
         self._key = key
         self._name = name
+        self._settings = settings
         self._crew = crew
         self._workers = workers
         self._env = env
@@ -72,11 +89,12 @@ class NodeOutboxes:
             return self._desk
 
     def _made(self) -> DeskOutboxes:
-        from inos.messages.desk_outboxes import DeskOutboxes  # most nodes have none
+        from inos.messages.desk_outboxes import DeskOutboxes, OutboxSettings  # most nodes have none
 
         disk = self._disk
         disk.files.make_folders(disk.root, [_PARENT, _FOLDER])
-        return DeskOutboxes(disk.root / _FOLDER, self._key, self._env, files=disk.files, node=self._name)
+        folder, settings = disk.root / _FOLDER, self._settings or (lambda _agent: OutboxSettings())
+        return DeskOutboxes(folder, self._key, self._env, files=disk.files, settings=settings, node=self._name)
 
     async def _run(self, desk: DeskOutboxes) -> None:
         """Bring them to the hub for as long as the node runs."""

@@ -35,6 +35,9 @@ from inos.vault.outcome import LOCAL, Requirement, Stored
 from inos.vault.put import Putter
 
 MAX_PAGE: Final = 1000
+# What a node keeps for itself among its owner's objects, such as the messages of agents.
+OWN_NAMES: Final = "/.inos/"
+_BEHIND_OWN_NAMES: Final = OWN_NAMES + "\U0010ffff"
 _PLAIN_MODE: Final = 0o644
 
 
@@ -219,9 +222,13 @@ class Vault:
         return found
 
     async def list(self, prefix: str, after: str, limit: int) -> CataloguePage:
-        """Names that start with `prefix`, behind `after`."""
+        """Names that start with `prefix`, behind `after`; those of INOS itself only when `prefix` begins like them."""
         limit = max(1, min(limit, MAX_PAGE))
-        return _page(await self._catalogue.page(prefix, after, limit), limit)
+        found = await self._catalogue.page(prefix, after, limit)
+        if not prefix.startswith(OWN_NAMES) and any(entry.name.startswith(OWN_NAMES) for entry in found):
+            found = [entry for entry in found if entry.name < OWN_NAMES]
+            found += await self._catalogue.page(prefix, max(after, _BEHIND_OWN_NAMES), limit - len(found))
+        return _page(found, limit)
 
     async def list_nameless(self, after: str, limit: int) -> CataloguePage:
         """Objects of this owner that have no name, behind the cid `after`, as far as this node knows: put without one,

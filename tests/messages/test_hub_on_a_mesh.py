@@ -1,0 +1,226 @@
+"""The hub as a role on simulated machines: found by all, replaced without loss, two at once come to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+
+from inos.core.errors import InosError, NotFound, Refused, Unavailable
+from inos.core.messages.calls import MessageEvent
+from inos.core.messages.message import Draft, Message
+from inos.core.messages.query import MessageQuery
+from inos.node.message_desk import MessageDesk
+from inos.sim.cluster import Cluster, ClusterNode, open_cluster
+from inos.testing.run import sim_test
+
+
+def desk(node: ClusterNode) -> MessageDesk:
+    return node.core.messaging.desk
+
+
+async def post(node: ClusterNode, count: int, agent: str = "scout", start: int = 0) -> list[Message]:
+    drafts = [Draft(agent, {"n": number}) for number in range(start, start + count)]
+    return await desk(node).post(drafts)
+
+
+async def numbers(node: ClusterNode, agent: str = "scout") -> list[int]:
+    """What the hub has of an agent, in the order of arrival."""
+    found: list[int] = []
+    query = MessageQuery(agent=agent, order="oldest", limit=500)
+    page = await desk(node).query(query)
+    found += [each.message.content["n"] for each in page.messages]
+    return found
+
+
+async def arrived(node: ClusterNode, count: int, agent: str = "scout", within_s: float = 120) -> list[int]:
+    """Waits until the hub has `count` messages of an agent."""
+    with trio.fail_after(within_s):
+        while True:
+            try:
+                report = await desk(node).report()
+                found = await numbers(node, agent) if report.reachable else []
+            except InosError:
+                found = []
+            if len(found) >= count:
+                return found
+            await trio.sleep(0.5)
+
+
+async def covered(node: ClusterNode, within_s: float = 120) -> None:
+    """Waits until everything on the hub outlives it."""
+    with trio.fail_after(within_s):
+        while True:
+            report = await desk(node).report()
+            if report.reachable and report.covered_seq == report.last_seq:
+                return
+            await trio.sleep(0.5)
+
+
+def hubs(cluster: Cluster) -> list[ClusterNode]:
+    return [node for node in cluster.running() if node.core.messaging.role.serving is not None]
+
+
+@sim_test
+async def test_what_is_posted_anywhere_is_found_everywhere() -> None:
+    async with open_cluster(3) as cluster:
+        a, b, c = cluster.nodes
+        with pytest.raises(Unavailable, match="no node of yours is the hub"):
+            await desk(a).unread()
+        posted = await post(b, 5)
+        await desk(a).take_hub()
+        assert await arrived(c, 5) == [0, 1, 2, 3, 4]
+        assert (await desk(c).get(posted[0].id)).message == posted[0]
+        with pytest.raises(NotFound):
+            await desk(c).get(posted[0].id[:-1] + ("0" if posted[0].id[-1] != "0" else "1"))
+        (marked,) = await desk(c).mark([posted[1].id], "read", True, "me")
+        assert marked.marks.state == "read"
+        for node in cluster.nodes:
+            report = await desk(node).report()
+            assert (report.messages, report.unread, report.reachable) == (5, 4, True)
+            assert report.role == ("hub" if node is a else "none") and report.hub_peer == a.peer
+
+
+@sim_test
+async def test_an_only_node_is_its_own_hub_when_asked() -> None:
+    async with open_cluster(1) as cluster:
+        (node,) = cluster.nodes
+        await post(node, 3)
+        assert await arrived(node, 3) == [0, 1, 2]
+        assert (await desk(node).report()).role == "hub"
+        await covered(node)
+
+
+@sim_test
+async def test_a_hub_whose_disk_is_lost_is_replaced_by_another_without_loss() -> None:
+    async with open_cluster(4) as cluster:
+        a, b, c, _ = cluster.nodes
+        await desk(a).take_hub()
+        posted = await post(c, 40)
+        await arrived(c, 40)
+        await covered(c)
+        await desk(c).mark([posted[3].id], "acknowledged", True, "me")
+        late = await post(c, 10, start=40)  # acknowledged by the hub, perhaps, and not covered
+        await arrived(c, 50)
+        await a.crash()
+        a.lose_disk()
+        await cluster.passes(10)
+        await desk(b).take_hub()
+        assert await arrived(c, 50) == list(range(50))
+        assert (await desk(c).get(posted[3].id)).marks.state == "acknowledged"
+        assert (await desk(c).get(late[9].id)).message == late[9]
+        await post(c, 5, start=50)
+        assert await arrived(b, 55) == list(range(55))
+        await a.start()
+        await cluster.connected()
+        assert await arrived(a, 55) == list(range(55))
+        assert hubs(cluster) == [b]
+
+
+@sim_test
+async def test_a_hub_that_is_replaced_hands_on_what_nobody_else_has() -> None:
+    """Its agent is gone for good; the messages are on the disk of the old hub alone."""
+    async with open_cluster(4) as cluster:
+        a, b, c, d = cluster.nodes
+        await desk(a).take_hub()
+        a.core.messaging.role.hub.covering.step = _never  # type: ignore[union-attr,method-assign]
+        posted = await post(d, 20)
+        await arrived(c, 20)
+        await d.crash()
+        await a.crash()
+        await cluster.passes(20)
+        await desk(b).take_hub()
+        await post(c, 5, agent="other")
+        assert await arrived(c, 5, "other") == list(range(5))
+        assert await numbers(c) == []
+        await a.start()
+        await cluster.connected()
+        assert await arrived(c, 20) == list(range(20))
+        assert (await desk(c).get(posted[0].id)).message == posted[0]
+        assert hubs(cluster) == [b]
+        await cluster.passes(60)
+        assert a.core.messaging.role.hub is None
+
+
+async def _never() -> None:
+    await trio.sleep_forever()
+
+
+@sim_test
+async def test_two_hubs_on_two_sides_lose_nothing_and_become_one() -> None:
+    async with open_cluster(5) as cluster:
+        a, b, c, d, e = cluster.nodes
+        await desk(a).take_hub()
+        await post(b, 10, agent="left")
+        await post(d, 10, agent="right")
+        await arrived(c, 10, "left")
+        await arrived(c, 10, "right")
+        await covered(c)
+        cluster.fabric.partition([[a.peer, b.peer], [c.peer, d.peer, e.peer]])
+        await cluster.passes(20)
+        await desk(d).take_hub()
+        await post(b, 10, agent="left", start=10)
+        await post(d, 10, agent="right", start=10)
+        assert await arrived(a, 20, "left") == list(range(20))
+        assert await arrived(c, 20, "right") == list(range(20))
+        assert len(hubs(cluster)) == 2
+        cluster.fabric.heal()
+        await cluster.connected()
+        for node in cluster.nodes:
+            assert await arrived(node, 20, "left") == list(range(20))
+            assert await arrived(node, 20, "right") == list(range(20))
+        assert hubs(cluster) == [d]
+
+
+@sim_test
+async def test_events_reach_listeners_on_other_nodes() -> None:
+    async with open_cluster(3) as cluster:
+        a, b, c = cluster.nodes
+        await desk(a).take_hub()
+        await post(b, 3)
+        await arrived(b, 3)
+        heard: list[MessageEvent] = []
+
+        async def listen(node: ClusterNode, after: int | None) -> None:
+            async for event in desk(node).events(after):
+                heard.append(event)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen, a, None)
+            nursery.start_soon(listen, c, 1)
+            await cluster.passes(5)
+            assert _told(heard) == [("message", 1), ("message", 2)]
+            heard.clear()
+            posted = await post(b, 1, start=3)
+            await arrived(b, 4)
+            await desk(b).mark([posted[0].id], "read", True, "me")
+            await cluster.passes(5)
+            assert _told(heard) == [("marks", 3), ("marks", 3), ("message", 3), ("message", 3)]
+            await a.crash()
+            await cluster.passes(40)  # both have ended by themselves
+
+
+def _told(events: Sequence[MessageEvent]) -> list[tuple[str, int]]:
+    return sorted((each.kind, each.stored.message.content["n"] if each.stored else each.seq - 1) for each in events)
+
+
+@sim_test
+async def test_nodes_of_another_owner_are_refused() -> None:
+    async with open_cluster(2) as cluster:
+        a, _ = cluster.nodes
+        await desk(a).take_hub()
+        stranger = await cluster.add(owner=1)
+        await cluster.connected()
+        await cluster.passes(10)
+        from inos.messages import hub_calls as wire
+        from inos.messages.hub_record import TABLE, key_of
+
+        said = a.core.messaging.role.encoded
+        assert stranger.core.disk.records.get(TABLE, key_of(a.core.identity.owner)) is not None
+        for method in wire.METHODS:
+            with pytest.raises(Refused):
+                await stranger.core.network.call(a.peer, method, wire.encode_ask(said, b"{}"), timeout_s=5)
+        await post(stranger, 1, agent="mine")  # an owner's only node is that owner's hub
+        assert await arrived(stranger, 1, "mine") == [0]
+        assert (await desk(a).report()).messages == 0
