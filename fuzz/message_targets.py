@@ -1,20 +1,25 @@
-"""Decoders of messages between the nodes of an owner, and of what a hub puts into the mesh."""
+"""Decoders of messages: from agents and their files, between an owner's nodes, of what a hub puts into the mesh."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from inos.core.errors import BadInput, Corrupt, InosError, NewerFormat
 from inos.core.messages.calls import MessageEvent, MessagesReport
-from inos.core.messages.ids import next_id
+from inos.core.messages.ids import next_id, parse_id
 from inos.core.messages.marks import Mark, Marks
-from inos.core.messages.message import Message
-from inos.core.messages.query import MessageQuery, StoredMessage
+from inos.core.messages.message import Attachment, Draft, Message, parse_json
+from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.sync import Ack, Batch, Result, decode_batch
 from inos.messages import hub_calls, hub_memory, hub_record, segments
+from inos.messages.config import AgentSettings, read_settings
 from inos.messages.hub import Position
+from inos.messages.yaml_file import parse_yaml
 
 Decoder = Callable[[bytes], object]
 Allowed = tuple[type[InosError], ...]
@@ -68,7 +73,73 @@ def _pair(frame: hub_calls.Frame) -> bytes:
     return len(frame.payload).to_bytes(2, "big") + frame.payload + frame.body
 
 
+def _of_json(read: Callable[[Any], object]) -> Decoder:
+    """What reads JSON that was parsed already."""
+
+    def decode(data: bytes) -> object:
+        try:
+            return read(json.loads(data))
+        except (ValueError, RecursionError) as error:
+            raise BadInput("no JSON") from error
+
+    return decode
+
+
+def _as_json(value: Any) -> Callable[[], Sequence[bytes]]:
+    return lambda: [json.dumps(value).encode()]
+
+
+def _params(value: Any) -> object:
+    if not isinstance(value, dict):
+        raise BadInput("not the query of a URL")
+    return MessageQuery.from_params({str(name): str(text) for name, text in value.items()})
+
+
+def _answer() -> Any:
+    results = (Result(_message().id, "stored", 4), Result(_message().id, "refused", 0, BadInput("no", hint="so")))
+    return Ack("hub", results, 3).to_json()
+
+
+def _settings(data: bytes) -> object:
+    return read_settings(parse_yaml(Path("agent.yaml"), data), AgentSettings(), Path("config"))
+
+
+def _settings_files() -> Sequence[bytes]:
+    return [
+        b"role: coder\ncache:\n  max_bytes: 5000000\n  durability: process\nsync: {batch_size: 5, retry_max: 3}\n",
+        b"hub:\n  url: 'http://10.0.0.42:4711'\n  token_file: token\ncontext_tokens: 0x10\n",
+    ]
+
+
+AGENT_DECODERS: Final[Mapping[str, Found]] = {
+    "core.messages.ids.parse_id": (
+        lambda data: parse_id(data.decode("utf-8", "surrogateescape")), (BadInput,), lambda: [_message().id.encode()],
+    ),
+    "core.messages.message.Message.decode": (Message.decode, (BadInput,), lambda: [_message().encode()]),
+    "core.messages.message.parse_json": (
+        lambda data: parse_json("it", data, 1000), (BadInput,), lambda: [b'{"a": [1, null, "x"]}'],
+    ),
+    "core.messages.message.Draft.from_json": (
+        _of_json(Draft.from_json), (BadInput,),
+        _as_json({"agent": "a", "content": 1, "attachments": [Attachment("n", "r").to_json()]}),
+    ),
+    "core.messages.marks.Marks.from_json": (_of_json(Marks.from_json), (BadInput,), _as_json(_marks().to_json())),
+    "core.messages.query.MessageQuery.from_params": (
+        _of_json(_params), (BadInput,),
+        _as_json(MessageQuery(agent="a", limit=5, text="x", priority=3, after="7").to_params()),
+    ),
+    "core.messages.query.MessagePage.from_json": (
+        _of_json(MessagePage.from_json), (BadInput,), _as_json(MessagePage((_stored(),), "3").to_json()),
+    ),
+    "core.messages.sync.Ack.from_json": (_of_json(Ack.from_json), (BadInput,), _as_json(_answer())),
+    "core.messages.sync.decode_batch": (
+        decode_batch, (BadInput,), lambda: [Batch("b", "n", (_message(),), "hub").encode()],
+    ),
+    "messages.yaml_file.parse_yaml": (_settings, (BadInput,), _settings_files),
+}  # fmt: skip
+
 MESSAGE_DECODERS: Final[Mapping[str, Found]] = {
+    **AGENT_DECODERS,
     "messages.hub_record.decode_hub": (
         hub_record.decode_hub, _REFUSALS, lambda: [hub_record.encode_hub(hub_record.HubRecord(_KEY, 3, 1))],
     ),

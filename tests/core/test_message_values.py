@@ -20,7 +20,6 @@ from inos.core.messages.message import (
     Attachment,
     Draft,
     Message,
-    canonical,
 )
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.sync import Ack, Batch, Result, decode_batch
@@ -151,8 +150,11 @@ class TestMessages:
         deep: Any = 1
         for _ in range(MAX_JSON_DEPTH + 1):
             deep = [deep]
+        sound = {"id": next_id(1, bytes(TAIL_BYTES), None), "time_ms": 1, "agent": "a"}
+        allowed = Message.from_json(sound | {"content": deep[0]})
+        assert Message.decode(allowed.encode()) == allowed
         with pytest.raises(BadInput, match="nested"):
-            canonical("content", deep)
+            Message.from_json(sound | {"content": deep})
         with pytest.raises(BadInput, match=r"no JSON|nested"):
             Message.decode(b"[" * 100_000)
 

@@ -209,6 +209,11 @@ def parse_json(what: str, encoded: bytes, most_bytes: int) -> Json:
     return value
 
 
+def as_text(value: Json) -> str:
+    """What an answer said in a place where text is due, fit to be stored and shown whatever it was."""
+    return str(value).encode("utf-8", "replace").decode()
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 

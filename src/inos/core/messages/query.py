@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Self, cast, get_args
 
 from inos.core.errors import BadInput
 from inos.core.messages.marks import STATES, Marks, State
-from inos.core.messages.message import MAX_PRIORITY, MAX_TIME_MS, Message, check_agent
+from inos.core.messages.message import MAX_PRIORITY, MAX_TIME_MS, Message, as_text, check_agent
 from inos.core.messages.words import query_words
 
 MAX_PAGE: Final = 500
@@ -124,11 +124,12 @@ class StoredMessage:
     @classmethod
     def from_json(cls, value: Any) -> Self:
         """Raises BadInput; fields that are not known are passed over, since answers grow."""
-        if not isinstance(value, Mapping) or not isinstance(value.get("seq"), int):
+        seq, received_ms = (value.get("seq"), value.get("received_ms", 0)) if isinstance(value, Mapping) else (None, 0)
+        if not isinstance(seq, int) or not isinstance(received_ms, int):
             raise BadInput("not a stored message")
         return cls(
-            Message.from_json(value.get("message")), value["seq"], int(value.get("received_ms", 0)),
-            Marks.from_json(value.get("marks", {})), str(value.get("snippet", "")),
+            Message.from_json(value.get("message")), seq, received_ms,
+            Marks.from_json(value.get("marks", {})), as_text(value.get("snippet", "")),
         )  # fmt: skip
 
 
@@ -148,4 +149,4 @@ class MessagePage:
         """Raises BadInput."""
         if not isinstance(value, Mapping) or not isinstance(value.get("messages"), list):
             raise BadInput("not a page of messages")
-        return cls(tuple(StoredMessage.from_json(each) for each in value["messages"]), str(value.get("next", "")))
+        return cls(tuple(StoredMessage.from_json(each) for each in value["messages"]), as_text(value.get("next", "")))

@@ -12,16 +12,19 @@ an agent's messages reach every hub in their order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self, TypeGuard
 
 from inos.core.errors import BadInput, InosError, from_wire
 from inos.core.messages.ids import MessageId, parse_id
-from inos.core.messages.message import Message, canonical, parse_json
+from inos.core.messages.message import Message, as_text, canonical, parse_json
 
 MAX_BATCH: Final = 500
 MAX_BATCH_BYTES: Final = 8 << 20  # of JSON, unpacked
+MAX_SEQ: Final = (1 << 62) - 1  # what any database keeps
+_IDENTITY: Final = re.compile(r"[!-~]{0,64}")
 Fate = Literal["stored", "duplicate", "refused"]
 
 
@@ -64,10 +67,11 @@ class Result:
         if not isinstance(value, Mapping) or value.get("status") not in ("stored", "duplicate", "refused"):
             raise BadInput("not the result of a message")
         error, seq = value.get("error"), value.get("seq")
-        if not isinstance(seq, int) or not isinstance(value.get("id"), str):
+        if not _is_seq(seq) or not isinstance(value.get("id"), str):
             raise BadInput("not the result of a message")
         told = error if isinstance(error, Mapping) else None
-        found = from_wire(str(told["code"]), str(told["message"]), str(told.get("hint", ""))) if told else None
+        said = [as_text(told.get(name, "")) for name in ("code", "message", "hint")] if told is not None else None
+        found = from_wire(*said) if said else None
         return cls(value["id"], value["status"], seq, found)
 
 
@@ -91,12 +95,17 @@ class Ack:
     def from_json(cls, value: Any) -> Self:
         """Raises BadInput."""
         results = value.get("results") if isinstance(value, Mapping) else None
-        if not isinstance(results, Sequence) or not isinstance(value.get("hub"), str):
+        hub = value.get("hub") if isinstance(value, Mapping) else None
+        if not isinstance(results, list) or not isinstance(hub, str) or not _IDENTITY.fullmatch(hub):
             raise BadInput("not the answer of a hub")
         covered = value.get("covered_seq", 0)
-        if not isinstance(covered, int):
+        if not _is_seq(covered):
             raise BadInput("not the answer of a hub")
-        return cls(value["hub"], tuple(Result.from_json(each) for each in results), covered)
+        return cls(hub, tuple(Result.from_json(each) for each in results), covered)
+
+
+def _is_seq(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEQ
 
 
 class Received(NamedTuple):
