@@ -99,7 +99,7 @@ def test_the_inbox_opens_by_an_address_that_works_once(inos: Cli, node: Any) -> 
     assert url.startswith(node.url + "/messages#code=") and len(url.partition("#code=")[2]) >= 20
 
 
-def test_wrong_input_says_what_and_what_to_do(inos: Cli, alone: Cli) -> None:
+def test_wrong_input_says_what_and_what_to_do(inos: Cli) -> None:
     assert inos("msg", "post", "x", "-a", "-no-", "--json").error["code"] == "bad_input"
     assert "agent" in inos("msg", "post", "x", "-a", "no spaces", "--json").error["message"]
     assert inos("msg", "post", "{", "-a", "me", "--as-data", "--json").error["message"] == "the content is not JSON"
