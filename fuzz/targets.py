@@ -15,11 +15,13 @@ from typing import Final
 from fuzz import samples
 from fuzz.message_targets import MESSAGE_DECODERS
 from inos.api import gate, ranges
+from inos.api.sessions import Sessions
 from inos.backup import index, snapshot
 from inos.cli import members, objects
 from inos.components import manifest as component_manifest
 from inos.components import package
 from inos.core import batch, reports
+from inos.core.env import RealEnv
 from inos.core.errors import (
     BadFrame,
     BadInput,
@@ -122,7 +124,22 @@ def _request_headers(data: bytes) -> object:
     lines = [line.partition(b":") for line in data.split(b"\n")[:80]]
     headers = [(name.strip().lower(), value.strip()) for name, _, value in lines]
     scope = {"type": "http", "method": "POST", "path": "/v1/stat", "raw_path": data[:99], "query_string": data[99:]}
-    return gate.Gate(_no_app, token="token", host="127.0.0.1")._refusal(scope | {"headers": headers})
+    front = gate.Gate(_no_app, token="token", host="127.0.0.1", tokens=_NoTokens(), sessions=Sessions(RealEnv()))
+    if (refusal := front._refusal(scope | {"headers": headers})) is not None:
+        return refusal
+    try:
+        front._admitted(scope | {"path": "/query/messages"}, dict(headers)).send(None)
+    except StopIteration as admitted:
+        return admitted.value
+
+
+class _NoTokens:
+    """A node that made no token for anybody."""
+
+    message_tokens = property(lambda self: self)
+
+    async def of(self, _text: str) -> None:
+        return None
 
 
 async def _no_app(*_: object) -> None:
@@ -180,7 +197,9 @@ _PLACE: Final = {"table": "placement", "sector": 3}
 
 TARGETS: Final[Mapping[str, Target]] = {
     "api.gate.Gate": Target(
-        _request_headers, (BadInput,), lambda: [b"Host: 127.0.0.1:80\nAuthorization: Bearer token\nContent-Length: 5"]
+        _request_headers,
+        (BadInput, Refused),
+        lambda: [b"Host: 127.0.0.1:80\nAuthorization: Bearer token\nCookie: a=b; inos_messages=00"],
     ),
     "api.ranges.parse_range": Target(in_text(ranges.parse_range), (BadInput,), lambda: [b"bytes=0-99", b"bytes=-5"]),
     "backup.index.IndexTable.decode": Target(

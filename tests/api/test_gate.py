@@ -27,6 +27,11 @@ def test_what_carries_no_data_is_open(ask: Any, path: str) -> None:
     assert ask("GET", path, authorization="none").status == 200
 
 
+@pytest.mark.parametrize("path", sorted(OPEN_PATHS))
+def test_what_is_open_is_open_to_our_own_pages_only(ask: Any, path: str) -> None:
+    assert ask("GET", path, authorization="none", origin="http://evil.example").status == 403
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", "", "127.0.0.1.nip.io"])
 def test_a_name_that_was_rebound_to_us_is_refused(ask: Any, host: str) -> None:
     for path in ("/v1/status", "/health", "/docs"):

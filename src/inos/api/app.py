@@ -14,6 +14,7 @@ from inos.api.documents import describe, docs_page
 from inos.api.errors import handle_errors
 from inos.api.gate import Gate
 from inos.api.handed import StoreFile, WriteFile
+from inos.api.inbox_page import INBOX_PATH, InboxFiles, inbox_routes
 from inos.api.key_routes import key_routes
 from inos.api.message_events import MessageEvents
 from inos.api.message_reading import GetMessage, QueryMessages
@@ -22,7 +23,9 @@ from inos.api.message_sync import SyncMessage, SyncMessages
 from inos.api.routes import all_routes
 from inos.api.row_routes import row_routes
 from inos.api.service import NodeService
+from inos.api.sessions import Sessions
 from inos.api.timing import Timed, Timings
+from inos.api.token_routes import token_routes
 from inos.core.components import APPS_PATH
 from inos.core.env import Env
 
@@ -52,15 +55,18 @@ def make_app(
     app.router.routes.append(Route("/v1/components", InstallComponent(service), methods=["PUT"]))
     app.router.routes.append(Route(APPS_PATH + "{path:path}", AppFiles(service), methods=["GET", "HEAD"]))
     _add_messages(app, service, env, closing or anyio.Event())
+    sessions = Sessions(env)
     for router in [
         *all_routes(service, timings),
         row_routes(service),
         key_routes(service),
         component_routes(service),
         message_routes(service),
+        token_routes(service),
+        inbox_routes(sessions),
     ]:
         app.include_router(router)
-    return Gate(Timed(app, timings, env), token=token, host=host)
+    return Gate(Timed(app, timings, env), token=token, host=host, tokens=service, sessions=sessions)
 
 
 def _add_messages(app: FastAPI, service: NodeService, env: Env, closing: anyio.Event) -> None:
@@ -69,6 +75,8 @@ def _add_messages(app: FastAPI, service: NodeService, env: Env, closing: anyio.E
     routes.append(Route("/sync/messages", SyncMessages(service, env), methods=["POST"]))
     routes.append(Route("/query/messages", QueryMessages(service), methods=["GET"]))
     routes.append(Route("/query/messages/{id}", GetMessage(service), methods=["GET"]))
+    routes.append(Route(INBOX_PATH, InboxFiles(env), methods=["GET", "HEAD"]))
+    routes.append(Route(INBOX_PATH + "/assets/{name}", InboxFiles(env), methods=["GET", "HEAD"]))
     routes.append(Route("/events", MessageEvents(service, closing), methods=["GET"]))
 
 

@@ -1,4 +1,7 @@
-"""Which requests are about messages, what each of them needs, and who sent it."""
+"""Which requests are about messages, what each of them needs, and who sent it.
+
+A request with another path needs the node's own token, whoever sends it.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """What every request passes first, and the limits it is held to.
 
 Order: kind of connection, target length, Host (a page on a name that resolves to loopback must not reach us), Origin
-(no page of another site), token. /health, /docs, /openapi.json and the files of front ends carry no data and need no
-token. Bodies are read through `limit_body`, which stops one that is over its limit whether or not it announced its
-length.
+(no page of another site), then who sent it: the node's token, which opens everything; an agent's token or the cookie of
+a signed-in page, which open calls on messages only (callers.py). /health, /docs, /openapi.json, the files of front ends
+and of the inbox carry no data and need none. Bodies are read through `limit_body`, which stops one that is over its
+limit whether or not it announced its length.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inos.api.callers import set_caller
+from inos.api.callers import scope_for, set_caller
 from inos.api.errors import send_error
+from inos.api.inbox_page import INBOX_PATH
+from inos.api.service import TokenKeeping
+from inos.api.sessions import Sessions
 from inos.core.components import APPS_PATH
 from inos.core.errors import BadInput, InosError, Refused, TooLarge, Unauthorised
 from inos.core.messages.access import Caller
 
-OPEN_PATHS: Final = frozenset({"/health", "/docs", "/openapi.json"})
+OPEN_PATHS: Final = frozenset({"/health", "/docs", "/openapi.json", INBOX_PATH})
+# The inbox's files; where a code is exchanged for a session, and where one ends.
+_INBOX: Final = (INBOX_PATH + "/assets/", INBOX_PATH + "/session")
 # A 4,096-byte name takes three times that when every byte is percent-encoded; the rest are small numbers.
 TARGET_MAX_BYTES: Final = 14 * 1024
 HEADERS_MAX: Final = 64  # browsers send about 20
@@ -42,10 +48,12 @@ STREAMED_BODIES: Final = frozenset(
 class Gate:
     """ASGI middleware in front of everything. `host` is what the server was asked to listen on."""
 
-    def __init__(self, app: ASGIApp, *, token: str, host: str) -> None:
+    def __init__(self, app: ASGIApp, *, token: str, host: str, tokens: TokenKeeping, sessions: Sessions) -> None:
         self._app = app
         self._token = token.encode()
         self._host = host.lower()
+        self._tokens = tokens
+        self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -55,10 +63,14 @@ class Gate:
             await self._app(scope, receive, send)
             return
         refusal = self._refusal(scope)
+        if refusal is None:
+            try:
+                set_caller(scope, await self._admitted(scope, dict(scope["headers"])))
+            except InosError as error:
+                refusal = error
         if refusal is not None:
             await send_error(send, refusal)
             return
-        set_caller(scope, Caller())
         if (scope["method"], scope["path"]) not in STREAMED_BODIES:
             receive = limit_body(receive, JSON_BODY_MAX)
         await self._app(scope, receive, send)
@@ -74,11 +86,6 @@ class Gate:
             return Refused(f"wrong Host header {host[:100]!r}", hint="use the node's address as a number, or localhost")
         if not _same_origin(headers, host):
             return Refused("requests from another site's page are refused", hint="call the API from a program")
-        if not _is_open(scope["path"]) and not self._token_matches(headers.get(b"authorization", b"")):
-            return Unauthorised(
-                "missing or wrong bearer token",
-                hint="send 'Authorization: Bearer …' with the token of api.json in the data root",
-            )
         return _length_refusal(headers, scope)
 
     def _host_allowed(self, host: str) -> bool:
@@ -92,14 +99,39 @@ class Gate:
             return False
         return True
 
-    def _token_matches(self, header: bytes) -> bool:
-        scheme, _, given = header.partition(b" ")
-        return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token)
+    async def _admitted(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
+        """Who sent it. Raises Unauthorised, and Refused for a call that is not open to whoever that is."""
+        given = _bearer(headers)
+        if _is_open(scope["path"]) or hmac.compare_digest(given, self._token):
+            return Caller()
+        needed = scope_for(scope["method"], scope["path"])
+        if not given and self._sessions.use(headers.get(b"cookie", b"").decode("latin-1")):
+            if needed is None:
+                raise Refused("the inbox may use messages only", hint="use the node's own token")
+            # A browser says where a request that changes something comes from. A cookie alone proves nothing.
+            if scope["method"] not in {"GET", "HEAD"} and b"origin" not in headers:
+                raise Refused("no Origin header came with the session", hint="send the node's own token instead")
+            return Caller()
+        token = await self._tokens.message_tokens.of(given.decode("latin-1")) if given else None
+        if token is None:
+            raise Unauthorised(
+                "missing or wrong bearer token",
+                hint="send 'Authorization: Bearer …' with the token of api.json in the data root",
+            )
+        if needed is None or needed not in token.scopes:
+            what = "calls on messages" if needed is None else ", ".join(token.scopes)
+            raise Refused(f"this token opens {what} only", hint="make one that may: inos msg token")
+        return Caller(token.agent, frozenset(token.scopes))
+
+
+def _bearer(headers: Mapping[bytes, bytes]) -> bytes:
+    scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+    return given.strip() if scheme.lower() == b"bearer" else b""
 
 
 def _is_open(path: str) -> bool:
     # A browser that opens a front end has no token to send; its files are programs, not data.
-    return path in OPEN_PATHS or path.startswith(APPS_PATH)
+    return path in OPEN_PATHS or path.startswith((APPS_PATH, *_INBOX))
 
 
 def _without_port(host: str) -> str:

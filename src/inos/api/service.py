@@ -15,6 +15,7 @@ from inos.core import reports
 from inos.core.component_keys import KeyCalls
 from inos.core.components import ComponentCalls
 from inos.core.ids import ContentDigest
+from inos.core.messages.access import TokenCalls
 from inos.core.messages.calls import MessageCalls
 from inos.core.rows.calls import RowCalls
 
@@ -154,6 +155,14 @@ class Messaging(Protocol):
         """What can be done with them."""
 
 
+class TokenKeeping(Protocol):
+    """Tokens with which agents use the calls on messages."""
+
+    @property
+    def message_tokens(self) -> TokenCalls:
+        """What can be done with them."""
+
+
 class NodeService(
     Storing,
     TreeStoring,
@@ -166,6 +175,7 @@ class NodeService(
     KeyHolding,
     ComponentKeeping,
     Messaging,
+    TokenKeeping,
     Protocol,
 ):
     """A whole node."""

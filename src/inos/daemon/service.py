@@ -21,6 +21,7 @@ from inos.node.core import Core
 from inos.node.key_desk import KeyDesk
 from inos.node.reporting import Reporting
 from inos.node.row_desk import RowDesk
+from inos.node.token_desk import TokenDesk
 from inos.state.revocation import revoke_as_founder, revoke_as_owner
 from inos.state.tickets import parse_ticket
 from inos.vault.catalogue import Entry, Kind
@@ -45,6 +46,7 @@ class CoreService:
         self.components: Final = components
         self.messages: Final = core.messaging.desk
         self.keys: Final = KeyDesk(core.identity.keyring, core.disk.rows.keys, env)
+        self.message_tokens: Final = TokenDesk(core.disk.database, env)
 
     # Storing and reading
 

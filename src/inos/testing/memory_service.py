@@ -23,6 +23,7 @@ from inos.crypto.hashing import blake3_digest
 from inos.messages.sqlite_corpus import SqliteCorpus
 from inos.node.key_desk import KeyDesk
 from inos.node.row_desk import RowDesk
+from inos.node.token_desk import TokenDesk
 from inos.objects.reference import ObjectName, Reference, parse_target
 from inos.sim.disk import SimDisk
 from inos.store.database import Database
@@ -50,6 +51,7 @@ class MemoryService:
         self._disk = SimDisk(random.Random(1), capacity_bytes=1 << 30)  # noqa: S311 - no chance is asked of it
         self._database: Database | None = None
         self._messages: MemoryMessages | None = None
+        self._message_tokens: TokenDesk | None = None
 
     @property
     def database(self) -> Database:
@@ -81,6 +83,13 @@ class MemoryService:
             self._messages = MemoryMessages(corpus, self._env)
         return self._messages
 
+    @property
+    def message_tokens(self) -> TokenDesk:
+        """Tokens in that database."""
+        if self._message_tokens is None:
+            self._message_tokens = TokenDesk(self.database, self._env)
+        return self._message_tokens
+
     def close(self) -> None:
         """Close the databases; what is in them stays."""
         if self._messages is not None:
@@ -88,7 +97,7 @@ class MemoryService:
             self._messages = None
         if self._database is not None:
             self._database.close()
-            self._database = None
+            self._database = self._message_tokens = None
 
     @property
     def _alive(self) -> int:

@@ -38,7 +38,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class AgentToken:
-    """What is known of a token: everything but itself."""
+    """What is known of a token: everything but itself. Its secret part is nowhere kept, only the SHA-256 of it."""
 
     token_id: str
     agent: str

@@ -1,0 +1,106 @@
+"""The inbox: a static page without data, and the session that lets it read.
+
+    GET    /messages, /messages/assets/{name}       files of the package, open
+    POST   /messages/session {"code"}               a code for the cookie of a session
+    DELETE /messages/session                        sign out
+
+The page may run its own scripts and call this node, nothing else; no page may frame it.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+from starlette.types import Receive, Scope, Send
+
+from inos.api.sessions import COOKIE, Sessions
+from inos.core.env import Env
+from inos.core.errors import NotFound
+from inos.crypto.hashing import blake3_digest
+
+INBOX_PATH: Final = "/messages"
+_FOLDER: Final = Path(__file__).parent / "inbox"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_HASHED: Final = re.compile(r".*[-.][A-Za-z0-9_]{8,}\.[a-z0-9]+")
+_HEADERS: Final = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class CodeBody(BaseModel):
+    """The code that `inos messages` printed."""
+
+    code: str = Field(min_length=1, max_length=512)
+
+
+class LoginCode(BaseModel):
+    """A code, and the page that takes it behind its `#code=`."""
+
+    code: str
+    path: str
+
+
+class InboxFiles:
+    """GET and HEAD of the page and its assets."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = scope["path_params"].get("name", "")
+        data = await self._env.in_thread(_read, name)
+        tag = f'"{blake3_digest(data)[:16].hex()}"'
+        known = dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1") == tag
+        kind, _ = mimetypes.guess_type(name or "index.html")
+        headers = {
+            **_HEADERS,
+            "content-type": f"{kind or 'application/octet-stream'}; charset=utf-8",
+            "cache-control": "max-age=31536000, immutable" if _HASHED.fullmatch(name) else "no-cache",
+            "etag": tag,
+        }
+        response = Response(status_code=304, headers=headers) if known else Response(data, headers=headers)
+        if scope["method"] == "HEAD":
+            response.body = b""
+        await response(scope, receive, send)
+
+
+def _read(name: str) -> bytes:
+    path = _FOLDER / "assets" / name if name else _FOLDER / "index.html"
+    if (name and not _NAME.fullmatch(name)) or not path.is_file():
+        raise NotFound("the inbox has no such file", hint="open /messages")
+    return path.read_bytes()
+
+
+def inbox_routes(sessions: Sessions) -> APIRouter:
+    """Signing in and out."""
+    router = APIRouter(tags=["messages"])
+
+    @router.post("/v1/messages/login-codes", summary="A code that opens the inbox in a browser once, within a minute")
+    async def make_login_code() -> LoginCode:
+        return LoginCode(code=sessions.make_code(), path=INBOX_PATH)
+
+    @router.post(
+        "/messages/session", summary="Open a session of the inbox with a code; needs no token", status_code=204
+    )
+    async def enter(body: CodeBody, response: Response) -> None:
+        session = sessions.enter(body.code)
+        response.set_cookie(COOKIE, session, httponly=True, samesite="strict", path="/")
+
+    @router.delete("/messages/session", summary="End the session of the inbox", status_code=204)
+    async def leave(request: Request, response: Response) -> None:
+        sessions.leave(request.headers.get("cookie", ""))
+        response.delete_cookie(COOKIE, httponly=True, samesite="strict", path="/")
+
+    return router
