@@ -41,6 +41,8 @@ T = TypeVar("T")
 DAY_MS: Final = 86_400_000
 MAX_APPEND: Final = 10_000
 INDEX_STEP: Final = 200
+# What is shorter saves no page worth the time.
+_PACK_FROM_BYTES: Final = 512
 _REMOVE_STEP: Final = 500
 _VACUUM_PAGES: Final = 256
 # Retention begins before writers meet the limit, so that none of them has to wait for it.
@@ -165,7 +167,8 @@ class AgentCache:
             self._last_id = next_id(now_ms, self._env.token_bytes(TAIL_BYTES), self._last_id)
             written.append(message := draft.written(self._last_id, now_ms))
             encoded = message.encode()
-            rows.append((to_bytes(message.id), now_ms, pack(encoded) if self.limits.compression else encoded))
+            packs = self.limits.compression and len(encoded) >= _PACK_FROM_BYTES
+            rows.append((to_bytes(message.id), now_ms, pack(encoded) if packs else encoded))
         sizes = [len(row[2]) for row in rows]
         if sum(sizes) > self._log_room // 4 and len(rows) > 1:
             raise TooLarge(f"{sum(sizes)} bytes of messages at once are too many", hint="append them in smaller groups")

@@ -24,6 +24,8 @@ _LOG_SHARE: Final = 4
 # Bookkeeping of what is already there must go on in a full cache: an answer of a hub moves 500 rows, some 20 pages.
 _KEPT_BACK_PAGES: Final = 64
 _AT_ONCE: Final = 64
+# Looking at what is spare costs as much as writing a row; half of what is kept back can be given out without.
+_KNOWN_PAGES: Final = _KEPT_BACK_PAGES // 2
 # A page holds a little less than its size: headers of rows, and the cipher's tag.
 _USABLE: Final = 3900
 _SLACK_PAGES: Final = 4
@@ -45,16 +47,20 @@ class Room:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
+        self._known_spare = 0
         self._most_pages = (max_bytes - log_room(max_bytes)) // PAGE_BYTES - _KEPT_BACK_PAGES
 
     def make(self, cursor: Cursor, sizes: Sequence[int]) -> None:
         """Make sure that rows of these sizes fit. Raises StorageFull when they cannot be made to."""
         wanted = pages_for(sizes)
-        if self._spare(cursor) >= wanted:
+        if wanted <= self._known_spare:
+            self._known_spare -= wanted
             return
+        self._known_spare = 0
         while (spare := self._spare(cursor)) < wanted:
             if not _remove_copies(cursor, _AT_ONCE) and not remove_oldest(cursor, _AT_ONCE):
                 raise self._full(wanted - spare)
+        self._known_spare = min(spare - wanted, _KNOWN_PAGES)
 
     def over(self, cursor: Cursor, share: float) -> bool:
         """Whether more than `share` of the room is taken."""

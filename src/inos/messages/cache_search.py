@@ -2,7 +2,7 @@
 
 The index holds, for each message, the words of its text and a label for each field that can be asked for; labels begin
 with a character that no word has. What has come since the last indexing is gone through instead, so a search finds all
-there is; each row found is checked against the query itself.
+there is; the short fields of each row found are checked once more.
 """
 
 from __future__ import annotations
@@ -62,12 +62,14 @@ def find(cursor: Cursor, query: MessageQuery, agent: str) -> MessagePage:
 
 def _matching(cursor: Cursor, query: MessageQuery) -> Iterator[StoredMessage]:
     wanted = query_words(query.text)
+    indexed = fact(cursor, INDEXED) if wanted else 0
     for seq, time_ms, body in _candidates(cursor, query, wanted):
         if not query.since_ms <= time_ms < query.until_ms:
             continue
         message = message_of(body)
         text = text_of(message) if wanted else ""
-        if fits(message, query) and (not wanted or has_words(text, wanted)):
+        # What comes from the index has the words: they went into it as `has_words` takes them.
+        if fits(message, query) and (seq <= indexed or not wanted or has_words(text, wanted)):
             yield StoredMessage(message, seq, time_ms, snippet=snippet(text, wanted) if wanted else "")
 
 

@@ -21,6 +21,7 @@ MAX_CONTENT_BYTES: Final = 256 << 10  # longer texts are attachments
 MAX_MESSAGE_BYTES: Final = 384 << 10
 MAX_JSON_DEPTH: Final = 64
 _AROUND: Final = 8  # what lies around a content: its message, a batch, an answer
+_NESTING: Final = (dict, list, tuple)
 MAX_ATTACHMENTS: Final = 64
 MAX_PRIORITY: Final = 9
 MAX_TIME_MS: Final = 253_402_300_799_999  # the year 9999: beyond it is a mistake of units
@@ -219,16 +220,18 @@ def _refuse_constant(name: str) -> None:
 
 
 def _check_depth(what: str, value: Json, left: int) -> None:
-    if left < 0:
+    if left <= 0 and isinstance(value, _NESTING):
         raise BadInput(f"{what} is nested over {MAX_JSON_DEPTH} levels deep")
     if isinstance(value, dict):
         for name, each in value.items():
             if not isinstance(name, str):
                 raise BadInput(f"{what} is no JSON: a key is no text")
-            _check_depth(what, each, left - 1)
-    elif isinstance(value, list | tuple):
+            if isinstance(each, _NESTING):  # a call for each leaf would be most of what parsing a batch takes
+                _check_depth(what, each, left - 1)
+    elif isinstance(value, _NESTING):
         for each in value:
-            _check_depth(what, each, left - 1)
+            if isinstance(each, _NESTING):
+                _check_depth(what, each, left - 1)
 
 
 def _object(what: str, value: Json, known: tuple[str, ...]) -> dict[str, Json]:
