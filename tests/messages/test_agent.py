@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -199,6 +200,15 @@ def test_the_network_never_holds_up_the_writer(tmp_path: Path) -> None:
                 agent.append(number)
             assert agent.stats().cache.pending == 50
         assert time.monotonic() - began < 20, "not even at the end"
+
+
+def test_the_example_in_the_documents_runs(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.start()
+    monkeypatch.setenv("INOS_HOME", str(node.home))
+    page = Path(__file__).resolve().parents[2] / "docs" / "messages.md"
+    [example] = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    exec(compile(example, page.name, "exec"), {})
+    assert node.corpus_texts() == [{"text": "three pears, one apple"}, "nothing else today"]
 
 
 def test_a_node_that_uses_parts_of_it_loads_neither_yaml_nor_the_client() -> None:
