@@ -134,7 +134,14 @@ def test_a_hub_at_an_address_with_a_token_in_a_file(node: Node, tmp_path_factory
         token.write_text("changed")
         token.chmod(0o600)
         assert node.corpus_texts() == ["from far away"]
-    for url, text in (("ftp://x", "no address"), (at.url, "two words"), (at.url, "")):
+    wrong = [
+        ("ftp://x", "t"),
+        ("http://x:99999", "t"),
+        (f"http://{'x' * 70}", "t"),
+        (at.url, "two words"),
+        (at.url, ""),
+    ]
+    for url, text in wrong:
         token.write_text(text)
         with pytest.raises(BadInput):
             open_agent("a", home=elsewhere, settings=AgentSettings(hub_url=url, token_file=token))

@@ -90,6 +90,23 @@ async def test_while_the_hub_is_away_all_waits_on_this_disk_through_restarts_of_
 
 
 @sim_test
+async def test_a_hub_that_took_over_gets_what_the_closed_ones_had_given_to_the_old_one() -> None:
+    place, env, old = simulated(), SimEnv(), ScriptedHub()
+    desk = desk_of(place, env, most_open=2)
+    async with running(desk, old):
+        for number in range(9):
+            await desk.post(drafts(f"agent-{number}", 3))
+            await trio.sleep(0.01)
+        assert len(old.order) == 27
+        assert len(desk._held) == 2
+        new = old.replaced("hub-2")
+        old.send = new.send  # type: ignore[method-assign]
+        await trio.sleep(120)
+        assert [contents(new, f"agent-{n}") for n in range(9)] == [list(range(3))] * 9
+        assert len(desk._held) <= 3
+
+
+@sim_test
 async def test_a_hub_that_was_found_is_told_at_once() -> None:
     place, env, hub = simulated(), SimEnv(), ScriptedHub(down=Unavailable("away"))
     desk = desk_of(place, env)

@@ -111,15 +111,17 @@ def test_the_first_try_after_a_failure_comes_soon_and_none_is_made_without_one()
 @given(st.integers(0, 40), PACES)
 def test_looking_for_news_becomes_rarer_and_never_stops(rounds: int, pace: Pace) -> None:
     course = begin(pace)
-    assert news_pause_s(course, pace, 0) is None
+    assert news_pause_s(course, pace, any_uncovered=False) is None
+    assert news_pause_s(course, pace, any_uncovered=True) == 0.0, "whoever was just opened asks at once"
+    course = after_news(course, any_new=False)
     for _ in range(rounds):
-        before = news_pause_s(course, pace, 1)
+        before = news_pause_s(course, pace, any_uncovered=True)
         course = after_news(course, any_new=False)
-        after = news_pause_s(course, pace, 1)
+        after = news_pause_s(course, pace, any_uncovered=True)
         assert before is not None
         assert after is not None
         assert pace.interval_s <= before <= after <= max(MAX_PAUSE_S, pace.interval_s)
-    assert news_pause_s(after_news(course, any_new=True), pace, 1) == pace.interval_s
+    assert news_pause_s(after_news(course, any_new=True), pace, any_uncovered=True) == pace.interval_s
 
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=50), st.integers(1, 2000))

@@ -45,11 +45,15 @@ INDEX_STEP: Final = 200
 _PACK_FROM_BYTES: Final = 512
 _REMOVE_STEP: Final = 500
 _VACUUM_PAGES: Final = 256
+# Less will be written again soon.
+_GIVE_BACK_BYTES: Final = 512 << 10
 # Retention begins before writers meet the limit, so that none of them has to wait for it.
 _FULL_SHARE: Final = 0.9
 # An index step takes some milliseconds, in which a writer would wait; a search goes through what is left so long.
 _IDLE_S: Final = 0.5
 _INDEX_AT: Final = 5_000
+# Where nothing was written, only time can have made work: retention by days.
+_LOOK_AGAIN_S: Final = 60.0
 # Pages that a message writes to the log besides its own bytes: its place, its outbox row, the head of the file.
 _LOGGED_BESIDE: Final = 3 * 4096
 # A log written over and over stays this small; what is over it costs a writer nothing, but comes back only at the end.
@@ -115,7 +119,8 @@ class AgentCache:
         self._room = Room(self.limits.max_bytes)
         self._log_room = log_room(self.limits.max_bytes)
         self._logged_bytes = 0
-        self._appended_s = -math.inf
+        self._appended_s = self._kept_s = -math.inf
+        self._kept_at = -1
         with _explained():
             self._database = Database(
                 path, key, env, migrations=CACHE_MIGRATIONS, files=files, keeps_previous=False, synced=synced
@@ -229,12 +234,16 @@ class AgentCache:
         """Index, let go of what retention says, write the log back; whether there is more to do at once. Each step is
         a short write; indexing waits for a moment in which nobody writes, unless much is left of it. Raises
         StorageFull, Corrupt."""
+        if self._database.commits == self._kept_at and self._env.monotonic_s() - self._kept_s < _LOOK_AGAIN_S:
+            return False
         with _explained():
             now_ms = int(self._env.now_s() * 1000)
             more = self._may_index() and self.index_step() == INDEX_STEP
             more |= self._database.read(self._has_old(now_ms)) and self._database.write(self._retain(now_ms))
             self._keep_log_small(min(_LOG_BYTES, self._log_room // 2))
-            self._give_back()
+            more |= self._give_back()
+            if not more and self._may_index():
+                self._kept_at, self._kept_s = self._database.commits, self._env.monotonic_s()
         return more
 
     def _may_index(self) -> bool:
@@ -277,12 +286,14 @@ class AgentCache:
         if self._files.exists(log) and self._files.size(log) >= most_bytes:
             self._database.checkpoint()
 
-    def _give_back(self) -> None:
-        """Free pages that are a quarter of the file go back to the disk, some at a time."""
+    def _give_back(self) -> bool:
+        """Free pages that are a quarter of the file go back to the disk, some at a time; whether there are more."""
         size = self._database.size()
-        if size.free_bytes * 4 > size.file_bytes:
-            sql = f"PRAGMA incremental_vacuum({_VACUUM_PAGES})"
-            self._database.write(lambda cursor: run(cursor, sql))
+        if size.free_bytes * 4 <= size.file_bytes or size.free_bytes < _GIVE_BACK_BYTES:
+            return False
+        sql = f"PRAGMA incremental_vacuum({_VACUUM_PAGES})"
+        self._database.write(lambda cursor: run(cursor, sql))
+        return True
 
     def check(self) -> list[str]:
         """Read all of it and say what is wrong; empty when all is well. Slow."""

@@ -39,6 +39,16 @@ class OutboxCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxState:
+    """What there is to do: whether anything is pending, whether a hub has anything that it may still lose, and up to
+    where the hub that answered last has covered."""
+
+    pending: bool
+    uncovered: bool
+    covered_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     """A message that a hub refused, and why."""
 
@@ -150,8 +160,20 @@ class Outbox:
 
         return self._database.read(work)
 
+    def state(self) -> OutboxState:
+        """What there is to do. Cheap, however much that is."""
+
+        def work(cursor: Cursor) -> OutboxState:
+            pending, uncovered = (
+                first(cursor.execute(f"SELECT 1 FROM {table} LIMIT 1")) is not None for table in ("outbox", "sent")
+            )
+            row = first(cursor.execute("SELECT covered FROM hubs WHERE number = ?", (fact(cursor, HUB),)))
+            return OutboxState(pending, uncovered, row[0] if row else 0)
+
+        return self._database.read(work)
+
     def counts(self) -> OutboxCounts:
-        """How many messages are where."""
+        """How many messages are where. Counts them."""
 
         def work(cursor: Cursor) -> OutboxCounts:
             pending, parked, sent = (

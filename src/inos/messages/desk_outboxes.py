@@ -3,6 +3,7 @@
 One cache for each agent, `<agent>.db` in one folder of the data root, whose lock is the node's. They are opened when
 they are needed and at most `most_open` at a time stay so; one that still has something to send is not closed. `run`
 brings all of them to the hub through one door, looks after them, and begins with what an earlier life of the node left.
+When another hub answers, closed ones with messages that the one before could still lose are opened again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from inos.core.errors import BadInput, Conflict, Corrupt, InosError, NotFound
 from inos.core.messages.calls import OutboxReport
 from inos.core.messages.message import Draft, Message, check_agent
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.sync import Ack
 from inos.messages.cache import AgentCache, CacheLimits, CacheStats
 from inos.messages.sender import HubDoor, Sender
 from inos.messages.sending import Pace
@@ -60,6 +62,19 @@ class _Held:
     sent: trio.Event = field(default_factory=trio.Event)
 
 
+class _Watched:
+    """A door that tells which hub answered."""
+
+    def __init__(self, door: HubDoor, answered: Callable[[str], None]) -> None:
+        self._door = door
+        self._answered = answered
+
+    async def send(self, batch: bytes, count: int) -> Ack:
+        ack = await self._door.send(batch, count)
+        self._answered(ack.hub)
+        return ack
+
+
 class DeskOutboxes:
     """The caches of one node. All calls on its trio loop."""
 
@@ -85,6 +100,8 @@ class DeskOutboxes:
         self._most_open = most_open
         self._held: dict[str, _Held] = {}
         self._reports: dict[str, OutboxReport] = {}
+        self._uncovered: dict[str, str] = {}  # closed ones, and the hub that could still lose what it has of them
+        self._hub = ""
         self._opening = trio.Lock()
         self._tick = 0
         self._door: HubDoor | None = None
@@ -146,7 +163,7 @@ class DeskOutboxes:
     async def run(self, door: HubDoor) -> None:
         """Bring everything to the hub until cancelled; then nothing is in flight any more."""
         async with trio.open_nursery() as nursery:
-            self._door, self._nursery = door, nursery
+            self._door, self._nursery = _Watched(door, self._answered), nursery
             try:
                 for held in self._held.values():
                     self._begin_sending(held)
@@ -155,6 +172,7 @@ class DeskOutboxes:
                         await self._look_into(agent)
                 while True:
                     await self._look_after_all()
+                    await self._reopen()
                     await trio.sleep(UPKEEP_INTERVAL_S)
             finally:
                 self._door = self._nursery = None
@@ -211,6 +229,7 @@ class DeskOutboxes:
             settings = self._settings(agent)
             cache = await self._env.in_thread(self._open, agent, settings)
             held = self._held[agent] = _Held(cache, settings)
+            self._uncovered.pop(agent, None)
             self._begin_sending(held)
             return held
 
@@ -255,6 +274,9 @@ class DeskOutboxes:
             held.unused = trio.Event()
             await held.unused.wait()
         self._reports[agent] = await self._report(held)
+        with suppress(Corrupt):  # it is in its report
+            if (await self._env.in_thread(held.cache.outbox.state)).uncovered:
+                self._uncovered[agent] = held.cache.outbox.hub
         await self._env.in_thread(held.cache.close)
 
     # Looking after them
@@ -266,6 +288,15 @@ class DeskOutboxes:
                 self._reports[agent] = await self._report(held)
         except InosError as error:
             self._reports[agent] = _unreadable(agent, error)
+
+    def _answered(self, hub: str) -> None:
+        self._hub = hub
+
+    async def _reopen(self) -> None:
+        """Of those that another hub has left uncovered, as many as may be open; the rest the next time."""
+        behind = [agent for agent, hub in self._uncovered.items() if self._hub and hub != self._hub]
+        for agent in behind[: max(1, self._most_open // 2)]:
+            await self._look_into(agent)
 
     async def _look_after_all(self) -> None:
         for agent in list(self._held):

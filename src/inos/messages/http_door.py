@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from inos.client.calls import Calls
 from inos.client.http import ConnectionLost, HttpClient, Request, Unreachable, lost
@@ -49,7 +50,7 @@ class HttpDoor:
     @classmethod
     def to_url(cls, url: str, token_file: Path) -> HttpDoor:
         """To an address, with the token in a file of mode 0600. Raises BadInput, NotFound, Refused."""
-        HttpClient(Endpoint(url, ""))  # an address that is none is told at once, not when the first message goes
+        _check_address(url)  # told at once, not when the first message goes
         read_token(token_file)
         return cls(lambda: Endpoint(url.rstrip("/"), read_token(token_file)), None)
 
@@ -110,6 +111,14 @@ class HttpDoor:
         http, self._http = self._http, None
         if http is not None:
             await http.aclose()
+
+
+def _check_address(url: str) -> None:
+    try:
+        HttpClient(Endpoint(url, ""))
+        (urlsplit(url).hostname or "").encode("idna")
+    except ValueError:
+        raise BadInput(f"not an address: {url[:200]!r}", hint="it looks like http://10.0.0.42:4711") from None
 
 
 def read_token(path: Path) -> str:

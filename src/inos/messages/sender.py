@@ -19,6 +19,7 @@ from inos.core.env import Env
 from inos.core.errors import InosError
 from inos.core.messages.sync import Ack
 from inos.messages.cache import AgentCache
+from inos.messages.cache_outbox import OutboxState
 from inos.messages.sending import (
     Course,
     Pace,
@@ -95,11 +96,9 @@ class Sender:
 
     async def drained(self) -> None:
         """Wait until nothing is pending; what is parked does not count."""
-        counts = await self._env.in_thread(self._cache.outbox.counts)
-        while counts.pending:
+        while (await self._state()).pending:
             self.hurry()
             await self._drained.wait()
-            counts = await self._env.in_thread(self._cache.outbox.counts)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -129,8 +128,8 @@ class Sender:
 
     async def _look_for_news(self) -> float:
         """The hub's identity and what it has covered come with answers; an idle outbox sends a message again for it."""
-        counts = await self._env.in_thread(self._cache.outbox.counts)
-        pause = news_pause_s(self._course, self._pace, counts.uncovered)
+        before, told = await self._state(), self._cache.outbox.hub
+        pause = news_pause_s(self._course, self._pace, any_uncovered=before.uncovered)
         if pause is None:
             return math.inf
         if await self._woken_within(pause):
@@ -140,11 +139,13 @@ class Sender:
         if ack is None:
             return self._pause(len(batch))
         await self._env.in_thread(self._cache.outbox.settle, batch, ack, self._now_ms())
-        after = await self._env.in_thread(self._cache.outbox.counts)
-        changed = (after.uncovered, after.pending) != (counts.uncovered, counts.pending)
-        self._course = after_news(self._course, any_new=changed)
+        any_new = (await self._state()).covered_seq != before.covered_seq or self._cache.outbox.hub != told
+        self._course = after_news(self._course, any_new=any_new)
         self._succeeded(0)
         return 0.0
+
+    async def _state(self) -> OutboxState:
+        return await self._env.in_thread(self._cache.outbox.state)
 
     async def _sent(self, batch: Sequence[Waiting]) -> Ack | None:
         name = self._env.token_bytes(_NAME_BYTES).hex()

@@ -51,8 +51,8 @@ class Pace:
 @dataclass(frozen=True, slots=True)
 class Course:
     """How it has been going: the size of the next batch; failures in a row; how often the message that is now alone in
-    its batch was refused; looks for news in a row that brought none; whether the last answer was that of another hub
-    than the batch was meant for."""
+    its batch was refused; looks for news in a row that brought none, below 0 before the first answer of all; whether
+    the last answer was that of another hub than the batch was meant for."""
 
     most: int = MAX_BATCH
     failures: int = 0
@@ -71,7 +71,7 @@ class Settlement:
 
 def begin(pace: Pace) -> Course:
     """Before anything was sent."""
-    return Course(most=pace.batch_size)
+    return Course(most=pace.batch_size, quiet=-1)
 
 
 def fitting(waiting: Iterable[Waiting], most_bytes: int) -> Iterator[Waiting]:
@@ -125,7 +125,7 @@ def after_answer(course: Course, pace: Pace, *, moved: bool = False) -> Course:
 
 def after_news(course: Course, *, any_new: bool) -> Course:
     """A look for news of the hub was answered."""
-    return replace(course, failures=0, moved=False, quiet=0 if any_new else course.quiet + 1)
+    return replace(course, failures=0, moved=False, quiet=0 if any_new else max(0, course.quiet) + 1)
 
 
 def after_failure(course: Course, pace: Pace, error: InosError, count: int) -> tuple[Course, bool]:
@@ -148,8 +148,11 @@ def pause_s(course: Course, pace: Pace, waiting: int, chance: float) -> float:
     return float(min(most_s, FIRST_PAUSE_S * pace.backoff_base**power) * (0.5 + chance / 2))
 
 
-def news_pause_s(course: Course, pace: Pace, uncovered: int) -> float | None:
-    """How long an idle outbox waits before it asks its hub for news; None when there is nothing to hear about."""
-    if not uncovered:
+def news_pause_s(course: Course, pace: Pace, *, any_uncovered: bool) -> float | None:
+    """How long an idle outbox waits before it asks its hub for news; None when there is nothing to hear about. Whoever
+    has just been opened asks at once: the hub may have been lost meanwhile."""
+    if not any_uncovered:
         return None
+    if course.quiet < 0:
+        return 0.0
     return float(min(max(MAX_PAUSE_S, pace.interval_s), pace.interval_s * 2 ** min(course.quiet, _LARGEST_POWER)))
