@@ -6,7 +6,9 @@ A decoder may return, or raise one of the errors its target allows: anything els
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +16,7 @@ from typing import Final
 
 from fuzz import samples
 from fuzz.message_targets import MESSAGE_DECODERS
-from inos.api import gate, ranges
+from inos.api import content, gate, message_sync, multipart, ranges
 from inos.api.sessions import Sessions
 from inos.backup import index, snapshot
 from inos.cli import members, objects
@@ -34,6 +36,7 @@ from inos.core.errors import (
     TooLarge,
 )
 from inos.core.ids import Cid, PeerId
+from inos.core.messages.query import MessageQuery
 from inos.core.rows import KINDS
 from inos.core.rows.cursor import cursor_behind, parse_cursor
 from inos.core.rows.row import Query, field_names, parse_key
@@ -133,6 +136,27 @@ def _request_headers(data: bytes) -> object:
         return admitted.value
 
 
+_FORM: Final = (
+    b'--b\r\ncontent-disposition: form-data; name="agent"\r\n\r\nada\r\n'
+    b'--b\r\ncontent-disposition: form-data; name="f"; filename="a.txt"\r\ncontent-type: text/plain\r\n\r\n'
+    b"content\r\n--b--\r\n"
+)
+
+
+def _form(data: bytes) -> object:
+    """Fed in two pieces: what is remembered between them is half of the parser."""
+    form = multipart.Form(b"b")
+    return [*form.feed(data[: len(data) // 2]), *form.feed(data[len(data) // 2 :])]
+
+
+def _unpacked(data: bytes) -> bytes:
+    return message_sync.unpack_part(zlib.decompressobj(31), data, 1000)
+
+
+def _message_query(data: bytes) -> object:
+    return MessageQuery.from_params(content.query_of({"type": "http", "query_string": data}))
+
+
 class _NoTokens:
     """A node that made no token for anybody."""
 
@@ -200,6 +224,16 @@ TARGETS: Final[Mapping[str, Target]] = {
         _request_headers,
         (BadInput, Refused),
         lambda: [b"Host: 127.0.0.1:80\nAuthorization: Bearer token\nCookie: a=b; inos_messages=00"],
+    ),
+    "api.multipart.parse_boundary": Target(
+        in_text(multipart.parse_boundary), (BadInput,), lambda: [b'multipart/form-data; boundary="a b"; charset=utf-8']
+    ),
+    "api.multipart.Form": Target(_form, (BadInput,), lambda: [_FORM]),
+    "api.message_sync.unpack_part": Target(_unpacked, (BadInput, TooLarge), lambda: [gzip.compress(b"{}" * 99)]),
+    "core.messages.query.MessageQuery.from_params": Target(
+        _message_query,
+        (BadInput,),
+        lambda: [b"agent=ada&text=a%20word&since_ms=5&limit=7&order=best", b"state=open&after=9&priority=3"],
     ),
     "api.ranges.parse_range": Target(in_text(ranges.parse_range), (BadInput,), lambda: [b"bytes=0-99", b"bytes=-5"]),
     "backup.index.IndexTable.decode": Target(

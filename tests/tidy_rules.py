@@ -87,6 +87,8 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     "fsspec": ("backup/remote.py",),
     "h11": ("client/http.py",),
     "httpx": (),
+    "python_multipart": ("api/multipart.py",),
+    "psycopg": ("messages/postgres_connections.py",),
     "yaml": ("messages/yaml_file.py",),  # the safe loader alone, with line numbers
     "typer": ("cli/*",),
     "rich": ("cli/*",),

@@ -17,6 +17,7 @@ from inos.api.handed import StoreFile, WriteFile
 from inos.api.inbox_page import INBOX_PATH, InboxFiles, inbox_routes
 from inos.api.key_routes import key_routes
 from inos.api.message_events import MessageEvents
+from inos.api.message_files import SyncFiles
 from inos.api.message_reading import GetMessage, QueryMessages
 from inos.api.message_routes import message_routes
 from inos.api.message_sync import SyncMessage, SyncMessages
@@ -73,6 +74,7 @@ def _add_messages(app: FastAPI, service: NodeService, env: Env, closing: anyio.E
     routes = app.router.routes
     routes.append(Route("/sync/message", SyncMessage(service), methods=["POST"]))
     routes.append(Route("/sync/messages", SyncMessages(service, env), methods=["POST"]))
+    routes.append(Route("/sync/files", SyncFiles(service, env), methods=["POST"]))
     routes.append(Route("/query/messages", QueryMessages(service), methods=["GET"]))
     routes.append(Route("/query/messages/{id}", GetMessage(service), methods=["GET"]))
     routes.append(Route(INBOX_PATH, InboxFiles(env), methods=["GET", "HEAD"]))

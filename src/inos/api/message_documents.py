@@ -49,6 +49,14 @@ MESSAGE_PATHS: Final[dict[str, dict[str, Any]]] = {
     "/sync/messages": {
         "post": _call("Store a batch of messages on the hub", "sync_messages", "An Ack", requestBody=_BODY)
     },
+    "/sync/files": {
+        "post": _call(
+            "Store files that go with messages; the form is streamed",
+            "sync_files",
+            "The attachments to put into a message",
+            requestBody={"required": True, "content": {"multipart/form-data": {"schema": {"type": "object"}}}},
+        )
+    },
     "/query/messages": {"get": _call("Find messages, in pages", "query_messages", "A page", parameters=_QUERY)},
     "/query/messages/{id}": {
         "get": _call(
