@@ -201,7 +201,7 @@ def _merge(cursor: Cursor, message_id: str, change: Marks) -> bool:
     unread = (after == _UNREAD) - (state == _UNREAD)
     sql = "UPDATE corpus SET last_mark_seq = last_mark_seq + 1, unread = unread + ? RETURNING last_mark_seq"
     (mark_seq,) = one(cursor.execute(sql, (unread,)))
-    shown = json.dumps(merged.to_json(), ensure_ascii=False, separators=(",", ":"))
+    shown = json.dumps(merged.to_json(), separators=(",", ":"))
     update = "UPDATE messages SET state = ?, marks = ?, mark_seq = ? WHERE seq = ?"
     list(cursor.execute(update, (after, shown, mark_seq, seq)))
     return True

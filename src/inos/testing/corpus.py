@@ -272,7 +272,7 @@ class CorpusSuite:
         assert len(stored) == 200
         for fields in QUERIES:
             for order in ("newest", "oldest"):
-                for limit in (7, 500):
+                for limit in (23, 500):
 
                     def query(after: str, fields: Any = fields, order: Any = order, limit: int = limit) -> MessageQuery:
                         return MessageQuery(**fields, order=order, limit=limit, after=after)
