@@ -93,7 +93,7 @@ def test_what_is_imported_is_what_is_required() -> None:
     imported = {name for source in shipped for name in rules.third_parties(source)}
     used = {re.sub(r"[-_.]+", "-", providers[name][0]).lower() for name in imported}
     lines = (ROOT / "requirements" / "runtime.in").read_text().splitlines()
-    required = {re.split(r"[=<>]", line)[0].strip().lower() for line in lines if line and not line.startswith("#")}
+    required = {re.split(r"[=<>[]", line)[0].strip().lower() for line in lines if line and not line.startswith("#")}
     assert used == required, f"missing in requirements/runtime.in: {used - required}; idle: {required - used}"
 
 
