@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,11 @@ class Served:
     url: str
     token: str
     home: Path
+    trio_token: trio.lowlevel.TrioToken
+
+    def call(self, function: Callable[..., object], *args: object) -> None:
+        """Call something of the service in the thread that serves it."""
+        trio.from_thread.run_sync(function, *args, trio_token=self.trio_token)
 
     @property
     def port(self) -> int:
@@ -67,7 +72,7 @@ def served(service: NodeService, home: Path, *, port: int = 0) -> Iterator[Serve
     try:
         assert started.wait(10), "the API did not start"
         write_endpoint(home, Endpoint(bounds[0].url, TOKEN))
-        yield Served(bounds[0].url, TOKEN, home)
+        yield Served(bounds[0].url, TOKEN, home, tokens[0])
     finally:
         remove_endpoint(home)
         if tokens:

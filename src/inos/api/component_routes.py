@@ -1,7 +1,8 @@
 """The calls under /v1/components and /v1/applications, and the files of front ends under /apps/.
 
 PUT /v1/components?grant= takes a package as its body, streamed. A front end is served to whoever can open the page, as
-it is code and no data; its policy keeps it to its own files, so that it reaches neither the API nor another network.
+it is code and no data; its policy keeps it to its own files and the badge of unread messages with its number, so that
+it reaches neither the rest of the API nor another network.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from inos.api.content import query_of, refuse_and_linger, request_body, send_json
 from inos.api.errors import send_error
 from inos.api.gate import limit_body
+from inos.api.inbox_page import BADGE_PATH, UNREAD_PATH
 from inos.api.service import ComponentKeeping
 from inos.core.components import (
     APPS_PATH,
@@ -95,15 +97,17 @@ class AppFiles:
             await send({"type": "http.response.start", "status": 308, "headers": [(b"location", base.encode())]})
             await send({"type": "http.response.body", "body": b""})
             return
-        headers = [(name.encode(), value.encode()) for name, value in _headers(file, f"http://{host}{base}").items()]
+        headers = [(name.encode(), value.encode()) for name, value in _headers(file, f"http://{host}", base).items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else file.data})
 
 
-def _headers(file: AppFile, base: str) -> dict[str, str]:
+def _headers(file: AppFile, origin: str, path: str) -> dict[str, str]:
+    base = origin + path
     policy = (
-        f"default-src {base}; style-src {base} 'unsafe-inline'; img-src {base} data: blob:; base-uri 'none'; "
-        f"form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+        f"default-src {base}; script-src {base} {origin}{BADGE_PATH}; connect-src {base} {origin}{UNREAD_PATH}; "
+        f"style-src {base} 'unsafe-inline'; img-src {base} data: blob:; base-uri 'none'; form-action 'none'; "
+        f"frame-ancestors 'none'; object-src 'none'"
     )
     return {
         "content-type": file.content_type,

@@ -24,17 +24,21 @@ from inos.core.errors import NotFound
 from inos.crypto.hashing import blake3_digest
 
 INBOX_PATH: Final = "/messages"
+# What any page of the node may use: the element that shows the number of unread messages, and the number.
+BADGE_PATH: Final = "/messages/assets/badge.js"
+UNREAD_PATH: Final = "/v1/messages/unread"
 _FOLDER: Final = Path(__file__).parent / "inbox"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HASHED: Final = re.compile(r".*[-.][A-Za-z0-9_]{8,}\.[a-z0-9]+")
 _HEADERS: Final = {
     "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
+    # Not "same-origin", as the front ends of components have: one that opened this page could then reach into it.
+    "cross-origin-opener-policy": "noopener-allow-popups",
     "cross-origin-resource-policy": "same-origin",
 }
 

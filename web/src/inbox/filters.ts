@@ -7,6 +7,7 @@ export const RANGES = { "": 0, "1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30 * 24 
 export const WORDS = ["agent", "role", "kind", "task", "recipient"] as const;
 export type StateFilter = (typeof STATES)[number] | "read";
 export type Range = keyof typeof RANGES | "between";
+export type Order = "newest" | "best";
 export type Word = (typeof WORDS)[number];
 
 export interface Filters {
@@ -21,11 +22,12 @@ export interface Filters {
   readonly from: string; // local times as <input type="datetime-local"> has them; for the range "between"
   readonly until: string;
   readonly text: string;
+  readonly order: Order; // of what a search finds
 }
 
 export const NO_FILTERS: Filters = {
   state: "open", agent: "", role: "", kind: "", task: "", recipient: "",
-  priority: 0, range: "", from: "", until: "", text: "",
+  priority: 0, range: "", from: "", until: "", text: "", order: "newest",
 }; // prettier-ignore
 
 const HOUR_MS = 3_600_000;
@@ -49,6 +51,7 @@ export function toParams(filters: Filters, nowMs: number, limit: number, after =
   if (sinceMs) params.set("since_ms", String(sinceMs));
   if (untilMs !== Infinity) params.set("until_ms", String(untilMs));
   if (filters.text.trim()) params.set("text", filters.text.trim());
+  if (filters.order === "best" && /[\p{L}\p{N}]/u.test(filters.text)) params.set("order", "best");
   if (after) params.set("after", after);
   return params;
 }
@@ -103,6 +106,7 @@ export function fromHash(hash: string): View {
       from: text("from"),
       until: text("until"),
       text: (params.get("text") ?? "").slice(0, 500),
+      order: one<Order>("order", ["newest", "best"], "newest"),
     },
     open: text("open"),
   };

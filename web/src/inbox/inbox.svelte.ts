@@ -1,9 +1,9 @@
 // The inbox as a whole: who is signed in, which view is shown, where the cursor is, and what is done with messages.
 import { plural } from "../lib/format";
 import { asCallError, type CallError } from "../lib/http";
-import type { Marks, MessageEvent } from "../lib/types";
+import { MARKS, stateOf, type Marks, type MessageEvent } from "../lib/types";
 import type { Api } from "./api";
-import { fromHash, NO_FILTERS, toHash, type Filters, type View } from "./filters";
+import { fromHash, NO_FILTERS, stateMatches, toHash, type Filters, type View } from "./filters";
 import { Live } from "./live.svelte";
 import { Marking } from "./marking.svelte";
 import { Notices } from "./notices.svelte";
@@ -182,7 +182,8 @@ export class Inbox {
     const at = this.rows.indexOf(this.cursor);
     const stays = (row: Row) => !leaving.has(row.id);
     const next = this.rows.list.slice(at + 1).find(stays) ?? this.rows.list.slice(0, Math.max(0, at)).findLast(stays);
-    if (on && this.filters.state !== "all" && this.filters.state !== "archived") {
+    const fits = (row: Row) => stateMatches(this.filters.state, on ? "archived" : stateOf({ ...row.marks, archived: undefined }));
+    if (!rows.some(fits)) {
       if (leaving.has(this.cursor)) this.cursor = next?.id ?? "";
       if (leaving.has(this.reading.id)) this.show(WIDE.matches ? (next?.id ?? "") : "");
     }
@@ -199,7 +200,8 @@ export class Inbox {
 
   #happened(events: readonly MessageEvent[]): void {
     const count = this.rows.arrive(events.flatMap((event) => event.stored ?? []));
-    this.#remark(new Map(events.flatMap(({ id, marks }) => (marks ? [[id, marks] as const] : []))));
+    const told = events.filter(({ id }) => !this.marking.isChanging(id));
+    this.#remark(new Map(told.flatMap(({ id, marks }) => (marks ? [[id, this.#newer(id, marks)] as const] : []))));
     this.#settle();
     this.live.recount();
     if (!count) return;
@@ -207,10 +209,19 @@ export class Inbox {
     this.notices.speak(plural(count, "new message"));
   }
 
+  // Marks as they are known and as the stream tells, which may be late: of each, the later one.
+  #newer(id: string, told: Marks): Marks {
+    const open = this.reading.stored;
+    const known = this.rows.get(id)?.marks ?? (open?.message.id === id ? open.marks : {});
+    const newer = MARKS.filter((name) => (known[name]?.time_ms ?? 0) > (told[name]?.time_ms ?? 0));
+    return { ...told, ...Object.fromEntries(newer.map((name) => [name, known[name]])) };
+  }
+
   #remark(marks: ReadonlyMap<string, Marks>): void {
     if (!marks.size) return;
-    // What was just opened, and so became read, does not vanish under the reader.
-    this.rows.remark(marks, (row) => row.state === "read" || row.id === this.reading.id);
+    // What is open does not vanish under the reader, nor what just became read by being opened.
+    const unread = this.filters.state === "unread";
+    this.rows.remark(marks, (row) => row.id === this.reading.id || (unread && row.state === "read"));
     this.reading.remark(marks);
     this.live.recount();
   }

@@ -1,7 +1,7 @@
 // Marks: set at once on the page and then on the node; taken back on the page when the node refuses, with its reason.
 import { plural } from "../lib/format";
 import { asCallError, type CallError } from "../lib/http";
-import { stateOf, type MarkName, type Marks, type Stored } from "../lib/types";
+import { stateOf, type MarkName, type Marks } from "../lib/types";
 import type { Api } from "./api";
 import type { Notices } from "./notices.svelte";
 import type { Row, Rows } from "./rows.svelte";
@@ -23,6 +23,9 @@ function stepOf(name: MarkName, on: boolean, rows: readonly Row[]): Step {
 export class Marking {
   // The messages whose hook is being run, so that it is not run twice by an impatient hand.
   executing = $state.raw<ReadonlySet<string>>(new Set());
+  #turn: Promise<unknown> = Promise.resolve(); // the node hears of changes in their order
+  #runs = 0;
+  #latest = new Map<string, number>(); // by message, its last change that the node has not answered yet
 
   constructor(
     readonly api: Api,
@@ -31,6 +34,11 @@ export class Marking {
     // Every change goes through here: to the list, the message that is open, and the count of unread ones.
     readonly changed: (marks: ReadonlyMap<string, Marks>) => void,
   ) {}
+
+  // Whether a change of a message is under way, so that what others say of its marks is out of date.
+  isChanging(id: string): boolean {
+    return this.#latest.has(id);
+  }
 
   async set(rows: readonly Row[], name: MarkName, on: boolean): Promise<void> {
     const step = stepOf(name, on, rows);
@@ -53,7 +61,7 @@ export class Marking {
     const todo = ids.filter((id) => !this.executing.has(id));
     this.executing = new Set([...this.executing, ...todo]);
     try {
-      for (const id of todo) this.#take([await this.api.execute(id)]);
+      for (const id of todo) this.changed(new Map([[id, (await this.api.execute(id)).marks]]));
       this.notices.show(`Follow-up started for ${plural(todo.length, "message")}`);
       return null;
     } catch (error) {
@@ -79,15 +87,34 @@ export class Marking {
     for (const { name, on, rows } of steps) {
       for (const { id } of rows) after.set(id, { ...after.get(id), [name]: { on, time_ms: Date.now(), by: "you" } });
     }
+    const run = ++this.#runs;
+    for (const id of before.keys()) this.#latest.set(id, run);
     this.#show(before, after);
+    const answer = this.#turn.then(() => this.#ask(steps, before));
+    this.#turn = answer;
+    this.#settle(run, before, await answer);
+  }
+
+  // What holds by the node's word; what held before when it refuses.
+  async #ask(steps: readonly Step[], before: ReadonlyMap<string, Row>): Promise<Map<string, Marks>> {
+    const marks = new Map([...before].map(([id, row]) => [id, row.marks]));
     try {
       for (const { name, on, rows } of steps) {
-        if (rows.length) this.#take(await this.api.mark(rows.map((row) => row.id), name, on));
+        const ids = rows.map((row) => row.id);
+        const marked = ids.length ? await this.api.mark(ids, name, on) : [];
+        for (const each of marked) marks.set(each.message.id, each.marks);
       }
     } catch (error) {
-      this.#show(before, new Map([...before].map(([id, row]) => [id, row.marks])));
       this.notices.fail("Nothing was changed", asCallError(error));
     }
+    return marks;
+  }
+
+  // Of two changes of one message the later one shows, also when the answer to the earlier one comes after it began.
+  #settle(run: number, rows: ReadonlyMap<string, Row>, marks: ReadonlyMap<string, Marks>): void {
+    const mine = [...rows].filter(([id]) => this.#latest.get(id) === run);
+    for (const [id] of mine) this.#latest.delete(id);
+    this.#show(new Map(mine), new Map(mine.map(([id, row]) => [id, marks.get(id) ?? row.marks])));
   }
 
   // Also puts back rows that had gone from the list and belong there again.
@@ -97,9 +124,5 @@ export class Marking {
       const now = marks.get(id) ?? row.marks;
       this.rows.restore({ ...row, marks: now, state: stateOf(now) });
     }
-  }
-
-  #take(stored: readonly Stored[]): void {
-    this.changed(new Map(stored.map((each) => [each.message.id, each.marks])));
   }
 }

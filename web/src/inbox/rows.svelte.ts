@@ -23,7 +23,8 @@ export interface Row {
   readonly marks: Marks;
 }
 
-const PAGE = 100;
+const FIRST_PAGE = 100; // soon there
+const PAGE = 300; // while somebody scrolls
 // Some 20 MB of a browser's memory. Whoever looks for something older has filters and a search.
 export const MOST_ROWS = 20_000;
 
@@ -99,7 +100,7 @@ export class Rows {
     if (!filters || this.failure) return;
     const before = this.#known;
     try {
-      const page = await this.api.page(toParams(filters, Date.now(), PAGE));
+      const page = await this.api.page(toParams(filters, Date.now(), FIRST_PAGE));
       if (filters !== this.#filters) return;
       const head = page.messages.map(rowOf);
       const last = page.next ? (head.at(-1)?.seq ?? 0) : 0;
@@ -121,7 +122,7 @@ export class Rows {
     const mine = (this.#loading = new AbortController());
     this.loading = true;
     try {
-      const params = toParams(filters, Date.now(), PAGE, first ? "" : this.#next);
+      const params = toParams(filters, Date.now(), first ? FIRST_PAGE : PAGE, first ? "" : this.#next);
       const page = await this.api.page(params, mine.signal);
       if (mine !== this.#loading) return;
       if (first) this.#set([]);

@@ -34,7 +34,7 @@ export interface Mark {
   by: string;
 }
 
-export type Marks = Partial<Record<MarkName, Mark>>;
+export type Marks = { [name in MarkName]?: Mark | undefined };
 
 export interface Stored {
   message: Message;
