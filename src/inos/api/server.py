@@ -14,6 +14,7 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
+from starlette.types import ASGIApp
 
 from inos.api.app import make_app
 from inos.api.connection import HttpConnection
@@ -59,10 +60,22 @@ async def serve_api(
     local: Path | None = None,
     task_status: TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
 ) -> None:
+    """Serve the API of `service` until cancelled, like `serve_app`; `version` is shown, `token` is asked for."""
+    app = make_app(service, env=env, token=token, host=host, version=version)
+    await serve_app(app, host=host, port=port, local=local, task_status=task_status)
+
+
+async def serve_app(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    local: Path | None = None,
+    task_status: TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """Serve until cancelled; reports where once it listens. Port 0 takes a free one. Raises Conflict when it is in use,
     BadInput for an address that is none. Once cancelled, requests in flight have STOP_S to end. `local` is the name of
     a UNIX socket to listen on as well, where the system has such and the name is not too long for one."""
-    app = make_app(service, env=env, token=token, host=host, version=version)
     connections = _Connections(ASGIWrapper(app))
     async with await _listen(host, port) as listener, listening_at(local) as here, trio.open_nursery() as nursery:
         bound_port: int = listener.socket.getsockname()[1]
