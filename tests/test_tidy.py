@@ -44,7 +44,10 @@ def texts(folders: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(path, text) of every text file of ours in `folders`, and of the files at the root."""
     paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*"))]
     for path in [*paths, *sorted(ROOT.glob("*"))]:
-        generated = {"__pycache__", "corpus", "crashes", "results"} & set(path.parts) or ".egg-info" in str(path)
+        # `.git` is a file in a second work tree of the same repository.
+        generated = {".git", "__pycache__", "corpus", "crashes", "results"} & set(path.parts) or ".egg-info" in str(
+            path
+        )
         if path.is_file() and path.suffix in TEXT_SUFFIXES and not generated:
             yield path.relative_to(ROOT).as_posix(), path.read_text()
 
