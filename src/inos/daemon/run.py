@@ -205,6 +205,7 @@ class _Daemon:
             repair_after_s=options.repair_after_s,
             remove_delay_s=options.remove_delay_s,
             warm=profile_named(options.profile).warm,
+            compression=options.compression,
         )
         self._restart = trio.Event()
         async with open_core(Parts(identity, settings, self._disk, self._network(identity)), self._env) as core:
