@@ -13,7 +13,7 @@ check ruff $py -m ruff check .
 check format $py -m ruff format --check .
 check types $py -m mypy
 # Tests and fuzzing: typed as well, but what has no types elsewhere is let through.
-tests="fuzz tests"
+tests="fuzz crash tests"
 [ ! -d bench ] || tests="$tests bench"
 lenient="--no-warn-unused-ignores --no-warn-return-any --allow-untyped-calls --allow-untyped-decorators \
 --ignore-missing-imports --implicit-reexport"

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import trio
+from starlette.types import ASGIApp
 
-from inos.api.server import Bound, serve_api
+from inos.api.app import make_app
+from inos.api.server import Bound, serve_app
 from inos.api.service import NodeService
 from inos.core.endpoint import SOCKET_FILE, Endpoint, remove_endpoint, write_endpoint
 from inos.core.env import RealEnv
 from inos.testing.memory_service import MemoryService
 
 TOKEN = "a-token-for-tests"
+HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,48 @@ class Served:
         return int(self.url.rpartition(":")[2])
 
 
+class _Current:
+    """Stands before the service of the test that runs: making the application takes longer than most tests."""
+
+    service: NodeService | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.service, name)
+
+
+_current = _Current()
+
+
+def _make_app(service: NodeService) -> ASGIApp:
+    return make_app(service, env=RealEnv(), token=TOKEN, host=HOST, version="0.1.0")
+
+
+@functools.cache
+def _shared_app() -> ASGIApp:
+    return _make_app(cast(NodeService, _current))
+
+
+@contextmanager
+def _app(service: NodeService) -> Iterator[ASGIApp]:
+    """The application on `service`: the one that all tests share, or one of its own while that is taken."""
+    if _current.service is not None:
+        yield _make_app(service)
+        return
+    _current.service = service
+    try:
+        yield _shared_app()
+    finally:
+        _current.service = None
+
+
 @contextmanager
 def served(service: NodeService, home: Path, *, port: int = 0) -> Iterator[Served]:
     """Serve `service` as the node of the data root `home`."""
+    with _app(service) as app:
+        yield from _served(app, service, home, port)
+
+
+def _served(app: ASGIApp, service: NodeService, home: Path, port: int) -> Iterator[Served]:
     started = threading.Event()
     bounds: list[Bound] = []
     stop: list[trio.CancelScope] = []
@@ -52,16 +95,7 @@ def served(service: NodeService, home: Path, *, port: int = 0) -> Iterator[Serve
             tokens.append(trio.lowlevel.current_trio_token())
 
             async def serve(task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-                await serve_api(
-                    service,
-                    env=RealEnv(),
-                    host="127.0.0.1",
-                    port=port,
-                    token=TOKEN,
-                    version="0.1.0",
-                    local=home / SOCKET_FILE,
-                    task_status=task_status,
-                )
+                await serve_app(app, host=HOST, port=port, local=home / SOCKET_FILE, task_status=task_status)
 
             bounds.append(await nursery.start(serve))
             started.set()

@@ -18,8 +18,20 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "inos"
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".txt", ".sh", ".capnp", ".in", ".lock", ".service", ".json", ""}
 TEXT_SUFFIXES |= {".ts", ".svelte", ".css", ".html", ".js"}
-WRITTEN_BY_US = ("src", "tests", "bench", "fuzz", "docs", "scripts", "deploy", "changes", "requirements", ".ci")
-WRITTEN_BY_US += ("web/src",)
+WRITTEN_BY_US = (
+    "src",
+    "tests",
+    "bench",
+    "fuzz",
+    "crash",
+    "docs",
+    "scripts",
+    "deploy",
+    "changes",
+    "requirements",
+    ".ci",
+    "web/src",
+)
 
 
 @cache
@@ -34,7 +46,10 @@ def texts(folders: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(path, text) of every text file of ours in `folders`, and of the files at the root."""
     paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*"))]
     for path in [*paths, *sorted(ROOT.glob("*"))]:
-        generated = {"__pycache__", "corpus", "crashes", "results"} & set(path.parts) or ".egg-info" in str(path)
+        # `.git` is a file in a second work tree of the same repository.
+        generated = {".git", "__pycache__", "corpus", "crashes", "results"} & set(path.parts) or ".egg-info" in str(
+            path
+        )
         if path.is_file() and path.suffix in TEXT_SUFFIXES and not generated:
             yield path.relative_to(ROOT).as_posix(), path.read_text()
 
@@ -65,8 +80,11 @@ def test_source_keeps(rule: Callable[[rules.Source], Iterator[rules.Complaint]])
 
 
 def test_nothing_is_left_over() -> None:
-    code = texts(("src", "tests", "bench", "fuzz", "web/src"))
-    found = [line for path, text in code for line in rules.unfinished(path, text)]
+    found = [
+        line
+        for path, text in texts(("src", "tests", "bench", "fuzz", "crash", "web/src"))
+        for line in rules.unfinished(path, text)
+    ]
     assert not found, "\n" + "\n".join(found)
 
 

@@ -26,6 +26,14 @@ def test_a_backup_through_the_node(inos: Any) -> None:
         ("restore", "mesh:"),
         ("restore", "here"),
         ("backup", ""),
+        ("backup", "prune"),
+        ("backup", "prune", "here", "12345678"),
+        ("backup", "prune", "mesh:"),
+        ("backup", "prune", "here", "--keep-last", "0"),
+        ("backup", "prune", "here", "--keep-daily", "many"),
+        ("backup", "check", "here", "--keep-last", "3"),
+        ("backup", "here", "--dry-run"),
+        ("backup", "forget", "here"),
     ],
 )
 def test_used_wrongly(alone: Any, words: tuple[str, ...]) -> None:
@@ -37,6 +45,18 @@ def test_without_a_node(alone: Any) -> None:
     assert alone("init", "--no-passphrase", "--json").code == 0
     assert alone("backup", "copies", "--json").json["finished"]
     assert len(alone("backup", "list", "copies", "--json").lines) == 1
+    assert alone("backup", "check", "copies").text.startswith("1 of 1 snapshot")
+    assert alone("backup", "copies", "--json").json["finished"]
+    [first, second] = [line["snapshot"] for line in alone("backup", "list", "copies", "--json").lines]
+    planned = alone("backup", "prune", "copies", "--keep-last", "1", "--dry-run", "--json").json
+    assert [each["kept"] for each in planned["snapshots"]] == ["", "last"] and planned["dry_run"]
+    shown = alone("backup", "prune", "copies", "--keep-last", "1", "--keep-daily", "7")
+    assert f"{second[:12]}" in shown.text and "kept: last, daily" in shown.text and "gone" in shown.text
+    assert "freed" in shown.err and [
+        line["snapshot"] for line in alone("backup", "list", "copies", "--json").lines
+    ] == [second]
+    assert alone("backup", "forget", "copies", first[:12], "--json").error["code"] == "not_found"
+    assert alone("backup", "prune", "nothing", "--json").error["code"] == "not_found"
     assert alone("backup", "check", "copies").text.startswith("1 of 1 snapshot")
     assert alone("restore", "copies", "--json").json["home"] == str(alone.home)
     assert alone("restore", "nothing", "--json").error["code"] == "not_found"

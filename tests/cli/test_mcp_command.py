@@ -130,10 +130,12 @@ def test_over_http_only_with_the_token(inos: Cli) -> None:
 
         async def main() -> None:
             headers = {"authorization": f"Bearer {where['token']}"}
-            async with httpx2.AsyncClient(headers=headers) as http:
-                async with Client(streamable_http_client(where["url"], http_client=http)) as client:
-                    await call(client, "post_message", content="over http")
-                    assert (await call(client, "unread_count"))["unread"] == 1
+            async with (
+                httpx2.AsyncClient(headers=headers) as http,
+                Client(streamable_http_client(where["url"], http_client=http)) as client,
+            ):
+                await call(client, "post_message", content="over http")
+                assert (await call(client, "unread_count"))["unread"] == 1
             async with httpx2.AsyncClient() as stranger:
                 for wrong in ({}, {"authorization": "Bearer wrong"}):
                     answer = await stranger.post(where["url"], headers=wrong, json={})

@@ -108,7 +108,8 @@ def test_up_hands_over_its_options(node: Recorder, home: Path) -> None:
     assert node.calls == [UpOptions(home)]
     node.calls.clear()
     arguments = "--listen /ip4/0.0.0.0/tcp/1 --listen /ip6/::/tcp/2 --announce /dns4/x/tcp/1 --api 127.0.0.1:4711 "
-    arguments += "--profile light --region attic --name box --repair-after 5s --remove-delay 2h --join T --json"
+    arguments += "--profile light --compression zstd --region attic --name box --repair-after 5s "
+    arguments += "--remove-delay 2h --join T --json"
     assert inos("up", *arguments.split()).exit_code == 0
     assert node.calls == [
         UpOptions(
@@ -117,6 +118,7 @@ def test_up_hands_over_its_options(node: Recorder, home: Path) -> None:
             announce=("/dns4/x/tcp/1",),
             api="127.0.0.1:4711",
             profile="light",
+            compression="zstd",
             region="attic",
             name="box",
             repair_after_s=5,
@@ -126,6 +128,7 @@ def test_up_hands_over_its_options(node: Recorder, home: Path) -> None:
         )
     ]
     assert inos("up", "--profile", "huge").exit_code == 1
+    assert inos("up", "--compression", "bzip2").exit_code == 1
     assert inos("up", "--repair-after", "soon").exit_code == 1
 
 

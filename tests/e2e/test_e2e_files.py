@@ -26,6 +26,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
     try:
         desk = machines.found("desk")
         laptop, friend = machines.make("laptop", phrase=desk.phrase), machines.make("friend")
+        laptop.options = (*laptop.options, "--compression", "zstd")
         machines.join(desk, laptop, friend)
         yield Trio(desk, laptop, friend)
     finally:
@@ -63,6 +64,14 @@ def test_a_file_by_what_it_holds_on_every_machine_of_its_owner(mesh: Trio, tmp_p
     assert copy.read_bytes() == file.read_bytes()
     assert mesh.friend.inos("get", target, "-o", "-", code=1).error["code"] == "not_found"
     assert mesh.desk.inos("stat", "/scans/1").json["sha256"] == stored["sha256"]
+
+
+def test_what_one_machine_packs_otherwise_is_read_on_the_others(mesh: Trio) -> None:
+    text = b"the same line over and over, %d\n" * 100_000
+    on_laptop, on_desk = mesh.laptop.put(text, "/packed/closer"), mesh.desk.put(text, "/packed/as ever")
+    assert on_laptop.stored_bytes != on_desk.stored_bytes
+    assert mesh.desk.read(on_laptop) == mesh.friend.read(on_laptop) == mesh.laptop.read(on_desk) == text
+    assert mesh.desk.inos("put", "-", stdin=text).json["stored_bytes"] == on_desk.stored_bytes
 
 
 def test_names_of_every_kind(mesh: Trio, tmp_path: Path) -> None:

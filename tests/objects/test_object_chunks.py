@@ -6,11 +6,13 @@ import os
 
 import lz4.block
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from object_samples import SECRET, noise
 
 from inos.core.errors import BadInput, Corrupt
+from inos.core.options import COMPRESSIONS
 from inos.crypto.hashing import address_of
 from inos.crypto.sealing import seal_convergent
 from inos.objects.chunks import (
@@ -18,6 +20,7 @@ from inos.objects.chunks import (
     LZ4,
     MAX_STORED_BYTES,
     PLAIN,
+    ZSTD,
     open_chunk,
     pack,
     seal_chunk,
@@ -103,7 +106,7 @@ def test_a_bomb_is_not_unpacked() -> None:
 
 
 @settings(max_examples=200)
-@given(st.integers(0, 3), st.binary(max_size=300), st.integers(0, 2000))
+@given(st.integers(0, 4), st.binary(max_size=300), st.integers(0, 2000))
 def test_unpacking_anything_ends_well(codec: int, body: bytes, size: int) -> None:
     try:
         plain = unpack(bytes((codec,)) + body, size, limit=1500)
@@ -113,9 +116,51 @@ def test_unpacking_anything_ends_well(codec: int, body: bytes, size: int) -> Non
 
 
 def test_unknown_codec_and_empty_payload() -> None:
-    for payload in (b"", b"\x02abc"):
+    for payload in (b"", b"\x03abc"):
         with pytest.raises(Corrupt):
             unpack(payload, 3, limit=10)
+
+
+@given(st.binary(max_size=400), st.integers(1, 40))
+def test_what_any_setting_packed_is_read(some: bytes, times: int) -> None:
+    plain = some * times
+    for compression in COMPRESSIONS:
+        payload = pack(plain, compression)
+        assert unpack(payload, len(plain), limit=CHUNK_BYTES) == plain
+        assert payload[0] in {PLAIN, {"lz4": LZ4, "zstd": ZSTD, "none": PLAIN}[compression]}
+        if plain:
+            chunk = seal_chunk(plain, SECRET, compression)
+            assert chunk == seal_many([plain], SECRET, compression)[0]
+            assert open_chunk(chunk.stored, chunk.key, len(plain)) == plain
+
+
+def test_zstd_packs_closer_and_only_what_shrinks() -> None:
+    text = b"".join(b"%d: the quick brown fox, line %d\n" % (number * 7919, number) for number in range(20_000))
+    text = text[:CHUNK_BYTES]
+    sizes = {compression: len(pack(text, compression)) for compression in COMPRESSIONS}
+    assert sizes["zstd"] < sizes["lz4"] < sizes["none"] == len(text) + 1
+    assert pack(noise("n", 10_000), "zstd")[0] == PLAIN
+    assert pack(text, "zstd")[0] == ZSTD and pack(text, "none")[0] == PLAIN
+    assert pack(memoryview(text), "zstd") == pack(text, "zstd")
+
+
+@given(st.data())
+def test_a_zstd_frame_is_not_believed(data: st.DataObject) -> None:
+    payload = bytearray(pack(b"some text " * 50, "zstd"))
+    at = data.draw(st.integers(8, len(payload) * 8 - 1))
+    payload[at // 8] ^= 1 << at % 8
+    try:
+        assert len(unpack(bytes(payload), 500, limit=CHUNK_BYTES)) == 500
+    except Corrupt:
+        return
+
+
+def test_a_zstd_frame_that_claims_another_size_makes_no_room() -> None:
+    huge = zstandard.ZstdCompressor().compress(bytes(64 * CHUNK_BYTES))
+    unsized = zstandard.ZstdCompressor(write_content_size=False).compress(b"x" * 100)
+    for body, size in ((huge, 100), (huge, CHUNK_BYTES), (unsized, 100), (pack(b"x" * 100, "zstd")[1:] + b"more", 100)):
+        with pytest.raises(Corrupt):
+            unpack(bytes((ZSTD,)) + body, size, limit=CHUNK_BYTES)
 
 
 def test_a_wrong_key_is_noticed() -> None:

@@ -92,8 +92,9 @@ def test_the_same_input_gives_the_same_bytes(make: Callable[[], dict[str, Any]])
     assert make() == json.loads((VECTORS / f"{make.__name__}.json").read_text())
 
 
-def test_a_compressed_chunk_opens() -> None:
-    vector = json.loads((VECTORS / "compressed.json").read_text())
+@pytest.mark.parametrize("name", ["compressed", "compressed_zstd"])
+def test_a_compressed_chunk_opens(name: str) -> None:
+    vector = json.loads((VECTORS / f"{name}.json").read_text())
     stored = bytes.fromhex(vector["stored"])
     assert str(address_of(stored)) == vector["address"]
     assert open_chunk(stored, bytes.fromhex(vector["key"]), 1000) == bytes(range(100)) * 10

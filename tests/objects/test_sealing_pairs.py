@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from object_samples import SECRET, store
 
+from inos.core.options import COMPRESSIONS, Compression
 from inos.crypto import sealing
 from inos.objects.chunks import CHUNK_BYTES, seal_chunk
 from inos.objects.layout import COPIES, Scheme
@@ -73,13 +74,13 @@ def test_objects_in_chunks(pairs: Pairs, blocks: list[bytes], end: bytes, name: 
 
 
 @settings(max_examples=150)
-@given(content=small, times=st.sampled_from([1, 2, 3, 500]), name=names)
-def test_objects_inline(pairs: Pairs, content: bytes, times: int, name: str) -> None:
+@given(content=small, times=st.sampled_from([1, 2, 3, 500]), name=names, packed=st.sampled_from(COMPRESSIONS))
+def test_objects_inline(pairs: Pairs, content: bytes, times: int, name: str, packed: Compression) -> None:
     before = pairs.encryptions
-    build_inline(content * times, SECRET, name)
+    build_inline(content * times, SECRET, name, packed)
     assert pairs.encryptions - before == 2
     if content:
-        seal_chunk(content * times, SECRET)
+        seal_chunk(content * times, SECRET, packed)
 
 
 @settings(max_examples=150)

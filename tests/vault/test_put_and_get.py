@@ -10,6 +10,7 @@ import trio
 
 from inos.core.errors import NotEnoughNodes, NotFound, StorageFull, Unavailable
 from inos.core.ids import Cid
+from inos.core.options import COMPRESSIONS
 from inos.core.reports import BatchItem, PutOptions
 from inos.replication.scheme import PlanRules
 from inos.sim.cluster import ClusterNode, ClusterSettings, fixed_bytes, open_cluster, stream
@@ -38,6 +39,28 @@ async def test_every_size_class_comes_back_from_every_member() -> None:
                 assert await reader.get(f"/f{size}{sized}") == data
         await cluster.passes(1)  # the other half of a hedge ends a moment after its get
         assert not any(map(background_tasks, cluster.nodes))
+
+
+@sim_test
+async def test_what_was_packed_in_any_way_is_read_by_every_node() -> None:
+    text = b"".join(b"%d: one line of a log\n" % (number * 7919) for number in range(80_000))
+    sizes = {}
+    async with open_cluster(3) as cluster:
+        node = cluster.nodes[0]
+        for compression in COMPRESSIONS:
+            node.compression = compression
+            await node.restart()
+            await cluster.connected()
+            report = await node.put(text, f"/{compression}")
+            sizes[compression] = report.stored_bytes
+            await node.put(text[:5000], f"/{compression}/small")
+        node.compression = "none"
+        await node.restart()
+        await cluster.connected()
+        for reader, compression in itertools.product(cluster.nodes[:2], COMPRESSIONS):
+            assert await reader.get(f"/{compression}") == text
+            assert await reader.get(f"/{compression}/small") == text[:5000]
+    assert sizes["zstd"] < sizes["lz4"] < sizes["none"]
 
 
 @sim_test

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
@@ -31,11 +30,8 @@ from inos.core.components import APPS_PATH
 from inos.core.env import Env
 
 
-def make_app(
-    service: NodeService, *, env: Env, token: str, host: str, version: str, closing: anyio.Event | None = None
-) -> ASGIApp:
-    """The API of `service`. Every data call needs `token`; `host` is the name or address it is served on. What would go
-    on for ever ends when `closing` is set."""
+def make_app(service: NodeService, *, env: Env, token: str, host: str, version: str) -> ASGIApp:
+    """The API of `service`. Every data call needs `token`; `host` is the name or address it is served on."""
     app = FastAPI(
         title="INOS",
         version=version,
@@ -55,7 +51,7 @@ def make_app(
     app.router.routes.append(Route("/v1/objects:write", WriteFile(service, env), methods=["POST"]))
     app.router.routes.append(Route("/v1/components", InstallComponent(service), methods=["PUT"]))
     app.router.routes.append(Route(APPS_PATH + "{path:path}", AppFiles(service), methods=["GET", "HEAD"]))
-    _add_messages(app, service, env, closing or anyio.Event())
+    _add_messages(app, service, env)
     sessions = Sessions(env)
     for router in [
         *all_routes(service, timings),
@@ -70,7 +66,7 @@ def make_app(
     return Gate(Timed(app, timings, env), token=token, host=host, tokens=service, sessions=sessions)
 
 
-def _add_messages(app: FastAPI, service: NodeService, env: Env, closing: anyio.Event) -> None:
+def _add_messages(app: FastAPI, service: NodeService, env: Env) -> None:
     routes = app.router.routes
     routes.append(Route("/sync/message", SyncMessage(service), methods=["POST"]))
     routes.append(Route("/sync/messages", SyncMessages(service, env), methods=["POST"]))
@@ -79,7 +75,7 @@ def _add_messages(app: FastAPI, service: NodeService, env: Env, closing: anyio.E
     routes.append(Route("/query/messages/{id}", GetMessage(service), methods=["GET"]))
     routes.append(Route(INBOX_PATH, InboxFiles(env), methods=["GET", "HEAD"]))
     routes.append(Route(INBOX_PATH + "/assets/{name}", InboxFiles(env), methods=["GET", "HEAD"]))
-    routes.append(Route("/events", MessageEvents(service, closing), methods=["GET"]))
+    routes.append(Route("/events", MessageEvents(service), methods=["GET"]))
 
 
 def _add_documents(app: FastAPI) -> None:

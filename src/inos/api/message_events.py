@@ -26,6 +26,8 @@ from inos.api.streaming import Streamed, send_stream
 from inos.core.errors import BadInput, Busy, InosError
 from inos.core.messages.calls import MessageEvent
 
+# What of a request's scope is an event that is set when the server stops.
+CLOSING: Final = "inos.closing"
 # A quarter of the connections the server has.
 MAX_STREAMS: Final = 32
 KEEP_ALIVE_S: Final = 15.0
@@ -41,9 +43,8 @@ _HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8", "cache-co
 class MessageEvents:
     """GET /events"""
 
-    def __init__(self, service: Messaging, closing: anyio.Event) -> None:
+    def __init__(self, service: Messaging) -> None:
         self._service = service
-        self._closing = closing
         self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,16 +53,16 @@ class MessageEvents:
             raise Busy(f"{MAX_STREAMS} streams of events are open", hint="close a page that shows messages")
         self._open += 1
         try:
-            await self._serve(after, receive, send)
+            await self._serve(after, scope.get(CLOSING) or anyio.Event(), receive, send)
         finally:
             self._open -= 1
 
-    async def _serve(self, after: int | None, receive: Receive, send: Send) -> None:
+    async def _serve(self, after: int | None, closing: anyio.Event, receive: Receive, send: Send) -> None:
         into, out = anyio.create_memory_object_stream[_Item](0)
         failure: InosError | None = None
         async with out, anyio.create_task_group() as tasks:
             tasks.start_soon(self._feed, after, into)
-            tasks.start_soon(self._end_with_the_node, out)
+            tasks.start_soon(_end_with_the_node, closing, out)
             first: _Item | None = None
             with anyio.move_on_after(_OPENING_S), _ends_quietly():
                 first = await out.receive()
@@ -85,9 +86,10 @@ class MessageEvents:
             except anyio.BrokenResourceError:  # the reading side was closed
                 return
 
-    async def _end_with_the_node(self, out: MemoryObjectReceiveStream[_Item]) -> None:
-        await self._closing.wait()
-        out.close()
+
+async def _end_with_the_node(closing: anyio.Event, out: MemoryObjectReceiveStream[_Item]) -> None:
+    await closing.wait()
+    out.close()
 
 
 class _ends_quietly:  # noqa: N801 - reads as a statement

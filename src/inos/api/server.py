@@ -15,10 +15,12 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inos.api.app import make_app
 from inos.api.connection import HttpConnection
 from inos.api.local_socket import listening_at
+from inos.api.message_events import CLOSING
 from inos.api.service import NodeService
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict
@@ -60,12 +62,24 @@ async def serve_api(
     local: Path | None = None,
     task_status: TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
 ) -> None:
+    """Serve the API of `service` until cancelled, like `serve_app`; `version` is shown, `token` is asked for."""
+    app = make_app(service, env=env, token=token, host=host, version=version)
+    await serve_app(app, host=host, port=port, local=local, task_status=task_status)
+
+
+async def serve_app(
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    local: Path | None = None,
+    task_status: TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """Serve until cancelled; reports where once it listens. Port 0 takes a free one. Raises Conflict when it is in use,
     BadInput for an address that is none. Once cancelled, requests in flight have STOP_S to end. `local` is the name of
     a UNIX socket to listen on as well, where the system has such and the name is not too long for one."""
     closing = anyio.Event()
-    app = make_app(service, env=env, token=token, host=host, version=version, closing=closing)
-    connections = _Connections(ASGIWrapper(app))
+    connections = _Connections(ASGIWrapper(_telling(app, closing)))
     async with await _listen(host, port) as listener, listening_at(local) as here, trio.open_nursery() as nursery:
         bound_port: int = listener.socket.getsockname()[1]
         await nursery.start(connections.hold)
@@ -78,6 +92,16 @@ async def serve_api(
         finally:
             closing.set()
             await connections.stop()
+
+
+def _telling(app: ASGIApp, closing: anyio.Event) -> ASGIApp:
+    """`app`, each request of which knows when the server stops."""
+
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[CLOSING] = closing
+        await app(scope, receive, send)
+
+    return told
 
 
 def _config() -> Config:

@@ -66,9 +66,14 @@ class IndexTable:
             raise Corrupt("an entry of an index names no pack", hint="see: inos backup check")
         return Spot(self.packs[pack], offset, size)
 
-    def find(self, piece_id: bytes) -> Spot | None:
+    def number_of(self, piece_id: bytes) -> int | None:
+        """Which entry is the piece's."""
         number = bisect_left(range(len(self)), piece_id, key=self.id_at)
-        return self.spot_at(number) if number < len(self) and self.id_at(number) == piece_id else None
+        return number if number < len(self) and self.id_at(number) == piece_id else None
+
+    def find(self, piece_id: bytes) -> Spot | None:
+        number = self.number_of(piece_id)
+        return None if number is None else self.spot_at(number)
 
     def items(self) -> Iterator[tuple[bytes, Spot]]:
         """Every piece and where it lies, by ascending id."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,6 +17,14 @@ from inos.store.private_files import explained, make_private_folder
 
 LOCK: Final = "lock"
 _SPARE: Final = ".part"
+
+
+class Use(Enum):
+    """What somebody is about to do with a place."""
+
+    READ = "read"
+    WRITE = "write"
+    PRUNE = "prune"
 
 
 class Place(Protocol):
@@ -30,8 +39,12 @@ class Place(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """A new file, whole and as safe as the place can make it when this returns."""
 
-    def lock(self, *, alone: bool) -> AbstractContextManager[None]:
-        """Keep writers away meanwhile, readers too where `alone`. Raises Locked at once."""
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove files, which need not be there; safely gone when this returns, as far as the place can make it."""
+
+    def lock(self, use: Use) -> AbstractContextManager[None]:
+        """Keep away meanwhile whoever would be in the way: nobody is at work on a place that is pruned, and nobody
+        prunes one that is written to. Raises Locked at once."""
 
 
 class FolderPlace:
@@ -70,11 +83,24 @@ class FolderPlace:
                 raise
             REAL_FILES.sync_folder(path.parent)
 
+    def remove(self, names: Sequence[str]) -> None:
+        folders = set()
+        for name in names:
+            path = self._folder / name
+            with explained("remove", path):
+                path.unlink(missing_ok=True)
+            folders.add(path.parent)
+        for folder in sorted(folders):
+            with explained("sync", folder):
+                REAL_FILES.sync_folder(folder)
+
     @contextmanager
-    def lock(self, *, alone: bool) -> Generator[None]:
+    def lock(self, use: Use) -> Generator[None]:
+        """Writers are alone too."""
+        alone = use is not Use.READ
         path = self._folder / LOCK
         if not self._folder.is_dir():
-            if not alone:
+            if use is not Use.WRITE:
                 raise NotFound(f"there is no folder {self._folder}", hint="check the path of the backup")
             if self._folder.exists():
                 raise BadInput(f"{self._folder} is not a folder", hint="name a folder to keep the backup in")

@@ -1,27 +1,34 @@
 """Places at a URL, through fsspec: whatever file system it has a driver for.
 
-There is no lock that would hold over all of them, and none is needed: names are hashes of fresh bytes, so two writers
-never meet in one file.
+Names are hashes of fresh bytes, so two writers never meet in one file. Pruning must be alone, though, and no lock holds
+over all such places; so whoever writes or prunes leaves a mark in `locks/`, looks for marks of others after that, and
+renews its own. A mark that was not renewed for STALE_S is one of somebody who was killed. Who finds that it stood still
+for as long itself must give up, because others may have gone on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import fsspec
 
-from inos.backup.place import FolderPlace, Place
-from inos.core.errors import BadInput, NotFound, Refused, StorageFull, Unavailable
+from inos.backup.place import FolderPlace, Place, Use
+from inos.core.env import Env
+from inos.core.errors import BadInput, InosError, Locked, NotFound, Refused, StorageFull, Unavailable
 from inos.store.disk_errors import NO_ROOM
 
 _SPARE: Final = ".part"
 _FILE: Final = "file://"
+LOCKS: Final = "locks"
+# Longer than one pack takes on a line of 10 KB/s; who was killed is in the way of others for that long.
+STALE_S: Final = 1800.0
+_RENEW_S: Final = 60.0
 
 
-def place_at(text: str) -> Place:
+def place_at(text: str, env: Env) -> Place:
     """The place that a path or a URL names. Raises BadInput for a URL without a driver."""
     if text.startswith(_FILE):
         return FolderPlace(Path(text.removeprefix(_FILE)))
@@ -31,15 +38,18 @@ def place_at(text: str) -> Place:
         system, path = fsspec.core.url_to_fs(text)
     except (ValueError, ImportError, OSError) as error:
         raise BadInput(f"cannot use {text.partition('://')[0]}:// as a place: {error}", hint="give a folder") from None
-    return UrlPlace(system, path.rstrip("/"))
+    return UrlPlace(system, path.rstrip("/"), env)
 
 
 class UrlPlace:
     """Files below `path` of an fsspec file system."""
 
-    def __init__(self, system: Any, path: str) -> None:
+    def __init__(self, system: Any, path: str, env: Env) -> None:
         self._system = system
         self._path = path
+        self._env = env
+        self._mark = ""
+        self._renewed_s = 0.0
 
     def names(self, folder: str) -> Mapping[str, int]:
         start = f"{self._path}/{folder}"
@@ -54,11 +64,22 @@ class UrlPlace:
         return {name: int(info.get("size") or 0) for name, info in plain.items()}
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        self._renew()
         path = f"{self._path}/{name}"
         with _translated(path):
             return bytes(self._system.cat_file(path, start=start, end=None if size is None else start + size))
 
     def write(self, name: str, data: bytes) -> None:
+        self._renew()
+        self._write(name, data)
+
+    def remove(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._renew()
+            with suppress(NotFound), _translated(f"{self._path}/{name}"):
+                self._system.rm_file(f"{self._path}/{name}")
+
+    def _write(self, name: str, data: bytes) -> None:
         path = f"{self._path}/{name}"
         with _translated(path):
             self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
@@ -66,9 +87,48 @@ class UrlPlace:
             self._system.mv(path + _SPARE, path)
 
     @contextmanager
-    def lock(self, *, alone: bool) -> Generator[None]:
-        del alone
-        yield
+    def lock(self, use: Use) -> Generator[None]:
+        """Readers leave no mark: a prune beside them makes them fail, and what they wanted is gone or there."""
+        if use is Use.READ:
+            yield
+            return
+        self._mark, self._renewed_s = f"{LOCKS}/{use.value}-{self._env.token_bytes(16).hex()}", self._env.now_s()
+        try:
+            self._write(self._mark, str(int(self._renewed_s)).encode())
+            self._refuse_others(use)
+            yield
+            self._renew()
+        finally:
+            mark, self._mark = self._mark, ""
+            with suppress(InosError):  # it is stale in a while
+                self.remove([mark])
+
+    def _refuse_others(self, use: Use) -> None:
+        for name in self.names(LOCKS):
+            both_write = use is Use.WRITE and not name.startswith(f"{LOCKS}/{Use.PRUNE.value}")
+            if name == self._mark or both_write:
+                continue
+            try:
+                renewed_s = self.read(name)
+            except NotFound:
+                continue
+            if renewed_s.isdigit() and self._env.now_s() - int(renewed_s) > STALE_S:
+                self.remove([name])
+                continue
+            raise Locked(
+                f"somebody else is at work on this backup, or was killed less than {STALE_S / 60:.0f} minutes ago",
+                hint=f"wait until it has finished; if nobody is, remove {name} there",
+            )
+
+    def _renew(self) -> None:
+        if not self._mark:
+            return
+        still_s = self._env.now_s() - self._renewed_s
+        if still_s > STALE_S:
+            raise Locked("the work on this backup stood still for too long for others to wait", hint="run it again")
+        if still_s > _RENEW_S:
+            self._renewed_s = self._env.now_s()
+            self._write(self._mark, str(int(self._renewed_s)).encode())
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """A backup as a store of pieces and snapshots, at one place under one owner's keys.
 
-Rules: pieces are in packs before an index names them, and indexes before a snapshot needs them. A piece counts as there
-when an index names it and its pack has room for it, so a pack that was lost is written again by the next backup.
+Rules: pieces are in packs before an index names them, and indexes before a snapshot needs them; things are removed in
+the reverse order (`prune.py`). A piece counts as there when an index names it and its pack has room for it, so a pack
+that was lost is written again by the next backup.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -108,6 +109,14 @@ class Repository:
         if owner != self._owner:
             raise WrongPassphrase("this backup was made with another phrase", hint="give the phrase it was made with")
 
+    def refuse_nothing(self) -> None:
+        """Raises NotFound where no backup is, before anything is put there."""
+        try:
+            self.place.read(HEADER, 0, 1)
+        except NotFound:
+            if not self.place.names(SNAPSHOTS):
+                raise NotFound("there is no backup at this place", hint="make one with: inos backup DEST") from None
+
     # Pieces
 
     def has(self, piece_id: bytes) -> bool:
@@ -118,23 +127,36 @@ class Repository:
         """Where the piece lies, in a pack that is there."""
         if piece_id in self._pending:
             return self._pending[piece_id]
+        found = self.entry(piece_id)
+        return None if found is None else found[2]
+
+    def entry(self, piece_id: bytes) -> tuple[str, int, Spot] | None:
+        """The index, and the number of its entry, that says where the piece lies."""
         for span in self._ranges:
             if span.first <= piece_id <= span.last:
-                found = self._table(span.name).find(piece_id)
-                if found and self._pack_sizes.get(found.pack.hex(), 0) >= found.offset + found.size:
-                    return found
+                table = self._table(span.name)
+                number = table.number_of(piece_id)
+                if number is not None and self._reaches(spot := table.spot_at(number)):
+                    return span.name, number, spot
         return None
+
+    def _reaches(self, spot: Spot) -> bool:
+        return self._pack_sizes.get(spot.pack.hex(), 0) >= spot.offset + spot.size
 
     def add(self, piece_id: bytes, data: bytes) -> bool:
         """Add a piece where it is missing; whether it was."""
         if self.has(piece_id):
             return False
+        self.add_again(piece_id, data)
+        return True
+
+    def add_again(self, piece_id: bytes, data: bytes) -> None:
+        """Add a piece though it may be there, so that its pack can go."""
         self._writer = self._writer or PackWriter(self.keys, self._token_bytes(SALT_BYTES))
         self._writer.add(piece_id, data)
         self._adding.add(piece_id)
         if self._writer.full:
             self._close_pack()
-        return True
 
     def add_block(self, data: bytes) -> bytes:
         """Add what is named by the keys and not by its address; its id."""
@@ -164,31 +186,35 @@ class Repository:
     def _write_index(self) -> None:
         ordered = sorted(self._pending)
         for start in range(0, len(ordered), MAX_ENTRIES):
-            spots = {piece: self._pending[piece] for piece in ordered[start : start + MAX_ENTRIES]}
-            text = encode_index(spots)
-            data = self.keys.seal_file(Kind.INDEX, self._token_bytes(SALT_BYTES), text)
-            name = f"{INDEX}/{file_name(data)}"
-            self.place.write(name, data)
-            self.sent_bytes += len(data)
-            self._note_range(name, IndexTable.decode(text, name))
+            self.write_index({piece: self._pending[piece] for piece in ordered[start : start + MAX_ENTRIES]})
         self._pending.clear()
         self._packs_pending = 0
 
+    def write_index(self, spots: Mapping[bytes, Spot]) -> None:
+        """Say where 1 to MAX_ENTRIES pieces lie."""
+        text = encode_index(spots)
+        data = self.keys.seal_file(Kind.INDEX, self._token_bytes(SALT_BYTES), text)
+        name = f"{INDEX}/{file_name(data)}"
+        self.place.write(name, data)
+        self.sent_bytes += len(data)
+        self._note_range(name, IndexTable.decode(text, name))
+
     def chunk(self, address: bytes) -> bytes:
         """The stored bytes of a chunk, proven. Raises Corrupt, naming the file, when they are missing or damaged."""
-        data = self._piece(address)
+        data = self.piece(address)
         if address_of(data) != address:
             raise Corrupt("a chunk in the backup is not what its address says", hint="see: inos backup check")
         return data
 
     def block(self, piece_id: bytes) -> bytes:
         """A block or a list, proven. Raises Corrupt."""
-        data = self._piece(piece_id)
+        data = self.piece(piece_id)
         if self.keys.piece_id(data) != piece_id:
             raise Corrupt("a block in the backup is not what its id says", hint="see: inos backup check")
         return data
 
-    def _piece(self, piece_id: bytes) -> bytes:
+    def piece(self, piece_id: bytes) -> bytes:
+        """A piece of any kind, as it was sealed. Raises Corrupt."""
         spot = self.spot(piece_id)
         if spot is None:
             what = self.problems[0] if self.problems else "its pack or the index that names it is missing"
@@ -205,6 +231,11 @@ class Repository:
         return self._pack_keys[pack]
 
     # Indexes
+
+    def indexes(self) -> Iterator[tuple[str, IndexTable]]:
+        """Every index that can be read, by the name of its file, as they are now."""
+        for span in tuple(self._ranges):
+            yield span.name, self._table(span.name)
 
     def _table(self, name: str) -> IndexTable:
         table = self._tables.pop(name, None) or self._load(name)
@@ -266,4 +297,4 @@ def pack_path(name: str) -> str:
     return f"{PACKS}/{name[:2]}/{name}"
 
 
-_OWN: Final = frozenset({HEADER, PACKS, INDEX, SNAPSHOTS, "lock", "lost+found"})
+_OWN: Final = frozenset({HEADER, PACKS, INDEX, SNAPSHOTS, "lock", "locks", "lost+found"})

@@ -1,4 +1,4 @@
-"""backup and restore."""
+"""backup and restore. Pruning is in `prune.py`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from inos.cli.meter import Meter
 from inos.cli.node_door import backup_commands
 from inos.cli.options import NODE, AsJson, Home, PassphraseFile
 from inos.cli.output import RED, count_text, note, paint, say, say_json, size_text, table, time_text
+from inos.cli.prune import keep_rules, show_pruned
 from inos.cli.running import command, with_mesh
 from inos.cli.secrets_in import existing_passphrase, new_passphrase, read_phrase
-from inos.core.backups import CheckReport, KeySource, SnapshotReport
+from inos.core.backups import CheckReport, KeySource, PruneReport, SnapshotReport
 from inos.core.endpoint import data_root
 from inos.core.errors import BadInput, InosError, NoNode
 from inos.core.reports import BackupReport, to_dict
@@ -24,9 +25,9 @@ from inos.core.reports import BackupReport, to_dict
 if TYPE_CHECKING:
     from inos.client.mesh import Mesh
 
-R = TypeVar("R", BackupReport, CheckReport)
+R = TypeVar("R", BackupReport, CheckReport, PruneReport)
 
-ACTIONS: Final = ("list", "check")
+ACTIONS: Final = ("list", "check", "prune", "forget")
 Phrase = Annotated[
     str | None, typer.Option(help="Open it with this seed phrase, not with this data root; - reads standard input.")
 ]
@@ -41,9 +42,21 @@ def register(app: typer.Typer) -> None:
 @command
 def backup(
     words: Annotated[
-        list[str], typer.Argument(help="A folder, a URL, or mesh: for the mesh itself.", metavar="[list|check] DEST")
+        list[str],
+        typer.Argument(
+            help="A folder, a URL, or mesh: for the mesh itself. With forget: snapshots as well.",
+            metavar="[list|check|prune|forget] DEST",
+        ),
     ],
     percent: Annotated[str, typer.Option(help="With check: how much of the content to read.", metavar="N")] = "100",
+    keep_last: Annotated[
+        str, typer.Option(help="With prune: keep the last N snapshots of each node.", metavar="N")
+    ] = "",
+    keep_daily: Annotated[str, typer.Option(help="Also the last one of each of N days.", metavar="N")] = "",
+    keep_weekly: Annotated[str, typer.Option(help="Also the last one of each of N weeks.", metavar="N")] = "",
+    keep_monthly: Annotated[str, typer.Option(help="Also the last one of each of N months.", metavar="N")] = "",
+    keep_yearly: Annotated[str, typer.Option(help="Also the last one of each of N years.", metavar="N")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With prune and forget: only say what would go.")] = False,
     phrase: Phrase = None,
     passphrase_file: PassphraseFile = None,
     home: Home = None,
@@ -52,7 +65,8 @@ def backup(
     """Copy all that this node keeps to another place, sealed; only what is new is sent.
 
     Works while the node runs, and without it. With `list`: the snapshots there are. With `check`: proves that they
-    can be restored.
+    can be restored. With `prune`: removes the snapshots that no rule keeps, and frees what only they needed. With
+    `forget`: removes those that are named.
 
     inos backup /mnt/disk/inos
 
@@ -61,25 +75,51 @@ def backup(
     inos backup list /mnt/disk/inos
 
     inos backup check /mnt/disk/inos --percent 10
+
+    inos backup prune /mnt/disk/inos --keep-last 3 --keep-daily 7 --keep-weekly 8 --dry-run
+
+    inos backup forget /mnt/disk/inos 5f3a09c1
     """
-    action, place = _split(words)
+    action, place, snapshots = _split(words)
     if action:
         _refuse_mesh(place)
+    kept = {
+        "last": keep_last,
+        "daily": keep_daily,
+        "weekly": keep_weekly,
+        "monthly": keep_monthly,
+        "yearly": keep_yearly,
+    }
+    rules = keep_rules(kept)
+    if (rules.any and action != "prune") or (dry_run and action not in ("prune", "forget")):
+        raise BadInput("--keep-… and --dry-run go with prune", hint="inos backup prune DEST --keep-last 7 --dry-run")
     root = data_root(home)
     if not action:
         _make(root, place, passphrase_file, as_json)
     elif action == "list":
         _show_list(backup_commands().list_backup(_keys(root, phrase, passphrase_file), place), as_json)
-    else:
+    elif action == "check":
         _check(_keys(root, phrase, passphrase_file), place, _percent(percent), as_json)
+    else:
+        keys = _keys(root, phrase, passphrase_file)
+        if action == "prune":
+            steps = backup_commands().prune_backup(keys, place, rules, dry_run=dry_run)
+        else:
+            steps = backup_commands().forget_snapshots(keys, place, snapshots, dry_run=dry_run)
+        show_pruned(watched(action, steps), as_json)
 
 
-def _split(words: list[str]) -> tuple[str, str]:
-    if len(words) == 1:
-        return "", _place(words[0])
-    if len(words) == 2 and words[0] in ACTIONS:
-        return words[0], _place(words[1])
-    raise BadInput("not a way to use this", hint="inos backup DEST, inos backup list DEST, inos backup check DEST")
+def _split(words: list[str]) -> tuple[str, str, list[str]]:
+    """What to do, where, and the snapshots named for it."""
+    if len(words) == 1 and words[0] not in ACTIONS:
+        return "", _place(words[0]), []
+    if len(words) > 1 and words[0] in ACTIONS and (len(words) > 2) == (words[0] == "forget"):
+        return words[0], _place(words[1]), words[2:]
+    raise BadInput(
+        "not a way to use this",
+        hint="inos backup DEST, inos backup list|check|prune DEST, inos backup forget DEST SNAPSHOT…; "
+        "a folder of such a name is ./list",
+    )
 
 
 def _place(text: str) -> str:

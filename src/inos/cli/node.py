@@ -18,7 +18,7 @@ from inos.cli.running import command
 from inos.cli.secrets_in import existing_passphrase, new_passphrase, read_phrase
 from inos.core.endpoint import data_root
 from inos.core.errors import BadInput
-from inos.core.options import InitOptions, InitReport, RebuildReport, UpOptions
+from inos.core.options import COMPRESSIONS, Compression, InitOptions, InitReport, RebuildReport, UpOptions
 from inos.core.reports import to_dict
 
 PROFILES = ("light", "heavy", "dedicated")
@@ -99,6 +99,9 @@ def up(
     quota_cold: Annotated[
         str, typer.Option(help="What chunk files may take up: 5GB, 2TB; else by profile.", metavar="SIZE")
     ] = "",
+    compression: Annotated[
+        str, typer.Option(help="lz4, zstd (smaller, slower) or none: how what is put here is packed.", metavar="NAME")
+    ] = "lz4",
     region: Annotated[str, typer.Option(help="A place; copies are spread over places.")] = "",
     name: Annotated[str, typer.Option(help="Name of this node, else the one from init.")] = "",
     repair_after: Annotated[
@@ -131,6 +134,9 @@ def up(
     root = data_root(home)
     if profile not in PROFILES:
         raise BadInput(f"unknown profile {profile!r}", hint=f"one of {', '.join(PROFILES)}")
+    packed: Compression | None = next((each for each in COMPRESSIONS if each == compression), None)
+    if packed is None:
+        raise BadInput(f"unknown compression {compression[:40]!r}", hint=f"one of {', '.join(COMPRESSIONS)}")
     if not root.exists():
         raise BadInput(f"there is no data root at {root}", hint="make one with: inos init")
     node_commands().run_node(
@@ -143,6 +149,7 @@ def up(
             profile=profile,
             region=region,
             name=name,
+            compression=packed,
             quota_hot_bytes=parse_size(quota_hot) if quota_hot else None,
             quota_cold_bytes=parse_size(quota_cold) if quota_cold else None,
             repair_after_s=parse_time_s(repair_after),

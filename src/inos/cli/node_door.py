@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from inos.core.backups import CheckReport, KeySource, SnapshotReport
+from inos.core.backups import CheckReport, KeepRules, KeySource, PruneReport, SnapshotReport
 from inos.core.options import InitOptions, InitReport, RebuildReport, UpOptions
 from inos.core.reports import BackupReport, JoinReport
 
@@ -42,6 +42,16 @@ class BackupCommands(Protocol):
 
     def check_backup(self, keys: KeySource, place: str, percent: float) -> Generator[CheckReport, None, None]:
         """Prove that a backup would restore."""
+
+    def prune_backup(
+        self, keys: KeySource, place: str, rules: KeepRules, *, dry_run: bool = False
+    ) -> Generator[PruneReport, None, None]:
+        """Remove the snapshots that no rule keeps, and free what only they needed."""
+
+    def forget_snapshots(
+        self, keys: KeySource, place: str, ids: Sequence[str], *, dry_run: bool = False
+    ) -> Generator[PruneReport, None, None]:
+        """Remove these snapshots, and free what only they needed."""
 
     def restore_home(self, keys: KeySource, place: str, at: str) -> Generator[BackupReport, None, None]:
         """Put a snapshot in the place of a data root."""

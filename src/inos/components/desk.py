@@ -20,12 +20,10 @@ from inos.components.supervisor import Supervisor
 from inos.core.components import AppFile, ApplicationReport, ComponentReport, LogPart, Removed
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, Corrupt, NotFound
-from inos.core.rows.row import Query, R
 from inos.core.rows.software import Application, Component, ComponentRun
 from inos.crypto.hashing import blake3_digest
 from inos.store.private_files import explained
 from inos.store.repositories import Repositories
-from inos.store.repositories.repository import ReadRepository
 
 _HINT: Final = "inos component list"
 
@@ -116,6 +114,7 @@ class ComponentDesk:
         return Removed(component_id)
 
     def _remove(self, component_id: str) -> None:
+        self._shelf.condemn(component_id)
         for application in _applications_of(self._rows, component_id):
             rest = tuple(each for each in application.components if each != component_id)
             if rest:
@@ -131,7 +130,7 @@ class ComponentDesk:
 
     async def list(self) -> tuple[ComponentReport, ...]:
         def work() -> tuple[ComponentReport, ...]:
-            return tuple(self._report(row) for row in _all(self._rows.components, Component))
+            return tuple(self._report(row) for row in self._rows.components.every())
 
         return await self._env.in_thread(work)
 
@@ -192,7 +191,7 @@ class ComponentDesk:
     # Applications
 
     async def applications(self) -> tuple[ApplicationReport, ...]:
-        rows = await self._env.in_thread(_all, self._rows.applications, Application)
+        rows = await self._env.in_thread(self._rows.applications.every)
         return tuple(
             ApplicationReport(
                 row.application_id,
@@ -235,18 +234,8 @@ class ComponentDesk:
         return code
 
 
-def _all(repository: ReadRepository[R], kind: type[R]) -> list[R]:
-    rows: list[R] = []
-    after = ""
-    while True:
-        page = repository.page(Query(kind, after=after))
-        rows += page.rows
-        if not (after := page.next):
-            return rows
-
-
 def _applications_of(rows: Repositories, component_id: str) -> list[Application]:
-    return [each for each in _all(rows.applications, Application) if component_id in each.components]
+    return [each for each in rows.applications.every() if component_id in each.components]
 
 
 def _unpacked(incoming: Incoming) -> tuple[Manifest, Code]:

@@ -4,17 +4,19 @@
     components/<id>/<version>/data/   what the component writes, kept until it is removed
     components/<id>/log, log.1        what it said
     components/<id>/lock              held by the process that runs it
+    components/<id>/removed           it is being removed: once its row is gone, the rest goes too
     components/.new/                  packages being unpacked; emptied at start
 
 A version is there when its `code` folder is: it gets that name by one rename, of files that are synced. The row of the
-component is written after that, so a crash leaves the old version in use, and at worst a folder that nobody uses.
+component is written after that, so a crash leaves the old version in use, and at worst a folder that nobody uses: it
+goes at the next start (`tidy`), unless something was written there and nobody said that it may go.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,7 @@ from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, Corrupt, NotFound, TooLarge
 from inos.crypto.hashing import ContentHasher
 from inos.store.files import sync_folder, write_all
-from inos.store.private_files import explained, make_private_folder
+from inos.store.private_files import explained, make_private_folder, write_private
 
 FOLDER: Final = "components"
 _NEW: Final = ".new"
@@ -37,6 +39,7 @@ _CODE: Final = "code"
 _DATA: Final = "data"
 _LOG: Final = "log"
 _LOCK: Final = "lock"
+_REMOVED: Final = "removed"
 _BLOCK: Final = 1 << 20
 
 
@@ -134,6 +137,27 @@ class Shelf:
         with explained("remove", self._path / _NEW):
             _remove_tree(self._path / _NEW)
 
+    def tidy(self, known: Mapping[str, Collection[str] | None]) -> tuple[str, ...]:
+        """Remove what installations and removals left that were cut off; the names of what went. `known` is what rows
+        say: the components there are, and the versions of each, None where that cannot be told."""
+        gone = []
+        with explained("tidy", self._path):
+            for component_id in _folders_in(self._path):
+                folder = self._path / component_id
+                if component_id not in known:
+                    if (folder / _REMOVED).exists() or not any(map(_wrote, _version_folders(folder))):
+                        self.remove(component_id)
+                        gone.append(component_id)
+                    continue
+                (folder / _REMOVED).unlink(missing_ok=True)
+                if (versions := known[component_id]) is not None:
+                    gone += [
+                        f"{component_id} {each.name}"
+                        for each in _version_folders(folder)
+                        if each.name not in versions and not _wrote(each) and self._discard(each)
+                    ]
+        return tuple(gone)
+
     @contextmanager
     def incoming(self) -> Iterator[Incoming]:
         """A place for a package; what is still in it at the end goes."""
@@ -186,16 +210,24 @@ class Shelf:
             return tuple(sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
         return ()
 
+    def condemn(self, component_id: str) -> None:
+        """Note that everything of a component goes with its row. Follow with `remove`."""
+        if (self._path / component_id).is_dir():
+            write_private(self._path / component_id / _REMOVED, b"")
+
     def remove(self, component_id: str) -> None:
         """Everything of a component: moved out of the way at once, then deleted."""
         folder = self._path / component_id
+        with explained("remove", folder), suppress(FileNotFoundError):
+            self._discard(folder)
+
+    def _discard(self, folder: Path) -> bool:
         gone = self._path / _NEW / f"gone-{self._env.token_bytes(8).hex()}"
-        with explained("remove", folder):
-            make_private_folder(gone.parent)
-            with suppress(FileNotFoundError):
-                folder.rename(gone)
-                sync_folder(self._path)
-            _remove_tree(gone)
+        make_private_folder(gone.parent)
+        folder.rename(gone)
+        sync_folder(folder.parent)
+        _remove_tree(gone)
+        return True
 
 
 def hashed(folder: Path) -> Code:
@@ -256,6 +288,23 @@ def _intact(folder: Path, digest: str) -> bool:
 def _sync_folders(top: Path) -> None:
     for folder, _, _ in os.walk(top):
         sync_folder(Path(folder))
+
+
+def _folders_in(path: Path) -> list[str]:
+    with suppress(FileNotFoundError), os.scandir(path) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name != _NEW)
+    return []
+
+
+def _version_folders(folder: Path) -> list[Path]:
+    return [folder / name for name in _folders_in(folder)]
+
+
+def _wrote(version: Path) -> bool:
+    """Whether a version has left anything in its data folder."""
+    with suppress(FileNotFoundError), os.scandir(version / _DATA) as entries:
+        return any(entries)
+    return False
 
 
 def _remove_tree(path: Path) -> None:

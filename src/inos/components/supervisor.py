@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -16,7 +17,6 @@ from inos.components.keeper import Keeper
 from inos.components.launch import Surroundings
 from inos.core.env import Env
 from inos.core.errors import Conflict, InosError
-from inos.core.rows.row import Query
 from inos.core.rows.software import ComponentRun
 from inos.store.repositories import Repositories
 
@@ -47,10 +47,10 @@ class Supervisor:
 
     async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Start what is wanted, and keep it until cancelled."""
-        await self._env.in_thread(self._around.shelf.clear)
+        await self._env.in_thread(self._tidy)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for run in await self._env.in_thread(self._runs):
+            for run in await self._env.in_thread(self._rows.registry.every):
                 await self._take_up(run)
             task_status.started()
             await trio.sleep_forever()
@@ -129,14 +129,15 @@ class Supervisor:
         self._nursery.start_soon(kept)
         return keeper
 
-    def _runs(self) -> list[ComponentRun]:
-        runs: list[ComponentRun] = []
-        after = ""
-        while True:
-            page = self._rows.registry.page(Query(ComponentRun, after=after))
-            runs += page.rows
-            if not (after := page.next):
-                return runs
+    def _tidy(self) -> None:
+        known: dict[str, frozenset[str] | None] = {}
+        for row in self._rows.components.every():
+            known[row.component_id] = None
+            with suppress(Conflict):  # a row that was put in by hand says nothing of versions
+                known[row.component_id] = frozenset((*installed_of(row).digests, row.version))
+        for name in self._around.shelf.tidy(known):
+            log.info("removed what was left of %s, installed or removed in part", name)
+        self._around.shelf.clear()
 
     async def _note(self, row: ComponentRun) -> None:
         await self._env.in_thread(self._rows.registry.put, row)

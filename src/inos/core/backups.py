@@ -39,3 +39,45 @@ class CheckReport:
     problems: tuple[str, ...] = ()
     affected: tuple[str, ...] = ()
     finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRules:
+    """How many snapshots of each node to keep: the last ones, and the last one of each of so many days, weeks, months
+    and years. All 0: every snapshot."""
+
+    last: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a rule at all."""
+        return self != KeepRules()
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSnapshot:
+    """A snapshot and why it stays: the rules that keep it, comma between them; "" when it goes."""
+
+    snapshot: str
+    created_ms: int
+    node_name: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    """How far a prune has come, in bytes of pieces to copy; the last report is `finished` and says what stays and what
+    went, and how many packs and bytes that freed (or would free, of a `dry_run`)."""
+
+    done: int
+    total: int
+    snapshots: tuple[KeptSnapshot, ...] = ()
+    packs: int = 0
+    freed: int = 0
+    problems: tuple[str, ...] = ()
+    dry_run: bool = False
+    finished: bool = False

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, get_args
 
 DEFAULT_REPAIR_AFTER_S = (
     30.0  # long enough for a reboot of a service, short beside the time a second node takes to fail
 )
 DEFAULT_REMOVE_DELAY_S = 3600.0  # an hour to notice a mistaken rm, and for slow readers to finish
+
+Compression = Literal["lz4", "zstd", "none"]
+"""How what is put is packed before it is sealed; whatever it was packed with, it is read."""
+COMPRESSIONS: Final[tuple[Compression, ...]] = get_args(Compression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class UpOptions:
     remove_delay_s: float = DEFAULT_REMOVE_DELAY_S
     quota_hot_bytes: int | None = None
     quota_cold_bytes: int | None = None
+    compression: Compression = "lz4"
     join: str = field(default="", repr=False)
     hub: Literal["none", "hub", "standby"] = "none"
     json: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -10,14 +10,17 @@ from typing import Final, Literal
 
 from inos import __version__
 from inos.backup.check import Checker
+from inos.backup.keeping import Moment, kept_for
 from inos.backup.make import Maker, Source, Steps
 from inos.backup.one_object import object_steps
+from inos.backup.place import Use
+from inos.backup.prune import Pruner
 from inos.backup.remote import place_at
 from inos.backup.repository import Repository
 from inos.backup.restore import Restorer
 from inos.backup.sealing import BackupKeys
 from inos.backup.snapshot import Snapshot
-from inos.core.backups import CheckReport, KeySource, SnapshotReport
+from inos.core.backups import CheckReport, KeepRules, KeptSnapshot, KeySource, PruneReport, SnapshotReport
 from inos.core.env import Env, RealEnv
 from inos.core.errors import BadInput, Conflict, Corrupt, NotFound
 from inos.core.reports import BackupReport
@@ -33,7 +36,7 @@ _ID_DIGITS: Final = 8  # fewer would be taken for a year
 
 def node_backup(disk: Disk, keyring: Keyring, place: str, kind: Literal["full", "mesh"], env: Env) -> Steps:
     """Back up the node that has `disk` open, running or not; steps as `make.Maker` says."""
-    with _opened(place, keyring, env, writing=True) as repository:
+    with _opened(place, keyring, env, Use.WRITE) as repository:
         name = (disk.settings.get(NAME_SETTING) or b"").decode()
         node_file = DataRoot(disk.root).node_file.read_text()
         source = Source(disk.root, disk.database, disk.chunks, name, node_file, __version__)
@@ -51,7 +54,7 @@ def backup_offline(home: Path, passphrase: str | None, place: str) -> Steps:
 
 def list_backup(keys: KeySource, place: str) -> list[SnapshotReport]:
     """The snapshots of a backup, oldest first; those that cannot be read at the end."""
-    with _opened(place, _keyring(keys), RealEnv(), writing=False) as repository:
+    with _opened(place, _keyring(keys), RealEnv()) as repository:
         found = [_report(name, snapshot) for name, snapshot in repository.snapshots()]
     return sorted(found, key=lambda report: (bool(report.problem), report.created_ms))
 
@@ -59,8 +62,75 @@ def list_backup(keys: KeySource, place: str) -> list[SnapshotReport]:
 def check_backup(keys: KeySource, place: str, percent: float) -> Generator[CheckReport, None, None]:
     """Prove that a backup would restore; see `check.Checker`."""
     env, keyring = RealEnv(), _keyring(keys)
-    with _opened(place, keyring, env, writing=False) as repository:
+    with _opened(place, keyring, env) as repository:
         yield from Checker(repository, keyring.database_key(), env, percent).steps()
+
+
+def prune_backup(
+    keys: KeySource, place: str, rules: KeepRules, *, dry_run: bool = False
+) -> Generator[PruneReport, None, None]:
+    """Remove the snapshots that no rule keeps, and free what only they needed. The last report is `finished`."""
+    env, keyring = RealEnv(), _keyring(keys)
+    with _opened(place, keyring, env, Use.READ if dry_run else Use.PRUNE) as repository:
+        found = dict(repository.snapshots())
+        for name, snapshot in found.items():
+            if isinstance(snapshot, Corrupt):
+                raise Conflict(snapshot.message, hint=f"if it is not needed: inos backup forget DEST {name[:12]}")
+        good = {name: snapshot for name, snapshot in found.items() if isinstance(snapshot, Snapshot)}
+        moments = [Moment(name, snapshot.created_ms, snapshot.node_file) for name, snapshot in good.items()]
+        yield from _pruned(repository, found, kept_for(moments, rules, None), dry_run=dry_run)
+
+
+def forget_snapshots(
+    keys: KeySource, place: str, ids: Sequence[str], *, dry_run: bool = False
+) -> Generator[PruneReport, None, None]:
+    """Remove the snapshots whose ids begin so, damaged ones too, and free what only they needed. Raises NotFound,
+    BadInput for what several ids begin with."""
+    env, keyring = RealEnv(), _keyring(keys)
+    with _opened(place, keyring, env, Use.READ if dry_run else Use.PRUNE) as repository:
+        found = dict(repository.snapshots())
+        gone = {_the_one(found, text) for text in ids}
+        kept = {name: ("not named",) for name in found if name not in gone}
+        for name in kept:
+            if isinstance(snapshot := found[name], Corrupt):
+                raise Conflict(snapshot.message, hint=f"forget it as well: inos backup forget DEST {name[:12]} …")
+        yield from _pruned(repository, found, kept, dry_run=dry_run)
+
+
+def _the_one(found: Mapping[str, object], text: str) -> str:
+    if len(text) < _ID_DIGITS:
+        raise BadInput(
+            f"not the id of a snapshot: {text!r}", hint=f"give {_ID_DIGITS} digits of it: inos backup list DEST"
+        )
+    matching = [name for name in found if name.startswith(text)]
+    if len(matching) > 1:
+        raise BadInput(f"{len(matching)} snapshots have an id that begins with {text}", hint="give more digits of it")
+    if not matching:
+        raise NotFound(f"the backup has no snapshot {text}", hint="see which there are: inos backup list DEST")
+    return matching[0]
+
+
+def _pruned(
+    repository: Repository,
+    found: Mapping[str, Snapshot | Corrupt],
+    kept: Mapping[str, Sequence[str]],
+    *,
+    dry_run: bool,
+) -> Generator[PruneReport, None, None]:
+    staying = [snapshot for name, snapshot in found.items() if name in kept and isinstance(snapshot, Snapshot)]
+    pruner = Pruner(repository, staying, found.keys() - kept.keys())
+    last = pruner.estimate()
+    if not dry_run:
+        for last in pruner.steps():
+            yield PruneReport(last.done, last.total)
+    shown = (
+        KeptSnapshot(each.snapshot, each.created_ms, each.node_name, ", ".join(kept.get(each.snapshot, ())))
+        for each in (_report(name, snapshot) for name, snapshot in found.items())
+    )
+    snapshots = tuple(sorted(shown, key=lambda each: each.created_ms))
+    yield PruneReport(
+        last.done, last.total, snapshots, last.packs, last.freed, last.problems, dry_run=dry_run, finished=True
+    )
 
 
 def restore_home(keys: KeySource, place: str, at: str) -> Steps:
@@ -76,7 +146,7 @@ def restore_home(keys: KeySource, place: str, at: str) -> Steps:
         fresh = not root.initialised()
         if not fresh and keys.phrase is not None and not root.node_record().belongs_to(keyring):
             raise Conflict(f"{root.path} belongs to another phrase", hint="restore into another folder: --home DIR")
-        with _opened(place, keyring, env, writing=False) as repository:
+        with _opened(place, keyring, env) as repository:
             name, snapshot = _chosen(repository, at)
             new = new_folder(root.path)
             restorer = Restorer(repository, snapshot, root.path, new)
@@ -95,7 +165,7 @@ def restore_object(keys: KeySource, place: str, at: str, target: str, out: Path)
     if out.is_dir():
         raise BadInput(f"{out} is a folder", hint="name the file to write: -o FILE")
     env, keyring = RealEnv(), _keyring(keys)
-    with _opened(place, keyring, env, writing=False) as repository:
+    with _opened(place, keyring, env) as repository:
         _, snapshot = _chosen(repository, at)
         yield from object_steps(repository, snapshot, keyring.database_key(), env, target, out)
 
@@ -117,14 +187,16 @@ def _keyring(keys: KeySource) -> Keyring:
 
 
 @contextmanager
-def _opened(text: str, keyring: Keyring, env: Env, *, writing: bool) -> Iterator[Repository]:
-    place = place_at(text)
+def _opened(text: str, keyring: Keyring, env: Env, use: Use = Use.READ) -> Iterator[Repository]:
+    place = place_at(text, env)
     owner = keyring.owner_key().public_key
     repository = Repository(place, BackupKeys(keyring.backup_secret()), owner, env.token_bytes)
-    if writing:
+    if use is Use.WRITE:
         repository.refuse_foreign()
-    with place.lock(alone=writing):
-        repository.open(create=writing)
+    elif use is Use.PRUNE:
+        repository.refuse_nothing()
+    with place.lock(use):
+        repository.open(create=use is Use.WRITE)
         yield repository
 
 

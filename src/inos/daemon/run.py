@@ -208,6 +208,7 @@ class _Daemon:
             remove_delay_s=options.remove_delay_s,
             warm=profile_named(options.profile).warm,
             messages=self._messages,
+            compression=options.compression,
         )
         self._restart = trio.Event()
         async with open_core(Parts(identity, settings, self._disk, self._network(identity)), self._env) as core:

@@ -18,6 +18,7 @@ import trio
 from inos.core.crew import Crew, open_crew
 from inos.core.env import Env
 from inos.core.errors import InosError
+from inos.core.options import Compression
 from inos.core.worker import WorkerSet
 from inos.mesh.admission import MemberAdmission
 from inos.mesh.join import JoinDesk
@@ -65,6 +66,7 @@ class NodeSettings:
     rules: PlanRules = DEFAULT_RULES
     warm: WarmRules = KEEP_NOTHING
     messages: MessageSettings = NO_ROLE
+    compression: Compression = "lz4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ def _assemble(
     keeping = open_keeping(
         identity, disk, network, meeting, tables, crew, workers, env,
         remove_delay_s=settings.remove_delay_s, rules=settings.rules, warm=settings.warm,
+        compression=settings.compression,
     )  # fmt: skip
     meeting.on_change(keeping.mesh_changed)
     issuer = issuer_for(identity.genesis, identity.owner_key, identity.node_key, identity.certificate)

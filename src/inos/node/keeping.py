@@ -9,6 +9,7 @@ from typing import Final
 from inos.core.crew import Crew
 from inos.core.env import Env
 from inos.core.ids import Cid
+from inos.core.options import Compression
 from inos.core.worker import Backoff, WorkerSet
 from inos.mesh.network import Network
 from inos.node.announcing import ANNOUNCE_EVERY_S, Announcer
@@ -99,6 +100,7 @@ def open_keeping(
     remove_delay_s: float,
     rules: PlanRules,
     warm: WarmRules,
+    compression: Compression,
 ) -> Keeping:
     """Wire it all and register the workers; nothing runs yet."""
     me, view, scores = identity.node, meeting.view, Scores()
@@ -121,7 +123,7 @@ def open_keeping(
     secret = identity.keyring.convergence_secret()
     handover = Handover(me, placements, book, holders, view, env)
     tiers = Tiers(me, disk.space, disk.quotas, warm, disk.local, placements, view, handover, env)
-    putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env, rules)
+    putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env, rules, compression)
     getter = Getter(
         PieceSource(me, watched, fetcher, env, tiers.keeps_reads), placements, holder, view, network, crew, env
     )

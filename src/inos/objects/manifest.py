@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from inos.core.codec import encode
 from inos.core.errors import BadInput, TooLarge
 from inos.core.ids import DIGEST_BYTES, Address, Cid
+from inos.core.options import Compression
 from inos.crypto.hashing import ContentHasher, address_of, blake3_digest
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk, pack
 from inos.objects.layout import COPIES, INLINE_BYTES, MAX_PAGES, Scheme
@@ -157,7 +158,7 @@ class ManifestBuilder:
         self._stored_size += len(chunk.stored)
 
 
-def build_inline(plain: bytes, convergence_secret: bytes, name: str) -> BuiltObject:
+def build_inline(plain: bytes, convergence_secret: bytes, name: str, compression: Compression = "lz4") -> BuiltObject:
     """An object of at most INLINE_BYTES, whole in its manifest."""
     if len(plain) > INLINE_BYTES:
         raise BadInput(f"inline content has at most {INLINE_BYTES} bytes, got {len(plain)}")
@@ -180,7 +181,7 @@ def build_inline(plain: bytes, convergence_secret: bytes, name: str) -> BuiltObj
         pages=(),
         page=None,
         inner=_seal_inner(key, facts),
-        inline=seal_part(key, Part.INLINE, 0, pack(plain)),
+        inline=seal_part(key, Part.INLINE, 0, pack(plain, compression)),
     )
     return _built(root, key, len(plain), [])
 

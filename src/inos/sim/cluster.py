@@ -27,6 +27,7 @@ import trio
 from inos.core.crew import open_tasks
 from inos.core.errors import InosError, NotFound
 from inos.core.ids import Address, Cid, OwnerId, PeerId
+from inos.core.options import Compression
 from inos.core.reports import PutOptions, PutReport
 from inos.crypto.derive import NODE_NONCE_BYTES, Keyring, MasterSecret
 from inos.crypto.hashing import address_of, blake3_digest
@@ -83,6 +84,7 @@ class ClusterSettings:
     tick_s: float = 0.0
     regions: int = 1
     region_latency_s: float = LATENCY_S
+    compression: Compression = "lz4"
 
 
 def fixed_bytes(size: int, *labels: object) -> bytes:
@@ -106,6 +108,7 @@ class ClusterNode:
         self.number = number
         self.quota_bytes = quota_bytes
         self.region = region
+        self.compression = cluster.settings.compression
         self.disk = self._new_disk()
         self.env = MachineEnv(cluster.settings.seed * 1000 + number, self.disk)
         self.started_s = 0.0
@@ -200,6 +203,7 @@ class ClusterNode:
             name=f"node{self.number}",
             profile=PROFILE,
             region=self.region,
+            compression=self.compression,
             repair_after_s=common.repair_after_s,
             remove_delay_s=common.remove_delay_s,
             rules=common.rules,

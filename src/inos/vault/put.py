@@ -18,6 +18,7 @@ import trio
 from inos.core.env import Env
 from inos.core.errors import Unavailable
 from inos.core.ids import Cid, OwnerId
+from inos.core.options import Compression
 from inos.crypto.digest import sha256_digest
 from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.objects.chunks import SealedChunk
@@ -70,6 +71,7 @@ class Putter:
         calls: Calls,
         env: Env,
         rules: PlanRules = DEFAULT_RULES,
+        compression: Compression = "lz4",
     ) -> None:
         self._me = me
         self._owner = owner
@@ -81,6 +83,7 @@ class Putter:
         self._calls = calls
         self._env = env
         self._rules = rules
+        self._compression: Compression = compression
         self._running: dict[int, float] = {}
         self._tickets = itertools.count()
 
@@ -147,7 +150,9 @@ class Putter:
         await self._book.found([Placement(cid, self._owner, plan.scheme, plan.copies, members, manifest.stored_size)])
 
     def _build_small(self, items: Sequence[tuple[str, bytes]]) -> list[tuple[BuiltObject, bytes]]:
-        return [(build_inline(data, self._secret, name), sha256_digest(data)) for name, data in items]
+        return [
+            (build_inline(data, self._secret, name, self._compression), sha256_digest(data)) for name, data in items
+        ]
 
     def _plan(self, size: int, scheme: Scheme | None = None) -> tuple[Plan, tuple[bytes, ...]]:
         """The plan for `size`, or for content cut by `scheme` before, and members chosen for it: this node first, its
@@ -172,7 +177,7 @@ class Putter:
             sealer, spooled, ended = await self._spool(blocks)
             size = blocks.total_bytes if ended else self._rules.erasure_from_bytes
         else:
-            sealer = Sealer(self._secret, COPIES, self._env, self._rules.chunk_bytes)
+            sealer = self._sealer()
         plan, members = self._plan(size)
         sealer.scheme = plan.scheme
         unnamed = Placement(Cid(bytes(32)), self._owner, plan.scheme, plan.copies, members, 0)
@@ -182,12 +187,15 @@ class Putter:
         await upload.run(spooled)
         return await self._commit(upload, requirement)
 
+    def _sealer(self) -> Sealer:
+        return Sealer(self._secret, COPIES, self._env, self._rules.chunk_bytes, self._compression)
+
     async def _spool(self, blocks: Blocks) -> tuple[Sealer, list[SealedChunk], bool]:
         """Seal and store here until the end, or until it is clear that the object is a large one.
 
         Only then is its scheme known. What is kept in memory of a spooled chunk is not its bytes.
         """
-        sealer = Sealer(self._secret, COPIES, self._env, self._rules.chunk_bytes)
+        sealer = self._sealer()
         spooled: list[SealedChunk] = []
         while blocks.total_bytes < self._rules.erasure_from_bytes:
             plain = await blocks.read(batch_chunks(COPIES) * self._rules.chunk_bytes)

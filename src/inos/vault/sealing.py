@@ -9,6 +9,7 @@ from typing import Final
 from inos.core.crew import open_tasks
 from inos.core.env import Env
 from inos.core.ids import Address
+from inos.core.options import Compression
 from inos.crypto.digest import Sha256
 from inos.crypto.hashing import Addressed, ContentHasher, Readable, address_of
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk, seal_many
@@ -42,9 +43,17 @@ def batch_chunks(scheme: Scheme) -> int:
 class Sealer:
     """Seals the batches of one object in order, on two threads, hashing the content on two others along the way."""
 
-    def __init__(self, secret: bytes, scheme: Scheme, env: Env, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        scheme: Scheme,
+        env: Env,
+        chunk_bytes: int = CHUNK_BYTES,
+        compression: Compression = "lz4",
+    ) -> None:
         self.chunk_bytes = chunk_bytes
         self._secret = secret
+        self._compression: Compression = compression
         self.scheme = scheme
         self._env = env
         self.content = ContentHasher()
@@ -57,7 +66,7 @@ class Sealer:
         sealed: dict[int, list[SealedChunk]] = {}
 
         async def part(number: int, some: Sequence[Readable]) -> None:
-            sealed[number] = await self._env.in_thread(seal_many, some, self._secret)
+            sealed[number] = await self._env.in_thread(seal_many, some, self._secret, self._compression)
 
         async with open_tasks() as nursery:
             nursery.start_soon(part, 0, blocks[:half])

@@ -70,6 +70,16 @@ class ReadRepository(Generic[R]):
             raise self._absent(key)
         return row
 
+    def every(self) -> list[R]:
+        """All rows, in order of key; for kinds of which there are few."""
+        rows: list[R] = []
+        after = ""
+        while True:
+            page = self.page(Query(self.kind, after=after))
+            rows += page.rows
+            if not (after := page.next):
+                return rows
+
     def page(self, query: Query[R]) -> Page[R]:
         """The next rows in order, at most the query's limit and MAX_PAGE_BYTES of them."""
         order = query.chosen()
