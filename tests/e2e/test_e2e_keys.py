@@ -13,9 +13,11 @@ from e2e_machines import Done, everything_in, run_inos
 
 from inos.cli.local_mesh import LocalNode, clean_environment, inos_command
 from inos.core.component_keys import KEY_KINDS, KeyName
+from inos.core.errors import WrongPassphrase
 from inos.crypto.component_keys import ComponentKey
 from inos.crypto.derive import Keyring
 from inos.crypto.phrase import master_from_phrase
+from inos.store.dataroot import DataRoot
 
 COMPONENT = "org.example.wallet"
 OLD, NEW = {"INOS_PASSPHRASE": "the old passphrase"}, {"INOS_PASSPHRASE": "a new passphrase"}
@@ -70,13 +72,13 @@ def test_the_phrase_brings_the_same_keys_to_another_machine(tmp_path: Path) -> N
 def test_no_secret_is_on_the_disk(tmp_path: Path) -> None:
     home = tmp_path / "home"
     phrase = init(home, environment=OLD)
-    derived(home, OLD)
+    keys = derived(home, OLD)
     master = master_from_phrase(phrase)
     keyring = Keyring(master)
     secrets = [master.reveal(), keyring.owner_key().reveal_seed(), OLD["INOS_PASSPHRASE"].encode()]
     for kind in KEY_KINDS:
         secrets.append(keyring.component_secret(COMPONENT, kind, 7, 48 if kind == "secp256k1" else 32))
-        assert ComponentKey(keyring, KeyName(COMPONENT, kind, 7)).public_key.hex() in derived(home, OLD)
+        assert ComponentKey(keyring, KeyName(COMPONENT, kind, 7)).public_key.hex() in keys
     words = phrase.split()
     secrets += [" ".join(words[at : at + 2]).encode() for at in range(23)]
     files = list(everything_in([home]))
@@ -131,4 +133,8 @@ def test_killed_while_the_passphrase_changes_the_old_or_the_new_one_opens_it(tmp
 
 
 def _opens(home: Path, file: Path) -> bool:
-    return run_inos("keys", "list", "--home", str(home), "--passphrase-file", str(file)).code == 0
+    try:
+        DataRoot(home).unlock(file.read_text())
+    except WrongPassphrase:
+        return False
+    return True
