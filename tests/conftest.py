@@ -15,8 +15,8 @@ hypothesis.settings.load_profile("inos")
 
 LINGER_S = 5.0
 
-# The folders with the longest files first: `make test` gives each file to one worker, in this order, so that none begins
-# a long one when the others are done. One worker, because a module's nodes would be started once a worker.
+# Folders with the longest files first: `make test` gives each file to one worker, in this order, so that none begins a
+# long one when the others are done. To one, because the nodes that a module shares are started by each worker it is on.
 LONG_FIRST = ("e2e", "node", "cli", "sim", "replication", "components", "store", "backup")
 
 
