@@ -26,7 +26,7 @@ demo: setup ## a 7-node mesh on this machine: a real file in, two nodes killed, 
 
 test: setup ## all tests (PYTEST_ARGS="tests/core -x" for some; JOBS=2 in parallel)
 	@sh scripts/browser.sh
-	@$(PY) -m pytest -n $(JOBS) $(PYTEST_ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: setup ## style, types and layers
 	@sh scripts/lint.sh

@@ -15,6 +15,15 @@ hypothesis.settings.load_profile("inos")
 
 LINGER_S = 5.0
 
+# Folders with the longest files first: `make test` gives each file to one worker, in this order, so that none begins a
+# long one when the others are done. To one, because the nodes that a module shares are started by each worker it is on.
+LONG_FIRST = ("e2e", "messages", "node", "cli", "sim", "replication", "components", "store", "backup")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {folder: rank for rank, folder in enumerate(LONG_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_settings_from_outside() -> Iterator[None]:

@@ -7,12 +7,16 @@ import os
 import pty
 import signal
 import subprocess
-import time
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+from inos.client.connect import connect_sync
+from inos.core.reports import PutOptions, PutReport
 from inos.testing.memory_service import MemoryService
 
 MIB = 1024 * 1024
@@ -194,7 +198,8 @@ def test_verify(inos: Any, service: MemoryService) -> None:
 def test_what_a_user_gets_wrong(inos: Any, arguments: list[str], code: str) -> None:
     (inos.cwd / "file").write_bytes(b"x")
     (inos.cwd / "folder").mkdir()
-    inos("put", "file", "--name", "stored")
+    with connect_sync(inos.home) as mesh:
+        mesh.put(b"x", name="stored")
     assert inos(*arguments, "--json").error["code"] == code
     done = inos(*arguments)
     assert done.code == 1 and done.out == b""
@@ -237,7 +242,6 @@ def test_no_node(alone: Any) -> None:
 
 def test_another_program_on_the_port(alone: Any) -> None:
     import socket
-    import threading
 
     with socket.create_server(("127.0.0.1", 0)) as other:
         alone.home.mkdir()
@@ -267,21 +271,45 @@ def test_a_reader_that_leaves(inos: Any) -> None:
         assert process.stderr.read() == b""
 
 
-def test_ctrl_c(inos: Any) -> None:
+def test_ctrl_c(inos: Any, service: MemoryService, monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, store = threading.Event(), service.put
+
+    async def put(source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
+        async def noticed() -> AsyncIterator[bytes]:
+            async for part in source:
+                under_way.set()
+                yield part
+
+        return await store(noticed(), options)
+
+    monkeypatch.setattr(service, "put", put)
     with inos.popen("put", "-", "--name", "a", stdin=subprocess.PIPE) as process:
         process.stdin.write(b"x" * MIB)
         process.stdin.flush()
-        time.sleep(1.5)
+        assert under_way.wait(30)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(30) == 130
         assert b"Traceback" not in process.stderr.read()
         process.stdin.close()
     assert inos("ls").text == ""
 
 
-def test_on_a_terminal_it_shows_progress_and_colour(inos: Any) -> None:
+def test_on_a_terminal_it_shows_progress_and_colour(
+    inos: Any, service: MemoryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with (inos.cwd / "big").open("wb") as file:
-        file.truncate(600 * MIB)  # long enough under way to be drawn twice, which a rate takes
+        file.truncate(64 * MIB)
+    store = service.put
+
+    async def put(source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
+        async def unhurried() -> AsyncIterator[bytes]:  # long enough under way to be drawn twice, which a rate takes
+            async for part in source:
+                yield part
+                await trio.sleep(0.25)
+
+        return await store(unhurried(), options)
+
+    monkeypatch.setattr(service, "put", put)
     for environment, coloured in ((dict[str, str](), True), ({"NO_COLOR": "1"}, False)):
         inos.env.clear()
         inos.env.update(environment | {"TERM": "xterm"})

@@ -11,6 +11,9 @@ from typing import NamedTuple
 import pytest
 from e2e_machines import Machine, Machines, pattern, run_inos, wait_for
 
+from inos.api.routes import PAGE_MAX
+from inos.core.batch import BATCH_ITEMS_MAX
+
 KIB = 1024
 
 
@@ -236,17 +239,18 @@ def test_require_more_nodes_than_there_are(mesh: Trio) -> None:
     assert mesh.desk.inos("put", "-", "--require", "3", stdin=b"y" * 100).json["members"] >= 3
 
 
-def test_thousands_of_small_files(mesh: Trio, tmp_path: Path) -> None:
-    tree = tmp_path / "many"
+def test_more_small_files_than_a_batch_and_a_page_hold(mesh: Trio, tmp_path: Path) -> None:
+    tree, count = tmp_path / "many", 1100
+    assert count > max(BATCH_ITEMS_MAX, PAGE_MAX)
     wanted: dict[str, bytes] = {}
-    for number in range(3000):
+    for number in range(count):
         name = f"{number % 40}/file {number}.txt"
         wanted[name] = pattern(number % 300, number)
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(wanted[name])
     report = mesh.desk.inos("put", str(tree)).json
-    assert (report["files"], report["survives"]) == (3000, 2)
+    assert (report["files"], report["survives"]) == (count, 2)
     out = tmp_path / "out"
     mesh.laptop.inos("get", "/many", "-o", str(out))
     assert {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.txt")} == wanted

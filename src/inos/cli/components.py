@@ -1,4 +1,5 @@
-"""inos component and inos app: programs and front ends that the running node keeps for its owner."""
+"""inos component and inos app: programs and front ends that a node keeps for its owner. Where no node runs, all that
+needs none is done on the data root itself."""
 
 from __future__ import annotations
 
@@ -8,15 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from inos.cli.options import NODE, AsJson, Home
+from inos.cli.options import NODE, AsJson, Home, PassphraseFile
 from inos.cli.output import GREEN, RED, YELLOW, note, paint, say, say_json, table, time_text
-from inos.cli.running import command, with_mesh
+from inos.cli.running import command, with_mesh_or_root
 from inos.core.components import PERMISSIONS
 from inos.core.errors import BadInput
 from inos.core.reports import to_dict
 
 if TYPE_CHECKING:
-    from inos.client.components import Components
+    from inos.cli.components_here import AnyComponents
+    from inos.cli.node_door import DesksHere
     from inos.client.mesh import Mesh
     from inos.core.components import ComponentReport
 
@@ -55,11 +57,16 @@ def register(app: typer.Typer) -> None:
     app.add_typer(apps, name="app", rich_help_panel=NODE)
 
 
-def _ask(home: Path | None, work: Callable[[Components], Awaitable[T]]) -> T:
+def _ask(home: Path | None, passphrase_file: Path | None, work: Callable[[AnyComponents], Awaitable[T]]) -> T:
     async def asked(mesh: Mesh) -> T:
         return await work(mesh.components)
 
-    return with_mesh(home, asked)
+    async def looked_up(desks: DesksHere) -> T:
+        from inos.cli.components_here import ComponentsHere
+
+        return await work(ComponentsHere(desks.packages))
+
+    return with_mesh_or_root(home, passphrase_file, asked, looked_up)
 
 
 @command
@@ -71,6 +78,7 @@ def install(
         list[str] | None,
         typer.Option(help=f"Let it use what its manifest asks for: {', '.join(PERMISSIONS)}.", metavar="PERMISSION"),
     ] = None,
+    passphrase_file: PassphraseFile = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -85,9 +93,9 @@ def install(
         if each not in PERMISSIONS:
             raise BadInput(f"there is no permission {each[:40]!r}", hint=f"there is: {', '.join(PERMISSIONS)}")
     if package.startswith("inos:"):
-        report = _ask(home, lambda components: components.install_from(package, grant=granted))
+        report = _ask(home, passphrase_file, lambda components: components.install_from(package, grant=granted))
     else:
-        report = _ask(home, lambda components: components.install(package, grant=granted))
+        report = _ask(home, passphrase_file, lambda components: components.install(package, grant=granted))
     if as_json:
         say_json(to_dict(report))
         return
@@ -99,9 +107,9 @@ def install(
 
 
 @command
-def list_components(home: Home = None, as_json: AsJson = False) -> None:
+def list_components(passphrase_file: PassphraseFile = None, home: Home = None, as_json: AsJson = False) -> None:
     """List installed components and how they are."""
-    found = _ask(home, lambda components: components.list())
+    found = _ask(home, passphrase_file, lambda components: components.list())
     if as_json:
         for each in found:
             say_json(to_dict(each))
@@ -121,9 +129,9 @@ def _row(report: ComponentReport) -> tuple[str, ...]:
 
 
 @command
-def show(component: Id, home: Home = None, as_json: AsJson = False) -> None:
+def show(component: Id, passphrase_file: PassphraseFile = None, home: Home = None, as_json: AsJson = False) -> None:
     """Show all that is known of one component."""
-    report = _ask(home, lambda components: components.get(component))
+    report = _ask(home, passphrase_file, lambda components: components.get(component))
     if as_json:
         say_json(to_dict(report))
         return
@@ -157,21 +165,21 @@ def _status_text(report: ComponentReport) -> str:
 
 
 @command
-def start(component: Id, home: Home = None, as_json: AsJson = False) -> None:
+def start(component: Id, passphrase_file: PassphraseFile = None, home: Home = None, as_json: AsJson = False) -> None:
     """Run a component, now and whenever the node starts. Exits 1 when it crashed at once."""
-    _tell([_ask(home, lambda components: components.start(component))], as_json)
+    _tell([_ask(home, passphrase_file, lambda components: components.start(component))], as_json)
 
 
 @command
-def stop(component: Id, home: Home = None, as_json: AsJson = False) -> None:
+def stop(component: Id, passphrase_file: PassphraseFile = None, home: Home = None, as_json: AsJson = False) -> None:
     """Stop a component; it is not started with the node any more."""
-    _tell([_ask(home, lambda components: components.stop(component))], as_json)
+    _tell([_ask(home, passphrase_file, lambda components: components.stop(component))], as_json)
 
 
 @command
-def restart(component: Id, home: Home = None, as_json: AsJson = False) -> None:
+def restart(component: Id, passphrase_file: PassphraseFile = None, home: Home = None, as_json: AsJson = False) -> None:
     """Stop a component and start it again. Exits 1 when it crashed at once."""
-    _tell([_ask(home, lambda components: components.restart(component))], as_json)
+    _tell([_ask(home, passphrase_file, lambda components: components.restart(component))], as_json)
 
 
 def _tell(reports: Sequence[ComponentReport], as_json: bool) -> None:
@@ -190,6 +198,7 @@ def _tell(reports: Sequence[ComponentReport], as_json: bool) -> None:
 def logs(
     component: Id,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    passphrase_file: PassphraseFile = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -198,8 +207,10 @@ def logs(
     inos component logs org.example.notes -f
     """
 
-    async def work(components: Components) -> None:
+    async def work(components: AnyComponents) -> None:
         import anyio
+
+        from inos.cli.components_here import ComponentsHere
 
         after = ""
         while True:
@@ -210,17 +221,20 @@ def logs(
                 typer.echo(part.text, nl=False)
             after = part.next
             if not part.more:
+                if follow and isinstance(components, ComponentsHere):
+                    note("no node runs, so there is nothing to follow")
+                    return
                 if not follow:
                     return
                 await anyio.sleep(FOLLOW_EVERY_S)
 
-    _ask(home, work)
+    _ask(home, passphrase_file, work)
 
 
 @command
-def remove(component: Id, home: Home = None, as_json: AsJson = False) -> None:
+def remove(component: Id, passphrase_file: PassphraseFile = None, home: Home = None, as_json: AsJson = False) -> None:
     """Stop a component and remove it, its log and its data of all versions."""
-    removed = _ask(home, lambda components: components.remove(component))
+    removed = _ask(home, passphrase_file, lambda components: components.remove(component))
     if as_json:
         say_json(to_dict(removed))
     else:
@@ -228,9 +242,9 @@ def remove(component: Id, home: Home = None, as_json: AsJson = False) -> None:
 
 
 @command
-def list_apps(home: Home = None, as_json: AsJson = False) -> None:
+def list_apps(passphrase_file: PassphraseFile = None, home: Home = None, as_json: AsJson = False) -> None:
     """List applications: components that belong together."""
-    found = _ask(home, lambda components: components.applications())
+    found = _ask(home, passphrase_file, lambda components: components.applications())
     if as_json:
         for each in found:
             say_json(to_dict(each))
@@ -244,12 +258,16 @@ def list_apps(home: Home = None, as_json: AsJson = False) -> None:
 
 
 @command
-def start_app(application: AppId, home: Home = None, as_json: AsJson = False) -> None:
+def start_app(
+    application: AppId, passphrase_file: PassphraseFile = None, home: Home = None, as_json: AsJson = False
+) -> None:
     """Start all components of an application. Exits 1 when one crashed at once."""
-    _tell(_ask(home, lambda components: components.start_application(application)), as_json)
+    _tell(_ask(home, passphrase_file, lambda components: components.start_application(application)), as_json)
 
 
 @command
-def stop_app(application: AppId, home: Home = None, as_json: AsJson = False) -> None:
+def stop_app(
+    application: AppId, passphrase_file: PassphraseFile = None, home: Home = None, as_json: AsJson = False
+) -> None:
     """Stop all components of an application."""
-    _tell(_ask(home, lambda components: components.stop_application(application)), as_json)
+    _tell(_ask(home, passphrase_file, lambda components: components.stop_application(application)), as_json)

@@ -13,6 +13,7 @@ from inos.core.reports import BackupReport, JoinReport
 
 if TYPE_CHECKING:
     from inos.core.component_keys import KeyCalls
+    from inos.core.components import ComponentCalls
     from inos.core.rows.calls import RowCalls
 
 T = TypeVar("T")
@@ -82,10 +83,17 @@ class Desks(Protocol):
     def keys(self) -> KeyCalls: ...
 
 
+class DesksHere(Desks, Protocol):
+    """What an opened data root answers besides."""
+
+    @property
+    def packages(self) -> ComponentCalls: ...
+
+
 class OfflineCommands(Protocol):
     """What `inos.daemon.offline` offers; all blocking, and quick because the network is not loaded."""
 
-    def with_root(self, home: Path, passphrase: str | None, work: Callable[[Desks], Awaitable[T]]) -> T:
+    def with_root(self, home: Path, passphrase: str | None, work: Callable[[DesksHere], Awaitable[T]]) -> T:
         """Run `work` on a data root on which no node runs."""
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
-from inos.cli.node_door import Desks, offline_commands
+from inos.cli.node_door import Desks, DesksHere, offline_commands
 from inos.cli.output import complain, note
 from inos.cli.secrets_in import existing_passphrase
 from inos.core.endpoint import data_root
@@ -61,13 +61,23 @@ def with_mesh(home: Path | None, work: Callable[[Mesh], Awaitable[T]]) -> T:
 
 def with_desks(home: Path | None, passphrase_file: Path | None, work: Callable[[Desks], Awaitable[T]]) -> T:
     """Run `work` on the running node of `home`; where none runs, on the data root itself."""
+    return with_mesh_or_root(home, passphrase_file, work, work)
+
+
+def with_mesh_or_root(
+    home: Path | None,
+    passphrase_file: Path | None,
+    on_mesh: Callable[[Mesh], Awaitable[T]],
+    on_root: Callable[[DesksHere], Awaitable[T]],
+) -> T:
+    """Run `on_mesh` on the running node of `home`; where none runs, `on_root` on the data root itself."""
     try:
-        return with_mesh(home, work)
+        return with_mesh(home, on_mesh)
     except NoNode:
         root = data_root(home)
         if not root.exists():
             raise BadInput(f"there is no data root at {root}", hint="make one with: inos init") from None
-        return offline_commands().with_root(root, existing_passphrase(root, passphrase_file), work)
+    return offline_commands().with_root(root, existing_passphrase(root, passphrase_file), on_root)
 
 
 def _tell(text: str) -> None:

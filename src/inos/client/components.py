@@ -49,18 +49,14 @@ class Components:
     async def install(self, package: str | os.PathLike[str], *, grant: Sequence[str] = ()) -> ComponentReport:
         """Install a folder, a .zip or a .tar.gz of this machine; `grant` is what the component may use of what its
         manifest asks for."""
-        file = await in_thread(_opened, Path(package))
-        try:
-            async with aclosing(_blocks(file)) as blocks:
-                query = {"grant": ",".join(grant)} if grant else None
-                request = Request("PUT", "/v1/components", query, {"content-type": "application/octet-stream"}, blocks)
-                try:
-                    async with self._calls.response(request) as response:
-                        return from_dict(ComponentReport, await response.json())
-                except ConnectionLost as error:
-                    raise lost(error) from None
-        finally:
-            file.close()
+        async with aclosing(package_blocks(package)) as blocks:
+            query = {"grant": ",".join(grant)} if grant else None
+            request = Request("PUT", "/v1/components", query, {"content-type": "application/octet-stream"}, blocks)
+            try:
+                async with self._calls.response(request) as response:
+                    return from_dict(ComponentReport, await response.json())
+            except ConnectionLost as error:
+                raise lost(error) from None
 
     async def install_from(self, target: str, *, grant: Sequence[str] = ()) -> ComponentReport:
         """Install a package that is an object, by its reference or name."""
@@ -159,6 +155,11 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-async def _blocks(file: IO[bytes]) -> AsyncGenerator[bytes, None]:
-    while block := await in_thread(file.read, _BLOCK):
-        yield block
+async def package_blocks(package: str | os.PathLike[str]) -> AsyncGenerator[bytes, None]:
+    """The bytes of a package of this machine, packed first where it is a folder. Raises BadInput, TooLarge."""
+    file = await in_thread(_opened, Path(package))
+    try:
+        while block := await in_thread(file.read, _BLOCK):
+            yield block
+    finally:
+        file.close()

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 
@@ -16,7 +16,6 @@ from inos.components.content_types import content_type_of
 from inos.components.installed import Installed, installed_of, upgraded
 from inos.components.manifest import Manifest
 from inos.components.shelf import Code, Incoming, Shelf
-from inos.components.supervisor import Supervisor
 from inos.core.components import AppFile, ApplicationReport, ComponentReport, LogPart, Removed
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, Corrupt, NotFound
@@ -31,10 +30,32 @@ Fetch = Callable[[str], Awaitable[tuple[str, AsyncGenerator[bytes, None]]]]
 """The reference of an object that a target names, and its bytes."""
 
 
+class Keeping(Protocol):
+    """What runs the components: a supervisor, or what stands in for it where no node runs."""
+
+    def row(self, component_id: str) -> ComponentRun | None:
+        """What is known of a component now, beyond its row; None where that is all."""
+
+    def running(self, component_id: str) -> Installed | None:
+        """What runs of a component now."""
+
+    async def start(self, installed: Installed) -> None:
+        """Run it, now and at every start of the node."""
+
+    async def replaced(self, installed: Installed) -> None:
+        """Another version was installed."""
+
+    async def stop(self, component_id: str) -> None:
+        """Have it stopped, also at the next start of the node."""
+
+    async def forget(self, component_id: str) -> None:
+        """Stop it; its row and files are about to go."""
+
+
 class ComponentDesk:
     """`ComponentCalls` on one data root."""
 
-    def __init__(self, rows: Repositories, shelf: Shelf, supervisor: Supervisor, fetch: Fetch, env: Env) -> None:
+    def __init__(self, rows: Repositories, shelf: Shelf, supervisor: Keeping, fetch: Fetch, env: Env) -> None:
         self._rows = rows
         self._shelf = shelf
         self._supervisor = supervisor
@@ -63,7 +84,7 @@ class ComponentDesk:
             _refuse_ungrantable(manifest, granted)
             async with self._lock:
                 installed = await self._env.in_thread(self._place, manifest, code, tuple(granted), reference)
-                await self._replace_running(installed)
+                await self._supervisor.replaced(installed)
         return await self.get(manifest.id)
 
     def _place(self, manifest: Manifest, code: Code, granted: tuple[str, ...], reference: str | None) -> Installed:
@@ -98,13 +119,6 @@ class ComponentDesk:
         elif manifest.id not in old.components:
             components = tuple(sorted((*old.components, manifest.id)))
             self._rows.applications.put(dataclasses.replace(old, components=components))
-
-    async def _replace_running(self, installed: Installed) -> None:
-        """What runs of an older version makes room for this one."""
-        run = self._supervisor.row(installed.id)
-        if run is not None and run.wanted == "running":
-            await self._supervisor.stop(installed.id)
-            await self._supervisor.start(installed)
 
     async def remove(self, component_id: str) -> Removed:
         async with self._lock:

@@ -84,6 +84,13 @@ class Supervisor:
             with trio.move_on_after(FIRST_LOOK_S):
                 await keeper.fallen()
 
+    async def replaced(self, installed: Installed) -> None:
+        """Another version was installed: what runs of the one before makes room for it."""
+        run = self.row(installed.id)
+        if run is not None and run.wanted == "running":
+            await self.stop(installed.id)
+            await self.start(installed)
+
     async def stop(self, component_id: str) -> None:
         """Have it stopped; comes back when it is."""
         keeper = self._keepers.get(component_id)
