@@ -21,6 +21,7 @@ export interface Listener {
 export class Live {
   connection = $state.raw<Connection>({ state: "paused" });
   unread = $state(0);
+  away = $state(false); // the node is there, and says that its hub is not
 
   #stream: LiveStream;
   #running = false;
@@ -85,7 +86,8 @@ export class Live {
   // A hub that took over counts anew, so a stream cannot go on where the one of the hub before ended.
   async #opened(again: boolean): Promise<void> {
     try {
-      const { hub, unread } = await this.api.report();
+      const { hub, unread, reachable } = await this.api.report();
+      this.away = !reachable;
       const before = this.#hub;
       this.#hub = hub;
       this.unread = unread;

@@ -21,6 +21,8 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 // The node says something every 15 s even when nothing happens: thrice that is a connection that died without a word.
 const SILENCE_MS = 45_000;
+// A stream that ends sooner has failed, whatever its status was: waits go on growing.
+const STEADY_MS = 5_000;
 
 // Doubles each time; the random half keeps the pages of a restarted node from coming back in step.
 export function waitMs(failures: number, chance: number): number {
@@ -68,11 +70,13 @@ export class LiveStream {
     let failures = 0;
     while (!stopped.aborted) {
       this.listener.changed({ state: "connecting" });
+      let openedMs = Infinity;
       const error = await this.#once(stopped, () => {
-        failures = 0;
+        openedMs = Date.now();
         this.listener.opened(this.#again);
       });
       this.#again = true;
+      if (Date.now() - openedMs > STEADY_MS) failures = 0;
       if (stopped.aborted) return;
       if (error.status === 401) {
         this.stop();
