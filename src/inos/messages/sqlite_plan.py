@@ -72,7 +72,7 @@ def clauses_of(query: MessageQuery) -> list[Clause]:
         found.append(Clause("state = ?", (STATES.index(query.state),), "messages_state"))
     if query.priority:
         arms = tuple(("priority = ?", value) for value in range(query.priority, MAX_PRIORITY + 1))
-        found.append(Clause("priority >= ?", (query.priority,), "messages_priority", len(arms) == 1, arms))
+        found.append(Clause("priority >= ?", (query.priority,), "messages_priority", ordered=False, arms=arms))
     if _has_times(query):
         values = (query.since_ms, query.until_ms)
         found.append(Clause("time_ms >= ? AND time_ms < ?", values, "messages_time", ordered=False))
@@ -132,10 +132,9 @@ def page_sql(plan: Plan, columns: str) -> tuple[str, list[SqlValue]]:
     rest = list(plan.clauses)
     driver = rest.pop(0) if rest else Clause("1", ())
     indexed = f" INDEXED BY {driver.index}" if driver.index else ""
-    arms = driver.arms if driver.arms and not driver.ordered and plan.count >= PROBE else ()
     sqls: list[str] = []
     values: list[SqlValue] = []
-    conditions: list[tuple[str, tuple[SqlValue, ...]]] = [(sql, (value,)) for sql, value in arms]
+    conditions: list[tuple[str, tuple[SqlValue, ...]]] = [(sql, (value,)) for sql, value in driver.arms]
     for sql, own in conditions or [(driver.sql, driver.values)]:
         where = " AND ".join([sql, "seq BETWEEN ? AND ?", *(each.sql for each in rest)])
         sqls.append(f"SELECT {columns} FROM messages{indexed} WHERE {where}")
