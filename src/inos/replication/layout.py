@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from inos.core.ids import Address, Cid
+from inos.core.pure import pure
 from inos.objects.manifest_codec import OuterManifest, OuterPage
 from inos.replication.durability import Group
 from inos.replication.placement import Placement, copy_holders, stripe_holders
@@ -67,6 +68,7 @@ def read_layout(cid: Cid, read: ReadChunk) -> Layout:
     return layout_of(cid, read(cid.address))
 
 
+@pure
 def layout_of(cid: Cid, manifest: bytes) -> Layout:
     """The layout in these bytes. Raises BadFrame or Corrupt when they are no manifest."""
     return Layout(cid, OuterManifest.decode(manifest), len(manifest))

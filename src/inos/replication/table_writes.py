@@ -87,7 +87,7 @@ class TableWriter:
         """See `Tables.write`."""
         applied = sum(await self._intake.write(records))
         everywhere = [record.encoded for record in records if self._is_everywhere(record)]
-        if everywhere:
+        if everywhere and self._assignment.size() > DIRECT_MEMBERS:
             self._lanes.spawn(lambda: self._publish(everywhere))
         acks, wanted = await self._replicate(records, deadline_s)
         return WriteResult(Level.QUORUM if acks >= wanted else Level.LOCAL, acks, wanted, applied)
