@@ -11,10 +11,10 @@ inside its `with`: copy what you need into value types there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 import capnp
@@ -65,20 +65,38 @@ def _fill(builder: Any, fields: Mapping[str, Any]) -> None:
             setattr(builder, name, value)
 
 
-@contextmanager
-def reading(struct: str, data: bytes, *, max_bytes: int) -> Iterator[Any]:
+# RuntimeError is how pycapnp says that it does not know an enumerator.
+_MALFORMED: Final = (capnp.KjException, UnicodeDecodeError, ValueError, OverflowError, RuntimeError, BadInput)
+
+
+class reading:  # noqa: N801 - used like a function; a generator would cost as much as decoding a small message
     """A reader over `data`, whose fields are attributes. Raises BadFrame for anything that is not such a message."""
-    if len(data) > max_bytes:
-        raise BadFrame(f"{struct}: {len(data)} bytes are over the limit of {max_bytes}")
-    words = max(1024, len(data) // 8 * _TRAVERSAL_FACTOR)
-    try:
-        with _struct(struct).from_bytes(
-            bytes(data), traversal_limit_in_words=words, nesting_limit=_NESTING_LIMIT
-        ) as reader:
-            yield reader
-    # RuntimeError is how pycapnp says that it does not know an enumerator.
-    except (capnp.KjException, UnicodeDecodeError, ValueError, OverflowError, RuntimeError, BadInput) as error:
-        if isinstance(error, BadFrame):
-            raise
+
+    __slots__ = ("_data", "_opened", "_struct")
+
+    def __init__(self, struct: str, data: bytes, *, max_bytes: int) -> None:
+        if len(data) > max_bytes:
+            raise BadFrame(f"{struct}: {len(data)} bytes are over the limit of {max_bytes}")
+        self._struct = struct
+        self._data = bytes(data)
+
+    def __enter__(self) -> Any:
+        words = max(1024, len(self._data) // 8 * _TRAVERSAL_FACTOR)
+        try:
+            self._opened = _struct(self._struct).from_bytes(
+                self._data, traversal_limit_in_words=words, nesting_limit=_NESTING_LIMIT
+            )
+            return self._opened.__enter__()
+        except _MALFORMED as error:
+            raise self._explained(error) from None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
+        if isinstance(error, _MALFORMED) and not isinstance(error, BadFrame):
+            raise self._explained(error) from None
+
+    def _explained(self, error: Exception) -> BadFrame:
         lines = str(error).splitlines() or [type(error).__name__]
-        raise BadFrame(f"{struct} does not decode: {lines[0][:200]}") from None
+        return BadFrame(f"{self._struct} does not decode: {lines[0][:200]}")

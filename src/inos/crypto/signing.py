@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from inos.core.errors import BadInput
+from inos.core.pure import pure
 
 SEED_BYTES: Final = 32
 PUBLIC_KEY_BYTES: Final = 32
@@ -59,6 +60,7 @@ class SigningKey:
         raise TypeError("a SigningKey is not pickled: its secret would leave the process")
 
 
+@pure
 def verify(public_key: bytes, context: bytes, payload: bytes, signature: bytes) -> bool:
     """Whether `signature` was made by the holder of `public_key` for exactly this context and payload. A malformed key
     or signature is simply not valid."""

@@ -94,10 +94,15 @@ class Disk:
         return max(0, owed_bytes)
 
     def storage_bytes(self) -> int:
-        """What this node offers: its quota, or what the disk has, where that is less. In whole GB, so that it is not
-        announced anew for every file that somebody writes beside it."""
-        room = min(self.quota_bytes, self.used_bytes() + self.free_bytes())
-        return room // 10**9 * 10**9 or room
+        """What this node offers: its quota, or what the disk has, where that is less; see `offered`."""
+        return offered(min(self.quota_bytes, self.used_bytes() + self.free_bytes()))
+
+
+def offered(room_bytes: int) -> int:
+    """So much room as it is announced: in whole GB, below that in steps of a sixteenth to an eighth, so that it is not
+    told to the whole mesh again for every file that somebody writes beside it."""
+    step_bytes = 10**9 if room_bytes >= 10**9 else 1 << max(0, room_bytes.bit_length() - 4)
+    return room_bytes // step_bytes * step_bytes
 
 
 def _refuse_without_database(root: Path, files: Files) -> None:

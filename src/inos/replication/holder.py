@@ -212,8 +212,7 @@ class Holder:
 
     def _assigned(self, layout: Layout, placement: Placement) -> Iterator[Address]:
         """Every piece of this node, pages and manifest among them; an address as often as it is assigned. Blocks."""
-        for group in layout.groups(placement, self._home.get):
-            yield from assigned_to(group, self._me)
+        return iter(layout.pieces(placement, self._me, self._home.get))
 
     def _count(self, layout: Layout, placement: Placement, found: Finder) -> tuple[int, int]:
         """(held, assigned) pieces of this node, by what `found` says of a batch of addresses. Blocks."""

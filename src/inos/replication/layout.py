@@ -6,10 +6,11 @@ the chunk store); run walks through `Env.in_thread`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from inos.core.ids import Address, Cid
+from inos.core.pure import pure
 from inos.objects.manifest_codec import OuterManifest, OuterPage
 from inos.replication.durability import Group
 from inos.replication.placement import Placement, copy_holders, stripe_holders
@@ -19,11 +20,11 @@ ReadChunk = Callable[[Address], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """An object's manifest with the means to read its pages."""
+    """An object's manifest with the means to read its pages. Its cid says which bytes that are."""
 
     cid: Cid
-    manifest: OuterManifest
-    manifest_size: int
+    manifest: OuterManifest = field(compare=False)
+    manifest_size: int = field(compare=False)
 
     def pages(self, read: ReadChunk) -> Iterator[OuterPage]:
         for index in range(self.manifest.page_count):
@@ -54,6 +55,13 @@ class Layout:
             holders = stripe_holders(placement.members, shards)
             yield stripe.first_chunk, Group(len(stripe.addresses), shards, sizes, holders)
 
+    def pieces(self, placement: Placement, member: bytes, read: ReadChunk) -> Iterable[Address]:
+        """Every piece that `member` keeps, manifest and pages among them; an address as often as it is assigned.
+        Raises what `read` raises when a page is missing."""
+        if self.manifest.page is not None:
+            return _pieces_of_small(self, placement, member)
+        return (address for group in self.groups(placement, read) for address in assigned_to(group, member))
+
     def groups(self, placement: Placement, read: ReadChunk) -> Iterator[Group]:
         """Manifest, pages, then data. Raises what `read` raises when a page is missing."""
         yield from self.manifest_groups(placement)
@@ -62,11 +70,23 @@ class Layout:
                 yield group
 
 
+def _unread(address: Address) -> bytes:
+    raise AssertionError(f"the one page is in the manifest, no need to read {address!r}")
+
+
+@pure
+def _pieces_of_small(layout: Layout, placement: Placement, member: bytes) -> tuple[Address, ...]:
+    """The pieces of an object whose manifest has its only page."""
+    groups = layout.groups(placement, _unread)
+    return tuple(address for group in groups for address in assigned_to(group, member))
+
+
 def read_layout(cid: Cid, read: ReadChunk) -> Layout:
     """The layout of an object whose manifest `read` can give."""
     return layout_of(cid, read(cid.address))
 
 
+@pure
 def layout_of(cid: Cid, manifest: bytes) -> Layout:
     """The layout in these bytes. Raises BadFrame or Corrupt when they are no manifest."""
     return Layout(cid, OuterManifest.decode(manifest), len(manifest))

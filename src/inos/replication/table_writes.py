@@ -86,8 +86,9 @@ class TableWriter:
     async def write(self, records: Sequence[Record], deadline_s: float) -> WriteResult:
         """See `Tables.write`."""
         applied = sum(await self._intake.write(records))
+        self._assignment.refresh()
         everywhere = [record.encoded for record in records if self._is_everywhere(record)]
-        if everywhere:
+        if everywhere and self._assignment.size() > DIRECT_MEMBERS:
             self._lanes.spawn(lambda: self._publish(everywhere))
         acks, wanted = await self._replicate(records, deadline_s)
         return WriteResult(Level.QUORUM if acks >= wanted else Level.LOCAL, acks, wanted, applied)

@@ -33,7 +33,7 @@ from inos.crypto.derive import NODE_NONCE_BYTES, Keyring, MasterSecret
 from inos.crypto.hashing import address_of, blake3_digest
 from inos.mesh.network import Admission, Network
 from inos.node.core import Core, NodeSettings, Parts, open_core
-from inos.node.disk import BLOBS, Disk, open_disk
+from inos.node.disk import BLOBS, Disk, offered, open_disk
 from inos.node.identity import Identity, load_identity, remember_mesh
 from inos.replication.durability import UNREADABLE, Group, survivable_losses
 from inos.replication.holder import HoldState
@@ -62,6 +62,8 @@ PROFILE: Final = "heavy"
 LATENCY_S: Final = 0.001
 QUOTA_BYTES: Final = 10**9
 DISK_BYTES: Final = 4 * QUOTA_BYTES
+# What the stores of a node that keeps nothing yet take up of its disk, and more.
+EMPTY_BYTES: Final = 1 << 20
 REPAIR_AFTER_S: Final = 30.0
 REMOVE_DELAY_S: Final = 600.0
 # Longer than failing, the repair delay, a few rounds of repair and their backoff, and anti-entropy.
@@ -376,13 +378,13 @@ class Cluster:
     def _sign_member(self, node: ClusterNode) -> Record:
         address = f"/memory/{node.peer}/p2p/{node.peer}"
         # What the node will say of itself, so that hundreds that start at once need not tell each other anew.
-        machine, room = node.env.machine(), min(node.quota_bytes, self.settings.disk_bytes)
+        machine, room_bytes = node.env.machine(), min(node.quota_bytes, self.settings.disk_bytes - EMPTY_BYTES)
         said = Capability(
             certificate=self.certify(node).encode(),
             addresses=(address,),
             region=node.region,
             profile=PROFILE,
-            storage_bytes=room // 10**9 * 10**9 or room,
+            storage_bytes=offered(room_bytes),
             cores=machine.cores,
             memory_bytes=machine.memory_bytes,
             name=f"node{node.number}",

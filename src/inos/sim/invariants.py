@@ -113,8 +113,8 @@ def removed_stays_away(world: World) -> Iterator[str]:
             continue
         for node in world.honest():
             # Where a mesh has grown past the size at which everybody keeps all placements, old ones lie around.
-            kept = node.core.tables.holds(PLACEMENT, bytes(promise.cid))
-            if kept and node.core.keeping.placements.known(promise.cid) is not None:
+            known = promise.cid in world.stocks.of(node).placements
+            if known and node.core.tables.holds(PLACEMENT, bytes(promise.cid)):
                 yield f"{promise.label}: {world.name(node)} still knows where it is"
             elif node.core.keeping.book.holds(promise.cid):
                 yield f"{promise.label}: {world.name(node)} still holds it"
@@ -126,7 +126,7 @@ def nothing_is_left_over(world: World) -> Iterator[str]:
     if needed is None:
         return
     for node in world.honest():
-        extra = [address for address in node.core.disk.chunks.addresses() if address not in needed]
+        extra = world.stocks.of(node).chunks - needed
         if extra:
             yield f"{world.name(node)}: {len(extra)} chunks of no object"
 
@@ -134,7 +134,7 @@ def nothing_is_left_over(world: World) -> Iterator[str]:
 def sound(world: World) -> Iterator[str]:
     """Every chunk file of every machine has the bytes its name says."""
     for node in world.honest():
-        for address in node.core.disk.chunks.addresses():
+        for address in sorted(world.stocks.of(node).chunks):
             if not node.is_sound(address):
                 yield f"{world.name(node)}: chunk {address!r} is damaged"
 

@@ -1,8 +1,8 @@
 """When simulated things happen: one heap of due events, run by one task, in order of time and then of entry.
 
 A task that sleeps costs several times what an entry here does, and a mesh of a few dozen nodes has hundreds of frames
-and deadlines on their way at any moment. The task is started by the first event and ends with the run of trio it
-belongs to; its clock is trio's, real or virtual.
+and deadlines on their way at any moment. Under a `JumpClock` the clock itself runs the events; under another one a task
+does, which is started by the first event and ends with the run of trio it belongs to.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from math import inf
 from typing import Any, Protocol, TypeVar
 
 import trio
+
+from inos.sim.clock import JumpClock
 
 T = TypeVar("T")
 
@@ -44,8 +46,7 @@ class Schedule:
         self._entered += 1
         heappush(self._heap, (due_s, self._entered, act, what))
         if not self._running:
-            self._running = True
-            trio.lowlevel.spawn_system_task(self._run)
+            self._begin()
         elif self._sleep is not None and due_s < self._sleep.deadline:
             self._sleep.deadline = due_s
 
@@ -53,21 +54,33 @@ class Schedule:
         """Call `what.expire()` at `due_s` if it is still open then."""
         self.at(due_s, _expire, what)
 
-    async def _run(self) -> None:
+    def next_s(self) -> float:
+        """When the next event is due; infinite when there is none."""
         heap = self._heap
+        # Most deadlines are met: nobody is woken for them.
+        while heap and heap[0][2] is _expire and not heap[0][3].open:
+            heappop(heap)
+        return heap[0][0] if heap else inf
+
+    def _begin(self) -> None:
+        self._running = True
+        clock = trio.lowlevel.current_clock()
+        trio.lowlevel.spawn_system_task(self._run, clock if isinstance(clock, JumpClock) else None)
+
+    async def _run(self, clock: JumpClock | None) -> None:
         try:
+            if clock is not None:
+                await clock.run(self)
             while True:
-                # Most deadlines are met: nobody is woken for them.
-                while heap and heap[0][2] is _expire and not heap[0][3].open:
-                    heappop(heap)
-                with trio.CancelScope(deadline=heap[0][0] if heap else inf) as self._sleep:
+                with trio.CancelScope(deadline=self.next_s()) as self._sleep:
                     await trio.sleep_forever()
                 self._sleep = None
-                self._run_due(trio.current_time())
+                self.run_due(trio.current_time())
         finally:
             self._running, self._sleep = False, None
 
-    def _run_due(self, now_s: float) -> None:
+    def run_due(self, now_s: float) -> None:
+        """Call what is due by now."""
         heap, last = self._heap, self._entered
         # What these enter for this very moment waits until other tasks had their turn.
         while heap and heap[0][0] <= now_s and heap[0][1] <= last:

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import trio
 from trio._core import _run as scheduler  # the only way to seed it; pinned by requirements/*.lock
 
+from inos.core.pure import remembered
 from inos.sim.clock import JumpClock
 
 T = TypeVar("T")
@@ -75,12 +76,15 @@ def _decided_by(seed: int) -> Iterator[None]:
     """Have trio's scheduler follow `seed`; everything is as before afterwards."""
     before = (scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r.getstate(), gc.isenabled())
     gc.collect()
+    gc.freeze()  # what was there before need not be gone through again and again
     gc.disable()
     scheduler._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
     scheduler._r.seed(seed)
     try:
-        yield
+        with remembered():
+            yield
     finally:
+        gc.unfreeze()
         scheduler._ALLOW_DETERMINISTIC_SCHEDULING = before[0]  # type: ignore[misc]
         scheduler._r.setstate(before[1])
         if before[2]:

@@ -6,17 +6,18 @@ was damaged, every piece is read and hashed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from inos.core.errors import InosError
-from inos.core.ids import Address, Cid
+from inos.core.ids import Address
 from inos.replication.durability import UNREADABLE, Group, survivable_losses
+from inos.replication.layout import assigned_to
 from inos.replication.placement import TABLE as PLACEMENT
 from inos.replication.placement import Placement
 from inos.replication.scheme import shards_needed
 from inos.sim.cluster import ClusterNode
 from inos.sim.promises import Promise
-from inos.sim.world import World
+from inos.sim.world import Pieces, World
 from inos.vault.catalogue import TABLE as CATALOGUE
 
 # A record that this many other machines have outlives any single one of them.
@@ -30,15 +31,15 @@ def standing(world: World, promise: Promise, without: Sequence[int] = ()) -> int
     placement = world.placement(promise.cid)
     if placement is None:
         return UNREADABLE
-    groups = _groups(world, placement)
-    if groups is None:
+    known = _pieces_of(world, placement)
+    if known is None:
         return UNREADABLE
     holders = [node for node in world.honest() if node.number not in without]
-    good = [node.key for node in holders if node.key in placement.members and _holds(world, node, placement)]
-    losses = survivable_losses(groups, good)
+    good = [node.key for node in holders if node.key in placement.members and _holds(world, node, known)]
+    losses = survivable_losses(known.groups, good)
     if losses >= 0:
         return losses
-    return 0 if _readable(world, groups, holders) else UNREADABLE
+    return 0 if _readable(world, known.groups, holders) else UNREADABLE
 
 
 def wanted(world: World, promise: Promise) -> int:
@@ -50,35 +51,37 @@ def wanted(world: World, promise: Promise) -> int:
     liars = sum(world.cluster.nodes[at].key in placement.members for at in world.hostile)
     most = promise.wanted
     if len(world.honest()) < shards_needed(placement.scheme, placement.copies):
-        groups = _groups(world, placement) or ()
-        most = min(most, survivable_losses(groups, placement.members))
+        known = _pieces_of(world, placement)
+        most = min(most, survivable_losses(known.groups if known is not None else (), placement.members))
     return most - liars
 
 
-def _groups(world: World, placement: Placement) -> list[Group] | None:
-    """All groups of an object; None when its manifest is on no running machine. They never change for one epoch."""
-    known = world.layouts.get((placement.cid, placement.epoch))
-    if known is not None and known[0] == placement.members:
-        return known[1]
-    try:
-        groups = world.cluster.groups(placement)
-    except InosError:
-        return None
-    world.layouts[placement.cid, placement.epoch] = (placement.members, groups)
-    return groups
+def _pieces_of(world: World, placement: Placement) -> Pieces | None:
+    """All pieces of an object; None when its manifest is on no running machine."""
+    known = world.layouts.get(placement)
+    if known is None:
+        try:
+            groups = tuple(world.cluster.groups(placement))
+        except InosError:
+            return None
+        of = {
+            member: frozenset(address for group in groups for address in assigned_to(group, member))
+            for member in placement.members
+        }
+        known = world.layouts[placement] = Pieces(groups, of)
+    return known
 
 
-def _holds(world: World, node: ClusterNode, placement: Placement) -> bool:
+def _holds(world: World, node: ClusterNode, known: Pieces) -> bool:
     """Whether the machine has all of its pieces."""
-    wanted = world.cluster.assigned(placement, node.key)
-    return len(pieces(world, node, wanted)) == len(set(wanted))
+    wanted = known.of[node.key]
+    return len(pieces(world, node, wanted)) == len(wanted)
 
 
-def pieces(world: World, node: ClusterNode, wanted: Sequence[Address]) -> set[Address]:
-    """Which of `wanted` the machine really has. Looks past its stores: reading through them would find damage for
-    the node, which is what it is to do by itself."""
-    found = set(node.core.disk.chunks.present(wanted))
-    return found if node.number not in world.doubted else {address for address in found if node.is_sound(address)}
+def pieces(world: World, node: ClusterNode, wanted: Collection[Address]) -> frozenset[Address]:
+    """Which of `wanted` the machine really has."""
+    found = world.stocks.of(node).chunks.intersection(wanted)
+    return found if node.number not in world.doubted else frozenset(filter(node.is_sound, found))
 
 
 def _readable(world: World, groups: Sequence[Group], holders: Sequence[ClusterNode]) -> bool:
@@ -128,19 +131,15 @@ def needed_chunks(world: World) -> set[Address] | None:
     """Every chunk of every object with a placement, manifests and pages included; None while a manifest is nowhere."""
     needed: set[Address] = set()
     for placement in _placed(world):
-        groups = _groups(world, placement)
-        if groups is None:
+        known = _pieces_of(world, placement)
+        if known is None:
             return None
-        needed.update(address for group in groups for address in group.addresses)
+        needed.update(address for group in known.groups for address in group.addresses)
     return needed
 
 
 def _placed(world: World) -> list[Placement]:
     """The latest placement of each object that any running machine knows."""
-    cids = {
-        Cid(record.key): None
-        for node in world.honest()
-        for record in node.core.disk.records.scan(PLACEMENT, b"", b"", _PAGE)
-    }
+    cids = {cid: None for node in world.honest() for cid in world.stocks.of(node).placements}
     found = [world.placement(cid) for cid in cids]
     return [placement for placement in found if placement is not None]

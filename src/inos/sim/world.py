@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import trio
 
 from inos.core.errors import InosError
-from inos.core.ids import Cid, PeerId
+from inos.core.ids import Address, Cid, PeerId
 from inos.mesh.network import Message
 from inos.mesh.proofs import HELLO
 from inos.replication.durability import Group
@@ -24,6 +24,7 @@ from inos.sim.cluster import Cluster, ClusterNode, fixed_bytes
 from inos.sim.frames import Frame, Kind
 from inos.sim.names import letters_of, number_of
 from inos.sim.promises import Fate, Promise, Promises
+from inos.sim.stock import Stocks
 from inos.sim.trace import Trace
 from inos.state.revocation import REVOCATIONS
 from inos.testing.env import SimEnv
@@ -57,6 +58,14 @@ class Violation:
         return f"{self.at_s:.1f} s: {self.invariant}: {self.text}"
 
 
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The pieces of one object under one placement: in groups that stand in for each other, and by holder."""
+
+    groups: tuple[Group, ...]
+    of: dict[bytes, frozenset[Address]]
+
+
 class World:
     """One run's mesh. Owned by its event loop."""
 
@@ -85,8 +94,9 @@ class World:
         self.overheard: dict[str, Message] = {}
         """A request for each method, as members made them, for others to say again."""
         self.overheard_hello = b""
-        self.layouts: dict[tuple[Cid, int], tuple[tuple[bytes, ...], list[Group]]] = {}
-        """Groups of objects by placement, kept by `truth.py`: reading a manifest costs more than all else there."""
+        self.stocks = Stocks()
+        self.layouts: dict[Placement, Pieces] = {}
+        """The pieces of objects by placement, kept by `truth.py`: reading a manifest costs more than all else there."""
         self.frames_a_s = 0.0
         """Frames that a running machine sent a second, on average, between the last two looks."""
         self._counted: tuple[float, int] = (0.0, 0)
@@ -121,7 +131,7 @@ class World:
 
     def placement(self, cid: Cid) -> Placement | None:
         """The latest placement of an object that any member that does not lie knows."""
-        known = [found for node in self.honest() if (found := node.placement(cid)) is not None]
+        known = [found for node in self.honest() if (found := self.stocks.of(node).placements.get(cid)) is not None]
         return max(known, key=lambda placement: placement.epoch, default=None)
 
     def disturb(self, number: int) -> None:

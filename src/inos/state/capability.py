@@ -14,6 +14,7 @@ from typing import Final
 from inos.core import codec
 from inos.core.errors import BadFrame
 from inos.core.ids import OwnerId, PeerId
+from inos.core.pure import pure
 from inos.state.certificates import MAX_CERTIFICATE_BYTES
 from inos.state.fields import at_most, check_version, line
 from inos.state.tickets import MAX_ADDRESS_CHARS
@@ -87,6 +88,7 @@ class Member:
         return min(self.storage_bytes / _GIB, MAX_WEIGHT)
 
 
+@pure
 def decode_capability(data: bytes) -> Capability:
     """Raises BadFrame or NewerFormat."""
     with codec.reading(_CAPABILITY, data, max_bytes=MAX_CAPABILITY_BYTES) as fields:

@@ -11,6 +11,7 @@ from typing import Final
 
 from inos.core import codec
 from inos.core.errors import BadFrame, BadInput, Refused
+from inos.core.pure import pure
 from inos.crypto.signing import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SigningKey, verify
 from inos.state.fields import check_version, exactly
 from inos.state.lamport import LAMPORT_LIMIT
@@ -64,6 +65,7 @@ def decode_record(data: bytes, *, max_bytes: int = MAX_RECORD_BYTES) -> Record:
     return parse_record(data, max_bytes=max_bytes).verified()
 
 
+@pure
 def parse_record(data: bytes, *, max_bytes: int = MAX_RECORD_BYTES) -> Unverified:
     """The record in `data` with its signature still to be checked: for copies that may be known already, because
     checking costs several times as much as parsing. Raises BadFrame or NewerFormat."""
