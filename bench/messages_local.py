@@ -61,6 +61,7 @@ def run(context: Context) -> list[Row]:
 
 def _appends(folder: Path, count: int, durability: str) -> list[Row]:
     cache = AgentCache(folder / "c.db", KEY, AGENT, RealEnv(), limits=LIMITS, synced=durability == "disk")
+    cache.prepare_log()
     bare = _BareSync(folder / "bare")
     times, bares, began_cpu = [], [], time.process_time()
     for number in range(count):

@@ -288,6 +288,25 @@ def test_a_loss_of_power_without_sync_leaves_a_beginning_of_it() -> None:
     assert lost, "or the test does not tell the two levels apart"
 
 
+def test_preparing_the_log_makes_it_long_and_changes_nothing(tmp_path: Path) -> None:
+    place = place_of("machine", tmp_path)
+    cache = place.open()
+    [first] = write(cache, 1)
+    log, file = tmp_path / "cache.db-wal", tmp_path / "cache.db"
+    before = file.stat().st_size
+    cache.prepare_log()
+    long = log.stat().st_size
+    assert long >= 4 << 20
+    written = [first, *write(cache, 300)]
+    assert log.stat().st_size == long, "appends write over it"
+    assert file.stat().st_size == before
+    cache.close()
+    cache = place.open()
+    assert [each.message for each in cache.query(MessageQuery(order="oldest", limit=500)).messages] == written
+    assert not cache.check()
+    cache.close()
+
+
 def test_a_cache_that_does_not_send_has_nothing_pending(place: Place) -> None:
     cache = place.open(sends=False)
     [message] = write(cache, 1)

@@ -179,9 +179,9 @@ class OutboxMachine(RuleBasedStateMachine):
         if batch := self.cache.outbox.take_uncovered():
             self._call(batch)
 
-    @rule(covers=st.booleans())
-    def cover(self, covers: bool) -> None:
-        self.hub.covers = covers
+    @rule(behind=st.integers(0, 5))
+    def cover(self, behind: int) -> None:
+        self.hub.covered_seq = max(self.hub.covered_seq, len(self.hub.order) - behind)
 
     @rule()
     def lose_the_hub(self) -> None:

@@ -24,8 +24,9 @@ from inos.core.errors import BadInput, Conflict, Corrupt, NotFound, StorageFull,
 from inos.core.messages.ids import TAIL_BYTES, MessageId, from_bytes, next_id, parse_id, time_of, to_bytes
 from inos.core.messages.message import Draft, Message, check_agent
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.messages.cache_log import CacheLog
 from inos.messages.cache_outbox import Outbox
-from inos.messages.cache_room import Room, log_room, remove_oldest
+from inos.messages.cache_room import Room, remove_oldest
 from inos.messages.cache_rows import ends, fact, last_row, row_of_id, run, set_fact
 from inos.messages.cache_schema import AGENT, CACHE_MIGRATIONS, INDEXED, REMOVED, SETBACK
 from inos.messages.cache_search import find, index_step
@@ -54,10 +55,6 @@ _IDLE_S: Final = 0.5
 _INDEX_AT: Final = 5_000
 # Where nothing was written, only time can have made work: retention by days.
 _LOOK_AGAIN_S: Final = 60.0
-# Pages that a message writes to the log besides its own bytes: its place, its outbox row, the head of the file.
-_LOGGED_BESIDE: Final = 3 * 4096
-# A log written over and over stays this small; what is over it costs a writer nothing, but comes back only at the end.
-_LOG_BYTES: Final = 4 << 20
 _HINT: Final = (
     "what had reached the hub is safe there; move the folder away and the agent begins a new cache, or restore it"
 )
@@ -117,14 +114,13 @@ class AgentCache:
         self._files = files
         self._sends = sends
         self._room = Room(self.limits.max_bytes)
-        self._log_room = log_room(self.limits.max_bytes)
-        self._logged_bytes = 0
         self._appended_s = self._kept_s = -math.inf
         self._kept_at = -1
         with _explained():
             self._database = Database(
                 path, key, env, migrations=CACHE_MIGRATIONS, files=files, keeps_previous=False, synced=synced
             )
+            self._log = CacheLog(self._database, path, files, self.limits.max_bytes)
             self.outbox = Outbox(self._database)
             self.copies = Copies(self._database, self._room)
             try:
@@ -161,8 +157,7 @@ class AgentCache:
         with _explained():
             written = self._database.write(lambda cursor: self._append(cursor, drafts)) if drafts else []
             self._appended_s = self._env.monotonic_s()
-            if self._logged_bytes > self._log_room // 4:
-                self._keep_log_small(self._log_room // 2)
+            self._log.keep_within()
         return written
 
     def _append(self, cursor: Cursor, drafts: Sequence[Draft]) -> list[Message]:
@@ -175,10 +170,10 @@ class AgentCache:
             packs = self.limits.compression and len(encoded) >= _PACK_FROM_BYTES
             rows.append((to_bytes(message.id), now_ms, pack(encoded) if packs else encoded))
         sizes = [len(row[2]) for row in rows]
-        if sum(sizes) > self._log_room // 4 and len(rows) > 1:
+        if sum(sizes) > self._log.room_bytes // 4 and len(rows) > 1:
             raise TooLarge(f"{sum(sizes)} bytes of messages at once are too many", hint="append them in smaller groups")
         self._room.make(cursor, sizes)
-        self._logged_bytes += sum(sizes) + len(rows) * _LOGGED_BESIDE
+        self._log.took(len(rows), sum(sizes))
         for row in rows:
             run(cursor, "INSERT INTO messages VALUES (NULL, ?, ?, ?)", row)
             if self._sends:
@@ -240,7 +235,7 @@ class AgentCache:
             now_ms = int(self._env.now_s() * 1000)
             more = self._may_index() and self.index_step() == INDEX_STEP
             more |= self._database.read(self._has_old(now_ms)) and self._database.write(self._retain(now_ms))
-            self._keep_log_small(min(_LOG_BYTES, self._log_room // 2))
+            self._log.look_after()
             more |= self._give_back()
             if not more and self._may_index():
                 self._kept_at, self._kept_s = self._database.commits, self._env.monotonic_s()
@@ -250,6 +245,12 @@ class AgentCache:
         if self._env.monotonic_s() - self._appended_s >= _IDLE_S:
             return True
         return self._database.read(lambda cursor: ends(cursor)[1] - fact(cursor, INDEXED)) > _INDEX_AT
+
+    def prepare_log(self) -> None:
+        """Spend some 10 ms now, so that the first thousand appends do not each take longer; for whoever waits for
+        them."""
+        with _explained():
+            self._log.prepare()
 
     def index_step(self, most: int = INDEX_STEP) -> int:
         """Index up to `most` messages for searching; how many were. None are while there is no room for it."""
@@ -279,12 +280,6 @@ class AgentCache:
 
     def _cutoff_ms(self, now_ms: int) -> int:
         return now_ms - self.limits.retention_days * DAY_MS if self.limits.retention_days else 0
-
-    def _keep_log_small(self, most_bytes: int) -> None:
-        self._logged_bytes = 0
-        log = self._path.with_name(self._path.name + "-wal")
-        if self._files.exists(log) and self._files.size(log) >= most_bytes:
-            self._database.checkpoint()
 
     def _give_back(self) -> bool:
         """Free pages that are a quarter of the file go back to the disk, some at a time; whether there are more."""

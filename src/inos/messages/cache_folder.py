@@ -50,6 +50,8 @@ def open_cache(
         own = key if key is not None else _own_key(folder, env)
         cache = AgentCache(folder / DATABASE_FILE, own, agent, env, limits=limits, synced=synced, sends=sends)
         try:
+            if synced:
+                cache.prepare_log()
             yield cache
         finally:
             cache.close()

@@ -28,6 +28,7 @@ _AT_ONCE: Final = 64
 _KNOWN_PAGES: Final = _KEPT_BACK_PAGES // 2
 # A page holds a little less than its size: headers of rows, and the cipher's tag.
 _USABLE: Final = 3900
+_BESIDE: Final = 64
 _SLACK_PAGES: Final = 4
 
 
@@ -36,10 +37,9 @@ def log_room(max_bytes: int) -> int:
     return min(_LOG_ROOM_MAX, max_bytes // _LOG_SHARE)
 
 
-def pages_for(sizes: Sequence[int]) -> int:
-    """Pages that rows of these sizes need, at most."""
-    long = sum(size > _USABLE // 4 for size in sizes)
-    return sum(sizes) // _USABLE + long + _SLACK_PAGES
+def room_for(sizes: Sequence[int]) -> int:
+    """Bytes that rows of these sizes need, at most: a long one leaves up to a page of its last one unused."""
+    return sum(size + (PAGE_BYTES if size > _USABLE // 4 else _BESIDE) for size in sizes)
 
 
 class Room:
@@ -47,20 +47,20 @@ class Room:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self._known_spare = 0
+        self._known_bytes = 0
         self._most_pages = (max_bytes - log_room(max_bytes)) // PAGE_BYTES - _KEPT_BACK_PAGES
 
     def make(self, cursor: Cursor, sizes: Sequence[int]) -> None:
         """Make sure that rows of these sizes fit. Raises StorageFull when they cannot be made to."""
-        wanted = pages_for(sizes)
-        if wanted <= self._known_spare:
-            self._known_spare -= wanted
+        wanted = room_for(sizes)
+        if wanted <= self._known_bytes:
+            self._known_bytes -= wanted
             return
-        self._known_spare = 0
-        while (spare := self._spare(cursor)) < wanted:
+        self._known_bytes, pages = 0, wanted // _USABLE + _SLACK_PAGES
+        while (spare := self._spare(cursor)) < pages:
             if not _remove_copies(cursor, _AT_ONCE) and not remove_oldest(cursor, _AT_ONCE):
-                raise self._full(wanted - spare)
-        self._known_spare = min(spare - wanted, _KNOWN_PAGES)
+                raise self._full(pages - spare)
+        self._known_bytes = min(spare - pages, _KNOWN_PAGES) * _USABLE
 
     def over(self, cursor: Cursor, share: float) -> bool:
         """Whether more than `share` of the room is taken."""
