@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from cache_helpers import AGENT, KEY, SMALL, Place, draft, index_all, place_of, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inos.core.errors import BadInput, Conflict, Corrupt, Locked, NotFound, Refused
+from inos.core.errors import BadInput, Conflict, Corrupt, InosError, Locked, NotFound, Refused
 from inos.core.messages.message import MAX_CONTENT_BYTES, Draft, Message
 from inos.core.messages.query import MessageQuery, StoredMessage
 from inos.core.messages.words import FOUND_BEGIN, FOUND_END
@@ -338,12 +339,18 @@ class TestFolder:
             pass
         key = tmp_path / "cache.key"
         sound = key.read_bytes()
-        for change, error in (
+
+        def opened_by_others() -> None:
+            key.write_bytes(sound)
+            key.chmod(0o644)
+
+        changes: list[tuple[Callable[[], object], type[InosError]]] = [
             (lambda: key.write_bytes(sound[:5]), Corrupt),
             (lambda: key.write_bytes(bytes(32)), Corrupt),
-            (lambda: (key.write_bytes(sound), key.chmod(0o644)), Refused),
+            (opened_by_others, Refused),
             (key.unlink, Corrupt),
-        ):
+        ]
+        for change, error in changes:
             change()
             with pytest.raises(error), open_cache(tmp_path, AGENT, env):
                 pass

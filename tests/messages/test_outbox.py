@@ -16,6 +16,7 @@ from inos.core.messages.message import Message
 from inos.core.messages.query import MessageQuery
 from inos.core.messages.sync import Ack, Result
 from inos.messages.cache import AgentCache
+from inos.messages.cache_outbox import OutboxState
 from inos.messages.sending import batch_body
 from inos.testing.run import trio_test
 
@@ -87,6 +88,20 @@ async def test_a_hub_that_took_over_gets_what_the_old_one_did_not_cover_before_a
     assert new.order == written, "all of them, once each, in the order of writing"
     assert cache.outbox.hub == "hub-2"
     assert cache.outbox.counts().uncovered == 8
+    cache.close()
+
+
+@trio_test
+async def test_what_is_covered_is_forgotten_to_the_message() -> None:
+    cache, hub = simulated().open(), ScriptedHub()
+    written = write(cache, 5)
+    await drain(cache, hub)
+    hub.covered_seq = 3
+    probe = cache.outbox.take_uncovered()
+    assert [each.id for each in probe] == [written[0].id]
+    cache.outbox.settle(probe, await hub.send(batch_body("b", "n", cache.outbox.hub, probe), 1), 0)
+    assert [cache.outbox.status(each.id) for each in written] == ["settled"] * 3 + ["acked"] * 2
+    assert cache.outbox.state() == OutboxState(pending=False, uncovered=True, covered_seq=3)
     cache.close()
 
 

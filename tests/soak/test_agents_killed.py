@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from inos.core.env import RealEnv
 from inos.core.messages.message import Message
 from inos.core.messages.query import MessageQuery
@@ -17,7 +19,6 @@ from inos.messages import open_agent
 from inos.testing.memory_service import MemoryService
 from served import served
 
-ROUNDS = 8
 PROGRAM = Path(__file__).with_name("writing_agent.py")
 
 
@@ -52,27 +53,60 @@ def all_messages(home: Path) -> list[Message]:
                 return found
 
 
-def test_nothing_acknowledged_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
-    chance = random.Random(7)
+def kill_again_and_again(home: Path, rounds: int, seed: int) -> None:
+    """Write, be killed, and look at what is left, every third time without a hub."""
+    chance = random.Random(seed)
     service = MemoryService(RealEnv())
     acknowledged: list[tuple[int, str]] = []
-    for number in range(ROUNDS):
+    for number in range(rounds):
         first = acknowledged[-1][0] + 1 if acknowledged else 0
-        if number % 3 == 2:  # a round without a hub
-            acknowledged += run_and_kill(tmp_path, first, chance.uniform(0, 0.4))
+        if number % 3 == 2:
+            acknowledged += run_and_kill(home, first, chance.uniform(0, 0.4))
         else:
-            with served(service, tmp_path):
-                acknowledged += run_and_kill(tmp_path, first, chance.uniform(0, 0.4))
-    with served(service, tmp_path):
-        here = all_messages(tmp_path)
-        there = []
-        while len(there) < len(here):
-            page = service.messages.corpus.after(len(there), 500)
-            assert page, f"{len(there)} of {len(here)} reached the hub"
-            there += [each.message for each in page]
-    assert len(acknowledged) >= ROUNDS
+            with served(service, home):
+                acknowledged += run_and_kill(home, first, chance.uniform(0, 0.4))
+    with served(service, home):
+        here = all_messages(home)
+        there = on_the_hub(service, len(here))
+    assert len(acknowledged) >= rounds
     assert there == here, "all of them, once each, in the order of writing"
     assert [each.id for each in here] == sorted({each.id for each in here})
-    kept = {each.id: each.content["number"] for each in here}
+    kept = {str(each.id): each.content["number"] for each in here}
     assert all(kept.get(an_id) == number for number, an_id in acknowledged)
-    assert len(here) <= len(acknowledged) + ROUNDS, "at most one a kill was written and not yet said"
+    assert len(here) <= len(acknowledged) + rounds, "at most one a kill was written and not yet said"
+
+
+def on_the_hub(service: MemoryService, count: int) -> list[Message]:
+    there: list[Message] = []
+    while len(there) < count:
+        page = service.messages.corpus.after(len(there), 500)
+        assert page, f"{len(there)} of {count} reached the hub"
+        there += [each.message for each in page]
+    return there
+
+
+def test_nothing_acknowledged_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
+    kill_again_and_again(tmp_path, rounds=8, seed=7)
+
+
+@pytest.mark.soak
+def test_a_hundred_times(tmp_path: Path) -> None:
+    kill_again_and_again(tmp_path, rounds=100, seed=8)
+
+
+@pytest.mark.soak
+def test_a_backlog_of_a_hundred_thousand_arrives_whole_and_in_order(tmp_path: Path) -> None:
+    count = 100_000
+    with open_agent("writer", home=tmp_path, linger_s=0.0) as agent:
+        for first in range(0, count, 500):
+            agent.append_drafts(
+                [agent.draft({"number": number, "text": "w " * 50}) for number in range(first, first + 500)]
+            )
+        assert agent.stats().cache.pending == count
+    service = MemoryService(RealEnv())
+    with served(service, tmp_path), open_agent("writer", home=tmp_path) as agent:
+        began = time.monotonic()
+        assert agent.flush(1200)
+        print(f"{count / (time.monotonic() - began):.0f} messages/s")
+        there = on_the_hub(service, count)
+    assert [each.content["number"] for each in there] == list(range(count))
