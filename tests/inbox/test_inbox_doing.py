@@ -95,7 +95,7 @@ def test_execute_asks_and_says_what_is_missing(node: Node, inbox: InboxPage) -> 
     node.service.messages.hook = False
     inbox.press("x")
     dialog.get_by_role("button", name="Execute").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("no hook is configured")
+    expect(dialog.get_by_role("alert")).to_contain_text("No hook is configured")
     expect(dialog.get_by_role("alert")).to_contain_text("hub.yaml")
     node.service.messages.hook = True
     dialog.get_by_role("button", name="Try again").click()

@@ -67,7 +67,7 @@ def test_filters_narrow_the_list_and_stay_in_the_address(node: Node, inbox: Inbo
     inbox.shows("an error", "a lead", "old one")
     page.get_by_label("Agent", exact=True).fill("not an agent!")
     page.get_by_label("Agent", exact=True).press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("not the name of an agent")
+    expect(page.get_by_role("alert")).to_contain_text("Not the name of an agent")
     page.get_by_role("button", name="Clear all").click()
     inbox.shows("an error", "a lead", "old one")
 

@@ -69,7 +69,7 @@ def test_a_lost_hub_is_said_and_comes_back_by_itself(node: Node, inbox: InboxPag
     inbox.open()
     node.at.call(node.service.messages.lose)
     status = inbox.page.get_by_role("alert")
-    expect(status).to_contain_text("No new messages arrive. the hub cannot be reached")
+    expect(status).to_contain_text("No new messages arrive. The hub cannot be reached. Messages are kept")
     expect(inbox.page.get_by_text("Not connected")).to_be_visible()
     inbox.shows("before")
     node.service.messages.reachable = True

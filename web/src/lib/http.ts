@@ -49,10 +49,19 @@ export async function failure(response: Response): Promise<CallError> {
   const text = (value: unknown, other: string) => (typeof value === "string" && value ? value : other);
   return new CallError(
     text(error?.code, "failed"),
-    text(error?.message, `The node answered ${response.status}.`),
-    text(error?.hint, ""),
+    sentence(text(error?.message, `the node answered ${response.status}`)),
+    capital(text(error?.hint, "")),
     response.status,
   );
+}
+
+// The node says things as a terminal does, in lower case and without a full stop.
+function sentence(text: string): string {
+  return /[.!?…]$/.test(text) ? capital(text) : `${capital(text)}.`;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 export function asCallError(error: unknown): CallError {
