@@ -78,6 +78,16 @@ def test_a_lost_hub_is_said_and_comes_back_by_itself(node: Node, inbox: InboxPag
     expect(status).to_have_count(0)
 
 
+def test_a_node_that_knows_its_hub_is_away_says_so(node: Node, inbox: InboxPage) -> None:
+    """The streams of such a node open, and end at once or stay silent: its report is what tells."""
+    node.post("shown")
+    away = {"hub": "", "reachable": False, "unread": 1}
+    inbox.page.route("**/v1/messages/report", lambda route: route.fulfill(json=away))
+    inbox.open()
+    expect(inbox.page.get_by_role("alert")).to_contain_text("The hub cannot be reached.")
+    inbox.shows("shown")
+
+
 def test_a_hub_that_is_away_from_the_start(node: Node, inbox: InboxPage) -> None:
     node.post("kept")
     code = node.code()
