@@ -38,25 +38,31 @@ class CacheLog:
         self._files = files
         self.room_bytes = log_room(max_bytes)
         self._usual_bytes = min(_USUAL_BYTES, self.room_bytes // 2)
-        self._unseen_bytes = 0
+        self._since_bytes = 0
+        # Once written back its file stays as long as it was, and is written over.
+        self._extent_bytes = self._usual_bytes
 
     def took(self, rows: int, size_bytes: int) -> None:
         """So much was written to it."""
-        self._unseen_bytes += size_bytes + rows * _BESIDE_BYTES
+        self._since_bytes += size_bytes + rows * _BESIDE_BYTES
 
     def keep_within(self) -> None:
         """A writer's backstop: write it back when it nears its room, for want of anybody who looks after it."""
-        if self._unseen_bytes > self.room_bytes // 4:
-            self._keep_below(self.room_bytes // 2)
+        if self._since_bytes > self.room_bytes // 2:
+            self._write_back()
 
     def look_after(self) -> None:
-        """Write it back when it is as long as it should get."""
-        self._keep_below(self._usual_bytes)
+        """Write it back when it is as long as it should get: by what was appended, or since its file has grown."""
+        if self._since_bytes >= self._usual_bytes // 4 * 3 or self._size() > self._extent_bytes:
+            self._write_back()
 
-    def _keep_below(self, most_bytes: int) -> None:
-        self._unseen_bytes = 0
-        if self._files.exists(self._path) and self._files.size(self._path) >= most_bytes:
-            self._database.checkpoint()
+    def _write_back(self) -> None:
+        self._since_bytes = 0
+        self._database.checkpoint()
+        self._extent_bytes = max(self._usual_bytes, self._size())
+
+    def _size(self) -> int:
+        return self._files.size(self._path) if self._files.exists(self._path) else 0
 
     def prepare(self) -> None:
         """Make its file as long as it usually gets, by a write that outgrows memory and is undone. Takes some 10 ms."""
@@ -68,3 +74,4 @@ class CacheLog:
 
         with suppress(_Undone, StorageFull):
             self._database.write(work)
+        self._extent_bytes = max(self._usual_bytes, self._size())
