@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.main import get_command
 
-from inos.cli.main import make_app
+from inos.cli.main import PARTS, make_app
 from inos.cli.meter import meter_line
 from inos.cli.output import age_text, losses_text, size_text, table, time_text
 
@@ -30,6 +30,16 @@ ALL = {
 
 def test_the_commands_there_are() -> None:
     assert sorted(ALL) == COMMANDS
+
+
+def test_each_command_is_found_in_its_part_and_complete_there() -> None:
+    everything = get_command(make_app())
+    for part in PARTS:
+        for word in part.words:
+            app: Any = get_command(make_app(word))
+            assert sorted(app.commands) == sorted(part.words)
+            assert app.help == everything.help and app.commands[word].help == everything.commands[word].help  # type: ignore[attr-defined]
+    assert sorted(word for part in PARTS for word in part.words) == COMMANDS
 
 
 def test_help(alone: Any) -> None:
