@@ -16,8 +16,8 @@ from inos.sim.cluster import Cluster, ClusterNode, ClusterSettings, fixed_bytes,
 from inos.testing.run import sim_test
 
 MIB = 1 << 20
-# The day after which light nodes let go: nine nodes that idle for a simulated day take real minutes. It is several rounds
-# of everything that could let go earlier, 10 s for tiers and at most 60 s for collecting.
+# The day after which light nodes let go; nine nodes that idle for a simulated day take real minutes. Several rounds of
+# everything that could let go earlier: 10 s for tiers, at most 60 s for collecting.
 UNUSED_S = 300.0
 LIGHT = ClusterSettings(remove_delay_s=60, warm=WarmRules(UNUSED_S))
 DEDICATED = replace(LIGHT, warm=WarmRules(None, keeps_reads=True))

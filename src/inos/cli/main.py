@@ -37,7 +37,7 @@ PARTS: Final = (
     Part("members", ("invite", "join", "revoke", "peers", "status")),
     Part("db", ("db",)),
     Part("keys", ("keys",)),
-    Part("messages", ("messages",)),
+    Part("messages", ("msg", "messages")),
     Part("mcp", ("mcp",)),
     Part("components", ("component", "app")),
     Part("node", ("demo", "cluster"), "register_trials"),
