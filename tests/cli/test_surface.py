@@ -24,7 +24,7 @@ EVERY = dict(every_command())
 ALL = {
     *("init", "up", "passphrase", "version", "demo", "cluster", "invite", "join", "peers", "revoke", "status"),
     *("put", "get", "ls", "find", "stat", "rm", "verify", "sim", "db", "keys", "rebuild", "pin", "unpin"),
-    *("component", "app", "backup", "restore"),
+    *("component", "app", "backup", "restore", "msg", "messages", "mcp"),
 }
 
 
@@ -58,7 +58,7 @@ def test_version(alone: Any) -> None:
 def test_every_command_takes_home_and_json() -> None:
     for name, command in EVERY.items():
         options = {option for parameter in command.params for option in parameter.opts}
-        assert "--json" in options
+        assert "--json" in options or name == "mcp"  # whose standard output is a protocol
         assert "--home" in options or name in ("demo", "cluster", "sim")
         assert command.help and "." in command.help.splitlines()[0]
         assert all(getattr(parameter, "help", "") for parameter in command.params), name
