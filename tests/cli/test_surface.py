@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.main import get_command
 
-from inos.cli.main import make_app
+from inos.cli.main import PARTS, make_app
 from inos.cli.meter import meter_line
 from inos.cli.output import age_text, losses_text, size_text, table, time_text
 
@@ -24,12 +24,22 @@ EVERY = dict(every_command())
 ALL = {
     *("init", "up", "passphrase", "version", "demo", "cluster", "invite", "join", "peers", "revoke", "status"),
     *("put", "get", "ls", "find", "stat", "rm", "verify", "sim", "db", "keys", "rebuild", "pin", "unpin"),
-    *("component", "app", "backup", "restore"),
+    *("component", "app", "backup", "restore", "msg", "messages", "mcp"),
 }
 
 
 def test_the_commands_there_are() -> None:
     assert sorted(ALL) == COMMANDS
+
+
+def test_each_command_is_found_in_its_part_and_complete_there() -> None:
+    everything = get_command(make_app())
+    for part in PARTS:
+        for word in part.words:
+            app: Any = get_command(make_app(word))
+            assert sorted(app.commands) == sorted(part.words)
+            assert app.help == everything.help and app.commands[word].help == everything.commands[word].help  # type: ignore[attr-defined]
+    assert sorted(word for part in PARTS for word in part.words) == COMMANDS
 
 
 def test_help(alone: Any) -> None:
@@ -48,7 +58,7 @@ def test_version(alone: Any) -> None:
 def test_every_command_takes_home_and_json() -> None:
     for name, command in EVERY.items():
         options = {option for parameter in command.params for option in parameter.opts}
-        assert "--json" in options
+        assert "--json" in options or name == "mcp"  # whose standard output is a protocol
         assert "--home" in options or name in ("demo", "cluster", "sim")
         assert command.help and "." in command.help.splitlines()[0]
         assert all(getattr(parameter, "help", "") for parameter in command.params), name

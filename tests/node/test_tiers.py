@@ -16,8 +16,9 @@ from inos.sim.cluster import Cluster, ClusterNode, ClusterSettings, fixed_bytes,
 from inos.testing.run import sim_test
 
 MIB = 1 << 20
-# The day after which light nodes let go; nodes that idle for a simulated day take a real minute.
-UNUSED_S = 1200.0
+# The day after which light nodes let go; nine nodes that idle for a simulated day take real minutes. Several rounds of
+# everything that could let go earlier: 10 s for tiers, at most 60 s for collecting.
+UNUSED_S = 300.0
 LIGHT = ClusterSettings(remove_delay_s=60, warm=WarmRules(UNUSED_S))
 DEDICATED = replace(LIGHT, warm=WarmRules(None, keeps_reads=True))
 
@@ -97,7 +98,7 @@ async def test_the_last_known_copy_stays_whatever_the_quota_says() -> None:
         await node.put(fixed_bytes(MIB, "more"), "/more")
         with pytest.raises(StorageFull):
             await node.put(fixed_bytes(4 * MIB, "too much"), "/none")
-        await cluster.passes(900)
+        await cluster.passes(UNUSED_S)
         assert await node.get("/alone") == data
         cluster.fabric.heal()
         await cluster.connected()
@@ -113,7 +114,7 @@ async def test_a_node_with_more_than_it_may_have_hands_over_what_it_owes() -> No
         node = cluster.nodes[0]
         for number in range(6):
             await node.put(fixed_bytes(2 * MIB, number), f"/{number}")
-        await cluster.passes(600)
+        await cluster.passes(UNUSED_S)
         owed = cold(node).used_bytes
         assert owed > 8 * MIB
         await node.crash()

@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from inos.core.backups import CheckReport, KeepRules, KeySource, PruneReport, SnapshotReport
-from inos.core.options import InitOptions, InitReport, RebuildReport, UpOptions
-from inos.core.reports import BackupReport, JoinReport
-
 if TYPE_CHECKING:
+    from inos.core.backups import CheckReport, KeepRules, KeySource, PruneReport, SnapshotReport
     from inos.core.component_keys import KeyCalls
     from inos.core.components import ComponentCalls
+    from inos.core.options import InitOptions, InitReport, RebuildReport, UpOptions
+    from inos.core.reports import BackupReport, JoinReport
     from inos.core.rows.calls import RowCalls
 
 T = TypeVar("T")
