@@ -132,12 +132,17 @@ window.pry = async () => {
   }
   for (const path of ["/messages", "/messages/assets/badge.js", "/v1/messages/unread"]) {
     const opened = window.open(path);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
-    try {
-      tried[`open ${path}`] = opened.closed ? "stopped" : opened.document.documentElement.outerHTML;
-    } catch (error) {
-      tried[`open ${path}`] = "stopped";
-    }
+    const seen = () => {
+      try {
+        if (opened.closed) return "stopped";
+        const there = opened.location.href !== "about:blank" && opened.document.readyState === "complete";
+        return there ? opened.document.documentElement.outerHTML : "";
+      } catch (error) {
+        return "stopped"; // in a process of its own
+      }
+    };
+    for (let n = 0; n < 200 && !seen(); n++) await new Promise((resolve) => setTimeout(resolve, 50));
+    tried[`open ${path}`] = seen();
   }
 };
 """
