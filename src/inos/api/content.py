@@ -11,7 +11,7 @@ the next bytes only when the socket took the last.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Final
 from urllib.parse import parse_qs, quote
@@ -167,7 +167,7 @@ def query_of(scope: Scope) -> dict[str, str]:
     return {key: values[-1] for key, values in parsed.items()}
 
 
-def integer(query: dict[str, str], key: str, default: int) -> int:
+def integer(query: Mapping[str, str], key: str, default: int) -> int:
     """A number of the query. Raises BadInput."""
     text = query.get(key, str(default))
     try:

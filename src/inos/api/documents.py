@@ -34,7 +34,17 @@ _SIZE: Final = _query("size", "Bytes to store of the file", kind="integer", requ
 _START: Final = _query("start", "First byte to write; goes to the same offset", kind="integer")
 _RANGE: Final = {"name": "Range", "in": "header", "required": False, "schema": {"type": "string"}}
 
-# The raw routes of content.py, which FastAPI cannot describe by itself.
+_ROWS: Final = [
+    {"name": "kind", "in": "path", "required": True, "schema": {"type": "string"}},
+    _query("where", "A field; only rows where it is `equals`"),
+    _query("equals", "Its value, as text"),
+    _query("by", "The name of an order of this kind"),
+    _query("descending", "The other way round", kind="boolean"),
+    _query("after", "The `next` of the page before"),
+    _query("limit", "Rows at most, 1 to 1000", kind="integer"),
+]
+
+# The raw routes of content.py and row_routes.py, which FastAPI cannot describe by itself.
 CONTENT_PATHS: Final[dict[str, dict[str, Any]]] = {
     "/v1/objects": {
         "put": {
@@ -44,6 +54,15 @@ CONTENT_PATHS: Final[dict[str, dict[str, Any]]] = {
             "parameters": [_NAME, _MODE, _MODIFIED, _REQUIRE],
             "requestBody": {"required": True, "content": _BYTES},
             "responses": {"200": {"description": PutReport.__name__, "content": _JSON}},
+        }
+    },
+    "/v1/db/{kind}": {
+        "get": {
+            "tags": ["rows"],
+            "summary": "List rows of a kind in order",
+            "operationId": "list_rows",
+            "parameters": _ROWS,
+            "responses": {"200": {"description": "The rows, and where the next page begins", "content": _JSON}},
         }
     },
     "/v1/objects:batch": {

@@ -49,6 +49,11 @@ class Rule:
     from_json: Callable[[Any], Any] = _same
     optional: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Whether its JSON is the value itself."""
+        return self.from_json is _same
+
     def complaint(self, value: Any) -> str:
         """What is wrong with `value`, or ""."""
         if value is None:
@@ -86,7 +91,7 @@ def text(
             return "must be text"
         if not least <= len(value) <= most:
             return f"has {least} to {most} characters, not {len(value)}"
-        if "\0" in value or not _is_unicode(value):
+        if "\0" in value or not (value.isascii() or _is_unicode(value)):
             return "holds what is no text (a NUL or half a character)"
         return f"must be {what}" if pattern and not pattern.fullmatch(value) else ""
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, Generic, Protocol
 from inos.core.errors import BadInput, InosError, NotFound
 from inos.core.rows.cursor import cursor_behind, parse_cursor
 from inos.core.rows.fields import rule_of
-from inos.core.rows.row import Order, Page, Query, R, to_json
+from inos.core.rows.row import Order, Page, Query, R, field_names, to_json
 from inos.store.cursor import Cursor, SqlValue, first, one
 from inos.store.database import Database
 
@@ -58,6 +58,9 @@ class ReadRepository(Generic[R]):
         listed = ", ".join(self._column(each.name) for each in self._fields)
         self._select = f"SELECT {listed} FROM {self.table}"
         self._key_column = self._column(self.kind.KEY)
+        self._formed = [
+            (at, self.forms[each.name].from_sql) for at, each in enumerate(self._fields) if each.name in self.forms
+        ]
 
     def get(self, key: Any) -> R | None:
         """The row of this key."""
@@ -102,10 +105,21 @@ class ReadRepository(Generic[R]):
         return None if row is None else self._read(row)
 
     def _read(self, values: Sequence[Any]) -> R:
-        pairs = zip(self._fields, values, strict=True)
-        found = {each.name: None if v is None else self._form(each.name).from_sql(v) for each, v in pairs}
+        row: R = self.kind.stored(self._from_sql(values))
+        return row
+
+    def _checked(self, values: Sequence[Any]) -> R:
+        """A row of a database that is damaged. Raises BadInput and whatever its forms do for what is none."""
+        found = dict(zip(field_names(self.kind), self._from_sql(values), strict=True))
         row: R = self.kind(**found)
         return row
+
+    def _from_sql(self, values: Sequence[Any]) -> list[Any]:
+        found = list(values)
+        for at, from_sql in self._formed:
+            if found[at] is not None:
+                found[at] = from_sql(found[at])
+        return found
 
     def _to_sql(self, field: str, value: Any) -> SqlValue:
         return None if value is None else self._form(field).to_sql(value)
@@ -179,7 +193,7 @@ class Repository(ReadRepository[R]):
             taken = 0
             for values in rows:
                 with suppress(InosError, ValueError, TypeError):
-                    self._write(cursor, self._read(values))
+                    self._write(cursor, self._checked(values))
                     taken += 1
             return taken
 
