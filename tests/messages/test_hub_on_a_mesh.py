@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import trio
 
-from inos.core.errors import InosError, NotFound, Refused, Unavailable
+from inos.core.errors import InosError, NotEnoughNodes, NotFound, Refused, Unavailable
 from inos.core.messages.calls import MessageEvent
 from inos.core.messages.message import Draft, Message
 from inos.core.messages.query import MessageQuery
 from inos.node.message_desk import MessageDesk
-from inos.sim.cluster import Cluster, ClusterNode, open_cluster
+from inos.sim.cluster import Cluster, ClusterNode, ClusterSettings, open_cluster
 from inos.testing.run import sim_test
 
 
@@ -29,9 +30,12 @@ async def numbers(node: ClusterNode, agent: str = "scout") -> list[int]:
     """What the hub has of an agent, in the order of arrival."""
     found: list[int] = []
     query = MessageQuery(agent=agent, order="oldest", limit=500)
-    page = await desk(node).query(query)
-    found += [each.message.content["n"] for each in page.messages]
-    return found
+    while True:
+        page = await desk(node).query(query)
+        found += [each.message.content["n"] for each in page.messages]
+        if not page.next:
+            return found
+        query = replace(query, after=page.next)
 
 
 async def arrived(node: ClusterNode, count: int, agent: str = "scout", within_s: float = 120) -> list[int]:
@@ -121,8 +125,8 @@ async def test_a_hub_whose_disk_is_lost_is_replaced_by_another_without_loss() ->
 @sim_test
 async def test_a_hub_that_is_replaced_hands_on_what_nobody_else_has() -> None:
     """Its agent is gone for good; the messages are on the disk of the old hub alone."""
-    async with open_cluster(4) as cluster:
-        a, b, c, d = cluster.nodes
+    async with open_cluster(5) as cluster:
+        a, b, c, d, _ = cluster.nodes
         await desk(a).take_hub()
         a.core.messaging.role.hub.covering.step = _never  # type: ignore[union-attr,method-assign]
         posted = await post(d, 20)
@@ -171,6 +175,53 @@ async def test_two_hubs_on_two_sides_lose_nothing_and_become_one() -> None:
             assert await arrived(node, 20, "left") == list(range(20))
             assert await arrived(node, 20, "right") == list(range(20))
         assert hubs(cluster) == [d]
+
+
+@sim_test
+async def test_nobody_becomes_the_hub_who_cannot_know_what_the_one_before_had() -> None:
+    async with open_cluster(4) as cluster:
+        a, b, c, d = cluster.nodes
+        await desk(a).take_hub()
+        await a.crash()
+        await d.crash()
+        await cluster.passes(20)
+        with pytest.raises(NotEnoughNodes, match="too few others"):
+            await desk(b).take_hub()
+        await b.revoke(a)
+        await b.revoke(d)
+        await cluster.passes(5)
+        assert (await desk(b).take_hub()).role == "hub"
+        await post(c, 1)
+        assert await arrived(c, 1) == [0]
+
+
+@sim_test
+async def test_a_standby_takes_over_by_itself_and_agents_find_it() -> None:
+    async with open_cluster(4, ClusterSettings(hubs=2)) as cluster:
+        a, b, c, d = cluster.nodes
+        await cluster.passes(30)
+        assert hubs(cluster) == [a]
+        await post(c, 5)
+        await arrived(c, 5)
+        await a.crash()
+        await post(c, 5, start=5)
+        assert await arrived(d, 10) == list(range(10))
+        assert hubs(cluster) == [b]
+
+
+@sim_test
+async def test_many_long_messages_go_in_and_out_in_calls_of_bounded_size() -> None:
+    async with open_cluster(3) as cluster:
+        a, b, _ = cluster.nodes
+        await desk(a).take_hub()
+        text = cluster.nodes[0].env.random.randbytes(100_000).hex()
+        await desk(b).post([Draft("long", {"n": number, "text": text[number:]}) for number in range(24)])
+        assert await arrived(b, 24, "long") == list(range(24))
+        heard: list[MessageEvent] = []
+        with trio.move_on_after(20):
+            async for event in desk(b).events(0):
+                heard.append(event)
+        assert [event.stored.message.content["n"] for event in heard if event.stored] == list(range(24))
 
 
 @sim_test

@@ -23,6 +23,7 @@ class _Snapshot(Collector):
         yield from _reads(self._status)
         yield from _workers(self._status)
         yield from _tiers(self._status)
+        yield from _messages(self._status)
         yield from _named("inos_repair", "Repair, by counter", self._status.repair)
         yield from _named("inos_refused", "Requests of peers refused, by reason", self._status.refused)
         yield from self._others
@@ -88,6 +89,33 @@ def _tiers(status: StatusReport) -> Iterator[Metric]:
         full.add_metric([tier.name], tier.state == "full")
         hits.add_metric([tier.name], tier.hits)
     yield from (used, quota, surplus, full, hits)
+
+
+def _messages(status: StatusReport) -> Iterator[Metric]:
+    """By the names that the dashboards of agents know."""
+    node, messages = status.node_name, status.messages
+    used = GaugeMetricFamily(
+        "cache_bytes_used", "Bytes of the messages that this node keeps for an agent", labels=["node", "agent"]
+    )
+    depth = GaugeMetricFamily(
+        "outbox_queue_depth", "Messages of an agent that the hub has not acknowledged", labels=["node", "agent"]
+    )
+    for cache in messages.caches:
+        used.add_metric([node, cache.agent], cache.used_bytes)
+        depth.add_metric([node, cache.agent], cache.pending)
+    lag = GaugeMetricFamily(
+        "sync_lag_seconds", "Age of the oldest message on this node that the hub has not acknowledged", labels=["node"]
+    )
+    lag.add_metric([node], max((each.lag_s for each in messages.caches if each.pending), default=0.0))
+    failures = CounterMetricFamily(
+        "sync_failures", "Batches of messages of this node that did not reach the hub", labels=["node"]
+    )
+    failures.add_metric([node], messages.sync_failures)
+    growing = GaugeMetricFamily(
+        "htpc_write_throughput_bytes", "Bytes a second by which the hub on this node grows", labels=["node"]
+    )
+    growing.add_metric([node], messages.bytes_per_s)
+    yield from (used, depth, lag, failures, growing)
 
 
 def _named(name: str, help_text: str, values: dict[str, int | float | str] | dict[str, int]) -> Iterator[Metric]:

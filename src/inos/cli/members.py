@@ -27,7 +27,7 @@ from inos.cli.running import command, with_mesh
 from inos.cli.secrets_in import existing_passphrase
 from inos.core.endpoint import data_root
 from inos.core.errors import BadInput, NoNode
-from inos.core.reports import JoinReport, PeerReport, StatusReport, TierReport, WorkerReport, to_dict
+from inos.core.reports import JoinReport, MessageStatus, PeerReport, StatusReport, TierReport, WorkerReport, to_dict
 
 if TYPE_CHECKING:
     from inos.client.mesh import Mesh
@@ -201,6 +201,7 @@ def status_text(report: StatusReport) -> str:
         ("holds", f"{report.objects} objects, {report.chunks} chunks, {size_text(report.stored_bytes)}{quota}"),
         ("disk", f"{size_text(report.free_bytes)} free"),
         *((tier.name, _tier_text(tier)) for tier in report.tiers),
+        *([("messages", _messages_text(report.messages))] if _has_messages(report.messages) else []),
     ]
     for label, counters in (("repair", report.repair), ("refused", report.refused)):
         if counters:
@@ -209,6 +210,16 @@ def status_text(report: StatusReport) -> str:
     heads = ("WORKER", "PHASE", "RUNS", "FAILURES", "LAST SUCCESS", "")
     rows = [heads, *(_worker_row(worker) for worker in report.workers)]
     return "\n".join([*lines, "", table(rows, right=frozenset({2, 3, 4}))])
+
+
+def _has_messages(status: MessageStatus) -> bool:
+    return status.role != "none" or bool(status.caches)
+
+
+def _messages_text(status: MessageStatus) -> str:
+    pending = sum(cache.pending for cache in status.caches)
+    role = "" if status.role == "none" else f"{status.role}, "
+    return f"{role}caches of {len(status.caches)} agents here, {pending} messages on their way to the hub"
 
 
 def _tier_text(tier: TierReport) -> str:

@@ -186,6 +186,27 @@ class TierReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheStatus:
+    """An agent's cache on this node: `pending` messages have not reached the hub, the oldest for `lag_s`."""
+
+    agent: str
+    used_bytes: int
+    pending: int
+    lag_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MessageStatus:
+    """What this node has to do with messages. `sync_failures` counts batches of its caches that did not reach the hub;
+    `bytes_per_s` is how fast the corpus grows where it is the hub."""
+
+    role: str = "none"
+    sync_failures: int = 0
+    bytes_per_s: float = 0.0
+    caches: tuple[CacheStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StatusReport:
     """The node, its mesh and its workers. `repair`, `refused` and `reads` are counters by name."""
 
@@ -211,6 +232,7 @@ class StatusReport:
     refused: dict[str, int] = field(default_factory=dict)
     tiers: tuple[TierReport, ...] = ()
     reads: dict[str, int] = field(default_factory=dict)
+    messages: MessageStatus = field(default_factory=MessageStatus)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inos.core.env import Env
 from inos.core.options import UpOptions
-from inos.messages.hub_config import load_hub_config
-from inos.node.messaging import MessageSettings
+from inos.crypto.derive import Keyring
+from inos.messages.corpus import Corpus
+from inos.messages.hub_config import SQLITE, load_hub_config
+from inos.node.disk import Disk
+from inos.node.messaging import MessageSettings, open_sqlite
 
 if TYPE_CHECKING:
     from inos.messages.desk_outboxes import OutboxSettings
@@ -17,13 +21,23 @@ def message_settings(options: UpOptions) -> MessageSettings:
     """Raises BadInput for a hub.yaml that is wrong. Blocks."""
     config = load_hub_config(options.home)
 
+    def open_corpus(disk: Disk, keyring: Keyring, env: Env) -> Corpus:
+        return open_sqlite(disk, keyring, env) if config.store == SQLITE else _open_postgres(config.store, env)
+
     return MessageSettings(
         wish=options.hub,
         hook=config.hook,
         snapshot_s=config.snapshot_s,
         store=config.store_name,
+        open_corpus=open_corpus,
         outbox=lambda agent: _outbox_settings(agent, options.home),
     )
+
+
+def _open_postgres(url: str, env: Env) -> Corpus:
+    from inos.messages.postgres_corpus import PostgresCorpus  # its driver costs memory that most hubs need not spend
+
+    return PostgresCorpus(url, env)
 
 
 def _outbox_settings(agent: str, home: Path) -> OutboxSettings:

@@ -41,7 +41,10 @@ class Restoring:
         """One round: everything that is known and not there. Raises Unavailable when some of it cannot be read now;
         the rest is in, but `in_order` nothing behind it."""
         async with self._busy:
-            await self._segments.refresh()
+            if not await self._segments.refresh() and in_order:
+                raise Unavailable(
+                    "too few nodes answer to know which messages the mesh keeps", hint="inos peers shows who is away"
+                )
             lacking = self._lacking(await self._segments.known())
             self.missing = len(lacking)
             errors: list[InosError] = []

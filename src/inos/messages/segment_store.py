@@ -52,10 +52,12 @@ class Entry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The owner's catalogue. `refresh` asks a majority what there is; NotEnoughNodes where it cannot."""
+    """The owner's catalogue. `refresh` asks a majority what there is; NotEnoughNodes where it cannot. `enough` says
+    whether what is here is all there can be nevertheless."""
 
     refresh: Callable[[], Awaitable[None]]
     page: Callable[[str, str, int], Awaitable[Sequence[Entry]]]
+    enough: Callable[[], bool]
 
 
 class SegmentStore:
@@ -69,11 +71,11 @@ class SegmentStore:
         self._env = env
 
     async def refresh(self) -> bool:
-        """Learn of segments put elsewhere; whether a majority of the mesh could be asked."""
+        """Learn of segments put elsewhere; whether this node knows of all of them now."""
         try:
             await self._names.refresh()
         except NotEnoughNodes:
-            return False
+            return self._names.enough()
         return True
 
     async def known(self) -> list[Segment]:

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import InosError
+from inos.core.errors import InosError, NotEnoughNodes
 from inos.core.ids import OwnerId
 from inos.crypto.signing import SigningKey
 from inos.messages.corpus import Corpus
@@ -176,8 +176,15 @@ class HubRole:
                 await self._lay_down()
 
     async def take(self) -> None:
-        """Make this node the hub, whoever was."""
+        """Make this node the hub, whoever was. Raises NotEnoughNodes where too little of the mesh can be reached to
+        know what the one before had."""
         async with self._acting:
+            seen = self._seen()
+            if not seen.majority:
+                raise NotEnoughNodes(
+                    "this node reaches too few others to know what the hub before it had",
+                    hint="start more nodes; those that are gone for good: inos revoke NAME",
+                )
             await self.ask()
             if not self.is_mine():
                 await self._take()

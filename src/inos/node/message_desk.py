@@ -19,6 +19,7 @@ from inos.core.messages.marks import MarkName
 from inos.core.messages.message import Draft, Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.sync import Ack, Result, decode_batch
+from inos.core.reports import CacheStatus, MessageStatus
 from inos.messages import hub_calls as wire
 from inos.messages.hook import Hook, run_hook
 from inos.messages.hub import Hub, Position
@@ -66,6 +67,8 @@ class MessageDesk:
         self._watch = watch
         self._outboxes = outboxes
         self._settings = settings
+        self.sync_failures = 0
+        """Batches of the caches of this node that did not reach the hub."""
 
     # In
 
@@ -85,7 +88,11 @@ class MessageDesk:
         """The way out of the caches of this node: an encoded batch of `count` messages, as it is."""
         del count
         received = decode_batch(batch)
-        return await self.sync(received.messages, received.node, received.hub)
+        try:
+            return await self.sync(received.messages, received.node, received.hub)
+        except InosError:
+            self.sync_failures += 1
+            raise
 
     async def post(self, drafts: Sequence[Draft]) -> list[Message]:
         """See MessageCalls."""
@@ -203,6 +210,16 @@ class MessageDesk:
             "hub", hub.identity, record.peer if record is not None else "", True, stats.messages, stats.unread,
             hub.covering.covered_seq, stats.last_seq, self._settings.store,
         )  # fmt: skip
+
+    async def status(self) -> MessageStatus:
+        """For the status of the node: what is known here, without asking the hub."""
+        hub = self._role.serving
+        caches = [
+            CacheStatus(each.agent, each.used_bytes, each.pending, each.lag_s)
+            for each in await self._outboxes.reports()
+        ]
+        growing = hub.bytes_per_s if hub is not None else 0.0
+        return MessageStatus(self._role_name(), self.sync_failures, growing, tuple(caches))
 
     def _role_name(self) -> RoleName:
         if self._role.is_mine():

@@ -22,7 +22,7 @@ from inos.messages.hub import Hub
 from inos.messages.hub_config import DEFAULT_SNAPSHOT_S
 from inos.messages.hub_record import TABLE as HUBS
 from inos.messages.hub_record import key_of
-from inos.messages.office import Wish
+from inos.messages.office import Wish, knows_enough
 from inos.messages.segment_store import Names, SegmentStore
 from inos.node.disk import Disk
 from inos.node.handing_on import HandingOn
@@ -36,6 +36,7 @@ from inos.node.message_desk import DeskSettings, MessageDesk
 from inos.node.node_outboxes import NodeOutboxes, SettingsOf
 from inos.replication.tables import Tables
 from inos.state.membership import Membership
+from inos.vault.catalogue import TABLE as CATALOGUE
 
 FOLDER: Final = "messages"
 CORPUS: Final = "messages/corpus.db"
@@ -105,9 +106,13 @@ def open_messaging(
 ) -> Messaging:
     """Wire it all; serves the calls of other nodes of the owner from now on."""
     catalogue = keeping.catalogue
-    segments = SegmentStore(
-        keeping.vault, Names(catalogue.refresh, catalogue.page), lambda: len(membership.members()) <= 1, env
-    )
+
+    def enough() -> bool:
+        replicas = tables.replicas(CATALOGUE, bytes(identity.owner))
+        return knows_enough(len(replicas), sum(map(meeting.view.alive, replicas)))
+
+    names = Names(catalogue.refresh, catalogue.page, enough)
+    segments = SegmentStore(keeping.vault, names, lambda: len(membership.members()) <= 1, env)
     role = HubRole(
         Desk(identity.node, identity.owner, identity.owner_key, settings.wish),
         Mesh(tables, disk.records, meeting.view, membership.members),

@@ -62,6 +62,7 @@ class Reporting:
             repair=self._counters(),
             refused=dict(core.admission.refusals),
             tiers=tuple(core.keeping.tiers.reports()),
+            messages=await core.messaging.desk.status(),
             reads=asdict(core.keeping.getter.counts),
         )
 

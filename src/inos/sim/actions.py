@@ -260,6 +260,7 @@ class LoseDisk(MachineAction):
         if node.number in world.destroyed or not can_lose(world, node):
             return
         world.disturb(node.number)
+        world.messages.lost(node.number)
         if node.running:
             await node.crash()
         node.lose_disk()
@@ -276,6 +277,7 @@ class Destroy(MachineAction):
         if not can_lose(world, node):
             return
         world.disturb(node.number)
+        world.messages.lost(node.number)
         world.destroyed[node.number] = None
         if node.running:
             await node.crash()

@@ -32,9 +32,12 @@ from inos.core.reports import PutOptions, PutReport
 from inos.crypto.derive import NODE_NONCE_BYTES, Keyring, MasterSecret
 from inos.crypto.hashing import address_of, blake3_digest
 from inos.mesh.network import Admission, Network
+from inos.messages.hub_config import DEFAULT_SNAPSHOT_S
+from inos.messages.office import Wish
 from inos.node.core import Core, NodeSettings, Parts, open_core
 from inos.node.disk import BLOBS, Disk, offered, open_disk
 from inos.node.identity import Identity, load_identity, remember_mesh
+from inos.node.messaging import MessageSettings
 from inos.replication.durability import UNREADABLE, Group, survivable_losses
 from inos.replication.holder import HoldState
 from inos.replication.layout import assigned_to, read_layout
@@ -87,6 +90,8 @@ class ClusterSettings:
     regions: int = 1
     region_latency_s: float = LATENCY_S
     compression: Compression = "lz4"
+    hubs: int = 0
+    snapshot_s: float = DEFAULT_SNAPSHOT_S
 
 
 def fixed_bytes(size: int, *labels: object) -> bytes:
@@ -210,8 +215,14 @@ class ClusterNode:
             remove_delay_s=common.remove_delay_s,
             rules=common.rules,
             warm=common.warm,
+            messages=self._messages(),
         )
         return Parts(identity, settings, disk, self._network)
+
+    def _messages(self) -> MessageSettings:
+        hubs = self.cluster.settings.hubs
+        wish: Wish = "none" if self.number >= hubs else "standby" if self.number else "hub"
+        return MessageSettings(wish, snapshot_s=self.cluster.settings.snapshot_s)
 
     @asynccontextmanager
     async def _network(self, admission: Admission) -> AsyncGenerator[Network, None]:

@@ -13,8 +13,10 @@ from typing import Final
 import trio
 
 from inos.core.worker import Phase
+from inos.messages.hub_record import TABLE as HUBS
 from inos.replication.durability import UNREADABLE
 from inos.replication.placement import TABLE as PLACEMENT
+from inos.sim.message_truth import messages_kept, segments_few
 from inos.sim.promises import Fate
 from inos.sim.truth import needed_chunks, standing, wanted
 from inos.sim.world import World
@@ -23,7 +25,7 @@ from inos.vault.catalogue import TABLE as CATALOGUE
 
 Invariant = Callable[[World], Iterator[str]]
 
-TABLES: Final = (MEMBERS, REVOCATIONS, PLACEMENT, CATALOGUE)
+TABLES: Final = (MEMBERS, REVOCATIONS, PLACEMENT, CATALOGUE, HUBS)
 # An idle node runs some 40 tasks, and a few for each link; a round of repair or a put adds dozens for seconds.
 TASKS_A_NODE: Final = 400
 TASKS_A_LINK: Final = 8
@@ -61,7 +63,7 @@ def bounded(world: World) -> Iterator[str]:
     rate, most = world.frames_a_s, FRAMES_A_NODE + FRAMES_A_LINK * nodes
     if rate > most:
         yield f"more than {most} frames a second from each machine"
-    puts = sum(1 for _ in world.promises)
+    puts = sum(1 for _ in world.promises) + len(world.messages.segments)
     for node in world.honest():
         name = world.name(node)
         if node.core.tables.pending > PENDING_RECORDS:
@@ -151,5 +153,5 @@ def at_peace(world: World) -> Iterator[str]:
 
 ALWAYS: Final[tuple[Invariant, ...]] = (readable, bounded, working)
 AFTERWARDS: Final[tuple[Invariant, ...]] = (
-    redundant, equal, removed_stays_away, nothing_is_left_over, at_peace, sound,
+    redundant, equal, removed_stays_away, nothing_is_left_over, at_peace, sound, messages_kept, segments_few,
 )  # fmt: skip

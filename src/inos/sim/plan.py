@@ -16,6 +16,7 @@ from typing import Final
 
 from inos.sim import actions, troubles
 from inos.sim.actions import Action
+from inos.sim.message_plan import message_steps
 from inos.sim.names import letters_of
 from inos.sim.script import Script, Step
 from inos.sim.settings import SimSettings
@@ -36,7 +37,13 @@ _SIZES: Final = (
     (0.15, 384 * KIB, 900 * KIB),
 )
 STORM_SETTINGS: Final = SimSettings(
-    nodes=20, regions=3, erasure_from_bytes=384 * KIB, chunk_bytes=128 * KIB, disk_bytes=256 << 20
+    nodes=20,
+    regions=3,
+    erasure_from_bytes=384 * KIB,
+    chunk_bytes=128 * KIB,
+    disk_bytes=256 << 20,
+    hubs=3,
+    snapshot_s=60.0,
 )
 
 
@@ -134,7 +141,10 @@ class _Storm:
 def storm(settings: SimSettings, length_s: float) -> Script:
     """What the seed of `settings` does to its mesh in `length_s` seconds."""
     drawn = _Storm(settings, length_s)
-    steps = sorted([*drawn.users(), *drawn.troubles()], key=lambda step: step.at_s or 0.0)
+    steps = [*drawn.users(), *drawn.troubles()]
+    if settings.hubs:
+        steps += message_steps(settings.seed, settings.nodes, settings.hubs, CALM_S, length_s)
+    steps.sort(key=lambda step: step.at_s or 0.0)
     return Script(settings, tuple(step for step in steps if (step.at_s or 0.0) < length_s))
 
 

@@ -9,6 +9,7 @@ import trio
 
 from inos.sim.cluster import Cluster, open_cluster
 from inos.sim.invariants import AFTERWARDS, ALWAYS, Invariant
+from inos.sim.message_truth import note_safe, provide_hub
 from inos.sim.promises import Fate, Promise
 from inos.sim.quiet import end_faults
 from inos.sim.script import Script, Step
@@ -80,6 +81,7 @@ async def _play(script: Script, length_s: float, cluster: Cluster, to_the_end: b
             await trio.sleep_until(max(trio.current_time(), begun_s + length_s))
         await end_faults(world)
         quiet_s = trio.current_time()
+        nursery.start_soon(provide_hub, world)
         await _settle(world, script.settings.settle_s)
         settled_s = trio.current_time()
         await _read_all(world)
@@ -113,6 +115,7 @@ async def _watch(world: World) -> None:
         await trio.sleep(CHECK_EVERY_S)
         world.count_frames()
         take_account(world)
+        note_safe(world)
         _check(world, ALWAYS)
 
 

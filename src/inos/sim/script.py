@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from inos.sim import actions, troubles
+from inos.sim import actions, message_actions, troubles
 from inos.sim.actions import Action
 from inos.sim.settings import SimSettings
 
@@ -75,6 +75,18 @@ class Script:
 
     def remove_tree(self, folder: str, node: str) -> Script:
         return self.then(actions.RemoveTree(folder, node))
+
+    def append(self, node: str, count: int = 1) -> Script:
+        """The agent of that machine writes messages."""
+        return self.then(message_actions.Append(node, count))
+
+    def mark(self, node: str) -> Script:
+        """Somebody there marks a message as read."""
+        return self.then(message_actions.Mark(node))
+
+    def take_hub(self, node: str) -> Script:
+        """Somebody makes that machine the hub."""
+        return self.then(message_actions.TakeHub(node))
 
     # Machines
 

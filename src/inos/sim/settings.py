@@ -14,7 +14,8 @@ MIB = 1 << 20
 @dataclass(frozen=True, slots=True)
 class SimSettings:
     """`regions`: how many the machines are spread over in turn. `quota_bytes`: what chunk files may take up, 0
-    for the whole disk; `keep_unused_s`: how long surplus stays. Delays in seconds, sizes in bytes."""
+    for the whole disk; `keep_unused_s`: how long surplus stays. `hubs`: how many machines, from the first on, may be
+    the hub for messages, which puts what is new into the mesh every `snapshot_s`. Delays in seconds, sizes in bytes."""
 
     nodes: int = 5
     seed: int = 0
@@ -30,6 +31,8 @@ class SimSettings:
     settle_s: float = 600.0
     quota_bytes: int = 0
     keep_unused_s: float = 0.0
+    hubs: int = 0
+    snapshot_s: float = 10.0
 
     def rules(self) -> PlanRules:
         return PlanRules(erasure_from_bytes=self.erasure_from_bytes, chunk_bytes=self.chunk_bytes)
@@ -48,6 +51,8 @@ class SimSettings:
             tick_s=self.tick_s,
             regions=self.regions,
             region_latency_s=self.region_latency_s,
+            hubs=self.hubs,
+            snapshot_s=self.snapshot_s,
         )
 
     def given(self) -> list[str]:

@@ -11,7 +11,7 @@ from inos.sim import wires
 from inos.sim.actions import Action, MachineAction
 from inos.sim.cluster import ClusterNode
 from inos.sim.stranger import Stranger as StrangerStation
-from inos.sim.truth import can_lose
+from inos.sim.truth import can_lose, may_turn
 from inos.sim.world import OPERATION_S, World
 
 
@@ -183,8 +183,9 @@ class Turn(MachineAction):
     verb = "turn"
 
     async def happen(self, world: World, node: ClusterNode) -> None:
-        if node.running and node.number not in world.hostile:
+        if node.running and node.number not in world.hostile and may_turn(world, node):
             world.disturb(node.number)
+            world.messages.lost(node.number)
             world.hostile[node.number] = None
             node.turn(world.chance)
 
@@ -208,4 +209,5 @@ class Revoke(MachineAction):
             del world.revoked[node.number]
             world.trace.note(f"revoke {self.node}: {error.code}")
             return
+        world.messages.lost(node.number)
         world.trace.note(f"revoke {self.node}: done")

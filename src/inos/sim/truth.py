@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from inos.core.errors import InosError
-from inos.core.ids import Address
+from inos.core.ids import Address, Cid
+from inos.messages.hub_record import TABLE as HUBS
 from inos.replication.durability import UNREADABLE, Group, survivable_losses
 from inos.replication.layout import assigned_to
 from inos.replication.placement import TABLE as PLACEMENT
 from inos.replication.placement import Placement
 from inos.replication.scheme import shards_needed
 from inos.sim.cluster import ClusterNode
+from inos.sim.message_truth import segment_cids
 from inos.sim.promises import Promise
 from inos.sim.world import Pieces, World
 from inos.vault.catalogue import TABLE as CATALOGUE
@@ -28,7 +30,12 @@ _PAGE = 10_000
 def standing(world: World, promise: Promise, without: Sequence[int] = ()) -> int:
     """How many more machines the object can lose, by the pieces that running machines other than `without` really
     have, members or not; -1 when it cannot be read."""
-    placement = world.placement(promise.cid)
+    return standing_of(world, promise.cid, without)
+
+
+def standing_of(world: World, cid: Cid, without: Sequence[int] = ()) -> int:
+    """As `standing`, of any object."""
+    placement = world.placement(cid)
     if placement is None:
         return UNREADABLE
     known = _pieces_of(world, placement)
@@ -98,12 +105,26 @@ def can_lose(world: World, node: ClusterNode) -> bool:
     for promise in world.promises.owed():
         if standing(world, promise, [node.number]) < 0 or len(promise.lost) >= promise.survives:
             return False
-    return not node.running or _records_are_spread(world, node)
+    return messages_outlive(world, node) and (not node.running or _records_are_spread(world, node))
+
+
+def messages_outlive(world: World, node: ClusterNode) -> bool:
+    """Whether every segment of messages that can be read now can be read without this machine's disk, and it is not the
+    hub of a mesh whose messages are still on their way."""
+    if not world.messages.used:
+        return True
+    return all(standing_of(world, cid, [node.number]) > 0 for cid in segment_cids(world))
+
+
+def may_turn(world: World, node: ClusterNode) -> bool:
+    """Whether a machine may become a liar: what messages a lying hub gives out nobody can promise."""
+    role = node.core.messaging.role
+    return role.hub is None and not role.is_mine() and messages_outlive(world, node)
 
 
 def _records_are_spread(world: World, node: ClusterNode) -> bool:
     others = [other for other in world.honest() if other is not node]
-    for table in (PLACEMENT, CATALOGUE):
+    for table in (PLACEMENT, CATALOGUE, HUBS):
         for record in node.core.disk.records.scan(table, b"", b"", _PAGE, include_removed=True):
             having = 0
             for other in others:

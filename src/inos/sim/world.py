@@ -22,6 +22,7 @@ from inos.replication.durability import Group
 from inos.replication.placement import Placement
 from inos.sim.cluster import Cluster, ClusterNode, fixed_bytes
 from inos.sim.frames import Frame, Kind
+from inos.sim.message_book import MessageBook
 from inos.sim.names import letters_of, number_of
 from inos.sim.promises import Fate, Promise, Promises
 from inos.sim.stock import Stocks
@@ -73,6 +74,7 @@ class World:
         self.cluster = cluster
         self.seed = seed
         self.promises = Promises()
+        self.messages = MessageBook()
         self.trace = Trace()
         self.violations: list[Violation] = []
         self.broken = trio.Event()

@@ -287,6 +287,7 @@ class MemoryService:
             ),
             repair={"queued": 0, "healed": 0},
             refused={"stranger": 1},
+            messages=reports.MessageStatus("hub", 2, 1500.0, (reports.CacheStatus("scout", 4000, 3, 4.5),)),
             tiers=(reports.TierReport("hot", 10**6, 10**9, 0, "ok", 0), reports.TierReport("cold", 9, 9, 3, "full", 2)),
         )
 

@@ -1,0 +1,97 @@
+"""hub.yaml and the owner's hook: what is right is taken, what is wrong is told; the hook gets its message on its input
+alone, within its time and room."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from inos.core.errors import BadInput, Conflict, Unavailable
+from inos.core.messages.ids import next_id
+from inos.core.messages.message import Message
+from inos.messages.hook import MAX_OUTPUT_BYTES, Hook, run_hook
+from inos.messages.hub_config import HubConfig, hub_file, load_hub_config
+
+MESSAGE = Message(next_id(5, bytes(10), None), 5, "scout", {"text": "$(rm -rf /) --help\nü"})
+
+
+def written(home: Path, text: str) -> Path:
+    path = hub_file(home)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_what_it_says_is_taken(tmp_path: Path) -> None:
+    assert load_hub_config(tmp_path) == HubConfig()
+    text = "store: postgresql://me:secret@db/corpus\nexecute: [/bin/do, --it]\nexecute_timeout_seconds: 5\n"
+    path = written(tmp_path, text + "snapshot_seconds: 2.5\n")
+    config = load_hub_config(tmp_path)
+    assert config == HubConfig("postgresql://me:secret@db/corpus", Hook(("/bin/do", "--it"), 5), 2.5)
+    assert "secret" not in repr(config) and config.store_name == "postgresql"
+    path.chmod(0o644)
+    with pytest.raises(BadInput, match="others may read it") as refused:
+        load_hub_config(tmp_path)
+    assert "secret" not in str(refused.value) + refused.value.hint and "chmod 600" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("store: mysql://x/y", "store must be sqlite, or postgresql"),
+        ("store: 5", "store must be text"),
+        ("execute: do-it", "execute must be a list"),
+        ("execute: [do-it]", "execute begins with the absolute path"),
+        ("execute: [/do, '']", "execute begins with"),
+        ("execute_timeout_seconds: 0", "execute_timeout_seconds must be a whole number from 1"),
+        ("snapshot_seconds: 0.1", "snapshot_seconds must be a number from 1"),
+        ("shop: sqlite", "shop is not a setting"),
+        ("store: [", "no YAML"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, why: str) -> None:
+    path = written(tmp_path, f"# a comment\n{text}\n")
+    with pytest.raises(BadInput, match=why) as refused:
+        load_hub_config(tmp_path)
+    assert str(path) in str(refused.value)
+
+
+def hook(code: str, timeout_s: int = 20) -> Hook:
+    return Hook((sys.executable, "-c", code), timeout_s)
+
+
+def test_a_hook_gets_the_message_on_its_input_and_nothing_else(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    code = f"import sys; open({str(seen)!r}, 'wb').write(sys.stdin.buffer.read()); assert len(sys.argv) == 1"
+    trio.run(run_hook, hook(code), MESSAGE)
+    assert Message.decode(seen.read_bytes().rstrip(b"\n")) == MESSAGE
+
+
+def test_a_hook_that_does_not_read_its_input_is_fine() -> None:
+    trio.run(run_hook, hook("pass"), Message(MESSAGE.id, 5, "scout", "x" * 250_000))
+
+
+@pytest.mark.parametrize(
+    ("command", "error", "why"),
+    [
+        (hook("import sys; print('no such task'); sys.exit(3)"), Conflict, "exit code 3: no such task"),
+        (hook("import time; time.sleep(60)", 1), Unavailable, "longer than 1 s"),
+        (hook(f"print('x' * {MAX_OUTPUT_BYTES * 3}); import time; time.sleep(60)"), Conflict, "exit code -9"),
+        (Hook(("/no/such/program",)), Conflict, "cannot be run: No such file"),
+    ],
+)
+def test_a_hook_that_fails_says_why(command: Hook, error: type[Exception], why: str) -> None:
+    with pytest.raises(error, match=why):
+        trio.run(run_hook, command, MESSAGE)
+
+
+def test_a_hook_is_words() -> None:
+    for wrong in ((), ("",), ("a\0b",)):
+        with pytest.raises(BadInput):
+            Hook(wrong)
+    with pytest.raises(BadInput):
+        Hook(("a",), 0)
