@@ -112,6 +112,7 @@ def test_the_hook_runs_on_the_hub_with_the_message_on_its_input(mesh: MessageMes
     (hub.home / "config" / "hub.yaml").write_text(f"execute: [{program}]\nsnapshot_seconds: 2\n")
     hub.stop()
     hub.restart()
+    wait_for(lambda: hub.status().alive == len(mesh.running()), "it sees the other")
     with hub.connected() as client:
         client.messages.take_hub()  # on a slow machine another one has taken over meanwhile
     assert mesh.hub() is hub
