@@ -134,6 +134,7 @@ def _request_headers(data: bytes) -> object:
         front._admitted(scope | {"path": "/query/messages"}, dict(headers)).send(None)
     except StopIteration as admitted:
         return admitted.value
+    return None
 
 
 _FORM: Final = (

@@ -18,7 +18,7 @@ from inos.testing.memory_service import MemoryService
 from served import Served
 
 # What each scope opens; everything else is shut.
-CALLS: Final = {
+CALLS: Final[dict[str, list[tuple[str, str, Any]]]] = {
     "post": [
         ("POST", "/sync/message", message(1).to_json()),
         ("POST", "/sync/messages", {"messages": [message(2).to_json()]}),
@@ -33,7 +33,7 @@ CALLS: Final = {
     "mark": [("POST", "/v1/messages/marks", {"ids": [message_id(1)], "mark": "read"})],
     "execute": [("POST", f"/v1/messages/{message_id(1)}/execute", {})],
 }
-OWNERS: Final = [
+OWNERS: Final[list[tuple[str, str, Any]]] = [
     ("GET", "/v1/messages/tokens", None),
     ("POST", "/v1/messages/tokens", {"agent": "ada", "scopes": ["read"]}),
     ("DELETE", "/v1/messages/tokens/x", None),
@@ -207,7 +207,7 @@ def test_another_page_cannot_ride_on_the_cookie(ask: Any, headers: dict[str, str
 def test_signing_out(ask: Any, node: Served) -> None:
     page, other = signed_in(ask), signed_in(ask)
     answer = ask("DELETE", "/messages/session", **page, origin=origin(node))
-    assert answer.status == 204 and f'{COOKIE}=""' in answer.headers["set-cookie"]
+    assert answer.status == 204 and f'{COOKIE}_{node.port}=""' in answer.headers["set-cookie"]
     assert ask("GET", "/query/messages", **page).code == "unauthorised"
     assert ask("GET", "/query/messages", **other).status == 200
 
@@ -217,6 +217,13 @@ def test_a_made_up_cookie_opens_nothing(ask: Any, cookie: str) -> None:
     signed_in(ask)
     sent = cookie.encode().decode("latin-1")
     assert ask("GET", "/query/messages", authorization="none", cookie=sent).code == "unauthorised"
+
+
+def test_nodes_of_one_machine_do_not_sign_each_other_out(ask: Any) -> None:
+    """A browser sends the cookies of all ports of a host."""
+    page = signed_in(ask)
+    others = f"{COOKIE}_1={'1' * 64}; {page['cookie']}; {COOKIE}_2={'2' * 64}"
+    assert ask("GET", "/query/messages", **(page | {"cookie": others})).status == 200
 
 
 def test_a_wrong_token_is_not_made_good_by_a_cookie(ask: Any) -> None:

@@ -138,7 +138,8 @@ def test_a_full_disk_is_507(tmp_path: Path) -> None:
 
 def test_messages_that_come_together_are_stored_in_few_commits(node: Served, service: MemoryService, ask: Any) -> None:
     ask("POST", "/sync/message", message(999).encode())
-    before = service.messages.corpus.database.commits
+    corpus: Any = service.messages.corpus
+    before = corpus.database.commits
     answers: list[int] = []
 
     def send(number: int) -> None:
@@ -150,7 +151,7 @@ def test_messages_that_come_together_are_stored_in_few_commits(node: Served, ser
     for thread in threads:
         thread.join()
     assert sorted(answers) == list(range(2, 42))
-    assert service.messages.corpus.database.commits - before < 40
+    assert corpus.database.commits - before < 40
 
 
 def test_what_is_asked_for_is_found(ask: Any) -> None:
@@ -194,12 +195,13 @@ def test_messages_are_written_for_agents(ask: Any) -> None:
     ids = [each["id"] for each in answer.json["messages"]]
     assert ids == sorted(ids)
     assert [ask("GET", f"/query/messages/{each}").json["message"]["agent"] for each in ids] == ["ada", "bob"]
-    for body in (
+    wrong: list[Any] = [
         {},
         {"messages": []},
         {"messages": [{"agent": "ada"}]},
         {"messages": [{"agent": "a b", "content": 1}]},
-    ):
+    ]
+    for body in wrong:
         assert ask("POST", "/v1/messages", body).code == "bad_input"
 
 

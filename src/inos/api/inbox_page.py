@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
-from inos.api.sessions import COOKIE, Sessions
+from inos.api.sessions import Sessions, cookie_name
 from inos.core.env import Env
 from inos.core.errors import NotFound
 from inos.crypto.hashing import blake3_digest
@@ -98,13 +98,13 @@ def inbox_routes(sessions: Sessions) -> APIRouter:
     @router.post(
         "/messages/session", summary="Open a session of the inbox with a code; needs no token", status_code=204
     )
-    async def enter(body: CodeBody, response: Response) -> None:
+    async def enter(body: CodeBody, request: Request, response: Response) -> None:
         session = sessions.enter(body.code)
-        response.set_cookie(COOKIE, session, httponly=True, samesite="strict", path="/")
+        response.set_cookie(cookie_name(request.url.port), session, httponly=True, samesite="strict", path="/")
 
     @router.delete("/messages/session", summary="End the session of the inbox", status_code=204)
     async def leave(request: Request, response: Response) -> None:
         sessions.leave(request.headers.get("cookie", ""))
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict", path="/")
+        response.delete_cookie(cookie_name(request.url.port), httponly=True, samesite="strict", path="/")
 
     return router

@@ -7,12 +7,12 @@ it is signed out, or when more than MAX_SESSIONS are open and it is the one that
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
 from typing import Final
 
 from inos.core.env import Env
 from inos.core.errors import Unauthorised
 
+# The port follows: browsers send a cookie to every port of a host, and two nodes there must not sign each other out.
 COOKIE: Final = "inos_messages"
 CODE_S: Final = 60.0  # to get from a terminal into a browser
 IDLE_S: Final = 12 * 3600.0  # a working day
@@ -70,8 +70,9 @@ class Sessions:
 
     def _of(self, cookies: str) -> str | None:
         self._forget_old()
-        given = _cookies(cookies).get(COOKIE, "").encode("utf-8", "replace")
-        return next((each for each in self._sessions if hmac.compare_digest(each.encode(), given)), None)
+        given = [value.encode("utf-8", "replace") for value in _cookies(cookies)]
+        found = (s for s in self._sessions for value in given if hmac.compare_digest(s.encode(), value))
+        return next(found, None)
 
     def _forget_old(self) -> None:
         now_s = self._env.monotonic_s()
@@ -80,6 +81,12 @@ class Sessions:
                 del kept[each]
 
 
-def _cookies(header: str) -> Mapping[str, str]:
+def cookie_name(port: int | None) -> str:
+    """The name of the cookie of a node whose page was reached on `port`."""
+    return f"{COOKIE}_{port or 80}"
+
+
+def _cookies(header: str) -> list[str]:
+    """The values that may be sessions; a session cannot be guessed, so it matters not under which port's name it is."""
     pairs = (part.strip().partition("=") for part in header.split(";"))
-    return {name: value for name, _, value in pairs}
+    return [value for name, _, value in pairs if name.startswith(COOKIE)][:MAX_SESSIONS]
