@@ -159,6 +159,11 @@ def _install(version: str, scene: Scene, acknowledge: Acknowledge) -> None:
     _at_desk(scene, work)
 
 
+def install_sample(scene: Scene) -> None:
+    """A front end of some files in version 1.0."""
+    _install("1.0", scene, lambda: None)
+
+
 def _uninstall(scene: Scene, acknowledge: Acknowledge) -> None:
     async def work(desk: ComponentDesk) -> None:
         if any(report.component_id == _ID for report in await desk.list()):
@@ -171,7 +176,7 @@ def _uninstall(scene: Scene, acknowledge: Acknowledge) -> None:
 def _installed(scene: Scene) -> None:
     """A component that has written something."""
     make_root(scene)
-    _install("1.0", scene, lambda: None)
+    install_sample(scene)
     (scene.home / "components" / _ID / "1.0" / "data" / "scores").write_bytes(b"data" * 100)
 
 
