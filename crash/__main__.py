@@ -50,7 +50,7 @@ def main() -> int:
         results = _run(chosen, arguments, Path(folder))
         flips = _flip(arguments, Path(folder))
     _report(results, flips, time.monotonic() - began, arguments)
-    return 1 if any(each.violations for each in (*results, *flips)) else 0
+    return 1 if _violations(results, flips) else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -168,6 +168,10 @@ def _line(result: Result) -> str:
     )
 
 
+def _violations(results: Sequence[Result], flips: Sequence[Flipped]) -> int:
+    return sum(len(each.violations) for each in results) + sum(len(each.violations) for each in flips)
+
+
 def _report(results: Sequence[Result], flips: Sequence[Flipped], seconds: float, arguments: argparse.Namespace) -> None:
     total: dict[str, Any] = {
         "operations": len(results),
@@ -175,7 +179,7 @@ def _report(results: Sequence[Result], flips: Sequence[Flipped], seconds: float,
         "kills": sum(each.kills for each in results),
         "power_losses": sum(each.power_losses for each in results),
         "flips": sum(each.flips for each in flips),
-        "violations": sum(len(each.violations) for each in (*results, *flips)),
+        "violations": _violations(results, flips),
         "recovery_s": max((each.recovery_s for each in results), default=0.0),
         "seed": arguments.seed,
         "seconds": round(seconds, 1),

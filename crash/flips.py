@@ -179,10 +179,11 @@ def _content(path: Path, key: bytes) -> Facts:
             raise Corrupt(problems[0])
         sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 ORDER BY name"
         tables = database.read(lambda cursor: [str(name) for (name,) in cursor.execute(sql)])
-        return {
-            table: digest(repr(database.read(lambda c, t=table: list(c.execute(f'SELECT * FROM "{t}"')))).encode())
-            for table in tables
-        }
+        found = Facts()
+        for table in tables:
+            rows = database.read(lambda cursor, name=table: list(cursor.execute(f'SELECT * FROM "{name}"')))  # type: ignore[misc]
+            found[table] = digest(repr(rows).encode())
+        return found
 
 
 _KEYS: dict[Path, bytes] = {}

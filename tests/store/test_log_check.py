@@ -37,7 +37,7 @@ class Died:
                 shutil.copy(folder / name, folder / "died" / name)
         self.log = bytearray((folder / "died" / "inos.db-wal").read_bytes())
 
-    def opened(self, log: bytes) -> list[str]:
+    def opened(self, log: bytes | bytearray) -> list[str]:
         """The settings that are there when the log holds `log`. Raises Corrupt."""
         place = self.folder / "opened"
         shutil.rmtree(place, ignore_errors=True)
