@@ -32,6 +32,7 @@ from inos.store.connection import (
     copy_into,
     explained,
     fold_log,
+    frames_read,
     open_existing,
     refuse_foreign,
     roll_back,
@@ -117,7 +118,7 @@ class Database:
         with translated(self._writer, self._path):
             version = check_version(self._writer.cursor(), migrations)
             refuse_foreign(self._writer, self._path)
-        refuse_damaged_log(self._writer, self._path, self._files)
+        refuse_damaged_log(frames_read(self._writer, self._path), self._path, self._files)
         self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         return version
 

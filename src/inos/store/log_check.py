@@ -18,10 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import apsw
-
 from inos.core.errors import Corrupt
-from inos.store.connection import REPAIR_HINT, translated
+from inos.store.connection import REPAIR_HINT
 from inos.store.filesystem import Files
 
 _HEADER_BYTES: Final = 32
@@ -37,17 +35,15 @@ class _Frame(NamedTuple):
     salt: bytes
 
 
-def refuse_damaged_log(connection: apsw.Connection, path: Path, files: Files) -> None:
-    """Raises Corrupt where the log of the database at `path`, which `connection` has just opened, holds acknowledged
-    transactions that SQLite does not read."""
+def refuse_damaged_log(read: int, path: Path, files: Files) -> None:
+    """Raises Corrupt where the log of the database at `path`, of which SQLite takes the first `read` frames, holds
+    acknowledged transactions behind them."""
     log = path.with_name(path.name + "-wal")
     try:
         header = files.read(log, _HEADER_BYTES) if files.exists(log) else b""
         if len(header) < _HEADER_BYTES:
             return
-        with translated(connection, path):
-            read, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
-        damaged = _has_lost(log, header, max(0, read), files)
+        damaged = _has_lost(log, header, read, files)
     except OSError as error:
         raise Corrupt(f"{log.name} cannot be read: {error.strerror}", hint=REPAIR_HINT) from None
     if damaged:
