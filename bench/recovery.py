@@ -25,7 +25,7 @@ from inos.core.errors import InosError
 PART: Final = "recovery"
 CHUNKS: Final = 100_000
 QUICK_CHUNKS: Final = 10_000
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 TARGET_S: Final = 2.0
 _PUT_BYTES: Final = 64 << 20
 # Into the middle of it: such a put takes some tenths of a second.
