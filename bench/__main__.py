@@ -13,7 +13,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from bench import growth, idle, local, memory, mesh, messages_local, messages_rivals, records, repair, small
+from bench import (
+    blobs,
+    growth,
+    idle,
+    local,
+    memory,
+    mesh,
+    messages_local,
+    messages_rivals,
+    records,
+    recovery,
+    repair,
+    small,
+)
 from bench.context import MESH_NODES, Context
 from bench.machine import describe, noise
 from bench.rows import Row, table
@@ -23,6 +36,8 @@ PARTS: Final[dict[str, Callable[[Context], list[Row]]]] = {
     "local": local.run,
     "memory": memory.run,
     "growth": growth.run,
+    "blobs": blobs.run,
+    "recovery": recovery.run,
     "records": records.run,
     "messages-local": messages_local.run,
     "messages-rivals": messages_rivals.run,

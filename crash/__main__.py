@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from crash import node_operations, root_operations, store_operations
+from crash.flips import KINDS, Flipped, flip_all
 from crash.operations import Operation
 from crash.play import Prepared, Result, Violation, killed, unpowered
+from crash.roots import Scene
 from crash.watched import can_watch
 
 OPERATIONS: Final = (
@@ -46,8 +48,9 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="crash-", dir=arguments.folder) as folder:
         results = _run(chosen, arguments, Path(folder))
-    _report(results, time.monotonic() - began, arguments)
-    return 1 if any(each.violations for each in results) else 0
+        flips = _flip(arguments, Path(folder))
+    _report(results, flips, time.monotonic() - began, arguments)
+    return 1 if _violations(results, flips) else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -55,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("words", nargs="*", metavar="WORD", help="only operations with one of these in their name")
     parser.add_argument("--kills", type=int, default=1000, help="kills over all operations; as many power losses")
     parser.add_argument("--each", type=int, default=0, help="kills of each operation, instead")
+    parser.add_argument("--flips", type=int, default=1000, help="bytes to flip in each kind of file")
     parser.add_argument("--seed", type=int, default=1, help="which boundaries, where there are more than kills")
     parser.add_argument("--jobs", type=int, default=2, help="operations at a time")
     parser.add_argument("--folder", default=_quick_folder(), help="where to work")
@@ -82,6 +86,35 @@ def _run(names: Sequence[str], arguments: argparse.Namespace, folder: Path) -> l
                 for violation in result.violations:
                     print(f"    VIOLATION {violation}", flush=True)
         return results
+
+
+def _flip(arguments: argparse.Namespace, folder: Path) -> list[Flipped]:
+    """Flips of bytes in every kind of file, unless only some operations were asked for."""
+    if arguments.words or not arguments.flips:
+        return []
+    context = multiprocessing.get_context("fork")
+    flipped = []
+    with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
+        for result in pool.map(partial(_flipped, folder, arguments), range(len(KINDS))):
+            flipped.append(result)
+            if not arguments.json:
+                print(_flips_line(result), flush=True)
+                for violation in result.violations:
+                    print(f"    VIOLATION {violation}", flush=True)
+    return flipped
+
+
+def _flipped(folder: Path, arguments: argparse.Namespace, number: int) -> Flipped:
+    scene = Scene(folder / f"flips {number}")
+    scene.base.mkdir()
+    return flip_all(KINDS[number], scene, arguments.flips, arguments.seed)
+
+
+def _flips_line(result: Flipped) -> str:
+    return (
+        f"{result.name:<28} {result.flips:>5} bytes flipped {result.noticed:>5} noticed {result.harmless:>4} as after a"
+        f" crash {len(result.violations):>3} violations"
+    )
 
 
 def _shared(kills: int, boundaries: dict[str, int]) -> dict[str, int]:
@@ -135,23 +168,29 @@ def _line(result: Result) -> str:
     )
 
 
-def _report(results: Sequence[Result], seconds: float, arguments: argparse.Namespace) -> None:
+def _violations(results: Sequence[Result], flips: Sequence[Flipped]) -> int:
+    return sum(len(each.violations) for each in results) + sum(len(each.violations) for each in flips)
+
+
+def _report(results: Sequence[Result], flips: Sequence[Flipped], seconds: float, arguments: argparse.Namespace) -> None:
     total: dict[str, Any] = {
         "operations": len(results),
         "boundaries": sum(each.boundaries for each in results),
         "kills": sum(each.kills for each in results),
         "power_losses": sum(each.power_losses for each in results),
-        "violations": sum(len(each.violations) for each in results),
+        "flips": sum(each.flips for each in flips),
+        "violations": _violations(results, flips),
         "recovery_s": max((each.recovery_s for each in results), default=0.0),
         "seed": arguments.seed,
         "seconds": round(seconds, 1),
     }
     if arguments.json:
-        print(json.dumps({"total": total, "operations": [asdict(each) for each in results]}, indent=1))
+        said = {"total": total, "operations": list(map(asdict, results)), "flips": list(map(asdict, flips))}
+        print(json.dumps(said, indent=1))
         return
     print(
         f"\n{total['operations']} operations, {total['boundaries']} boundaries: {total['kills']} kills and"
-        f" {total['power_losses']} power losses, {total['violations']} violations;"
+        f" {total['power_losses']} power losses, {total['flips']} bytes flipped, {total['violations']} violations;"
         f" open again within {total['recovery_s'] * 1000:.0f} ms; {total['seconds']:.0f} s, seed {total['seed']}"
     )
 

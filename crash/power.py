@@ -153,12 +153,23 @@ class PowerLoss:
         if isinstance(node, SimFile):
             node.sync()
             return
-        numbers = {change.number for change in node.pending}
+        numbers = self._with_earlier({change.number for change in node.pending})
         for folder in self._folders:  # the other side of each rename with it
             for change in folder.pending:
                 if change.number in numbers:
                     _apply(folder.synced, change)
             folder.pending = [change for change in folder.pending if change.number not in numbers]
+
+    def _with_earlier(self, numbers: set[int]) -> set[int]:
+        """And what happened to the same names before: a name has one history."""
+        while True:
+            more = set(numbers)
+            for folder in self._folders:
+                last = {change.name: change.number for change in folder.pending if change.number in numbers}
+                more |= {change.number for change in folder.pending if change.number <= last.get(change.name, 0)}
+            if more == numbers:
+                return numbers
+            numbers = more
 
 
 def _apply(names: dict[str, _Node], change: _Change) -> None:

@@ -18,10 +18,10 @@ from inos.components.desk import ComponentDesk
 from inos.components.launch import Surroundings
 from inos.components.shelf import Shelf
 from inos.components.supervisor import Supervisor
-from inos.core.backups import KeySource
+from inos.core.backups import KeepRules, KeySource
 from inos.core.endpoint import Endpoint
 from inos.core.errors import NotFound
-from inos.daemon.backups import backup_offline, restore_home
+from inos.daemon.backups import backup_offline, prune_backup, restore_home
 from inos.store.dataroot import DataRoot
 
 # Making one
@@ -93,6 +93,31 @@ def _found_snapshots(scene: Scene) -> Found:
     return Found({key: value for key, value in seen.facts.items() if key < "snapshot 2"}, seen.recovery_s)
 
 
+def _with_old_snapshots(scene: Scene) -> None:
+    """Three snapshots, of which the later ones do not need all that the first has."""
+    _backed_up(scene)
+    for number in (20, 21):
+        with scene.opened() as disk:
+            disk.chunks.remove_many([address for address, _ in large(number)])
+        _store(scene, number + 20)
+        _backup(scene)
+
+
+def _prune(scene: Scene, acknowledge: Acknowledge) -> None:
+    for _ in prune_backup(scene.keys, str(scene.dest), KeepRules(last=1)):
+        pass
+    acknowledge()
+
+
+def _found_pruned(scene: Scene) -> Found:
+    """Cut off, some of the snapshots that were to go are there; those that are kept check, whatever went."""
+    seen = found(scene)
+    snapshots = [key for key in seen.facts if key.startswith("snapshot ")]
+    assert snapshots, "the snapshot that was kept is gone"
+    facts = {key: value for key, value in seen.facts.items() if key not in snapshots}
+    return Found(facts | {"pruned": "yes"} if len(snapshots) == 1 else facts, seen.recovery_s)
+
+
 def _restore(scene: Scene, acknowledge: Acknowledge) -> None:
     keys = KeySource(scene.home, None, PHRASE if not DataRoot(scene.home).initialised() else None)
     for _ in restore_home(keys, str(scene.dest), ""):
@@ -159,6 +184,11 @@ def _install(version: str, scene: Scene, acknowledge: Acknowledge) -> None:
     _at_desk(scene, work)
 
 
+def install_sample(scene: Scene) -> None:
+    """A front end of some files in version 1.0."""
+    _install("1.0", scene, lambda: None)
+
+
 def _uninstall(scene: Scene, acknowledge: Acknowledge) -> None:
     async def work(desk: ComponentDesk) -> None:
         if any(report.component_id == _ID for report in await desk.list()):
@@ -171,7 +201,7 @@ def _uninstall(scene: Scene, acknowledge: Acknowledge) -> None:
 def _installed(scene: Scene) -> None:
     """A component that has written something."""
     make_root(scene)
-    _install("1.0", scene, lambda: None)
+    install_sample(scene)
     (scene.home / "components" / _ID / "1.0" / "data" / "scores").write_bytes(b"data" * 100)
 
 
@@ -197,6 +227,7 @@ OPERATIONS: Final = (
     Operation("give the passphrase up", partial(make_root, passphrase="old"), partial(_change, None)),
     Operation("back up", _stored, _backup, _found_snapshots),
     Operation("back up again", _two_snapshots_apart, _backup, _found_snapshots),
+    Operation("prune a backup", _with_old_snapshots, _prune, _found_pruned),
     Operation("restore over a root", _two_snapshots_apart, _restore, _found_restored),
     Operation("restore into nothing", _lost_but_backed_up, _restore, _found_restored),
     Operation("install a component", make_root, partial(_install, "1.0"), _found_on_shelf, atomic=False),

@@ -305,6 +305,11 @@ def test_marks_at_a_url_keep_a_prune_alone(tmp_path: Path) -> None:
             two.remove(["packs/aa/first", "packs/aa/never was"])
         one.write("packs/aa/fourth", b"4")
     assert sorted(one.names("packs")) == ["packs/aa/second", "packs/aa/third"]
+    with pytest.raises(Locked, match="stood still"), one.lock(Use.WRITE):  # somebody whose clock is fast
+        ahead = Late()
+        ahead.later_s = env.later_s + STALE_S + 1
+        with place_at(text, ahead).lock(Use.PRUNE):
+            pass
     assert not list(names_in(text))
 
 

@@ -45,16 +45,19 @@ async def names(node: ClusterNode, data: bytes, limit: int = 1000) -> list[str]:
 async def test_every_size_class_is_found_and_read_on_every_node() -> None:
     sizes = [0, 1, 65_536, 65_537, MIB + 1, 3 * MIB + 5, 7 * MIB + 5]
     async with open_cluster(7, STRIPES) as cluster:
+        cids: list[set[str]] = []
         for number, size in enumerate(sizes):
             data = fixed_bytes(size, number)
             puts: list[PutReport] = []
             for sized in (True, False):
                 puts.append(await cluster.nodes[number].put(data, f"/f{size}/{sized}", sized=sized))
             assert {report.sha256 for report in puts} == {str(digest_of(data))}
-            await cluster.passes(HEARD_S)
-            reader = cluster.nodes[(number + 3) % 7]
+            cids.append({report.cid for report in puts})
+        await cluster.passes(HEARD_S)
+        for number, size in enumerate(sizes):
+            data, reader = fixed_bytes(size, number), cluster.nodes[(number + 3) % 7]
             assert await names(reader, data) == [f"/f{size}/False", f"/f{size}/True"]
-            assert {item.cid for item in await found(reader, data, 1)} == {report.cid for report in puts}
+            assert {item.cid for item in await found(reader, data, 1)} == cids[number]
             assert {item.size for item in await found(reader, data)} == {size}
             assert await reader.get(f"sha256:{digest_of(data)}") == data
         late = await cluster.add()

@@ -97,7 +97,7 @@ class UrlPlace:
             self._write(self._mark, str(int(self._renewed_s)).encode())
             self._refuse_others(use)
             yield
-            self._renew()
+            self._renew(now=True)
         finally:
             mark, self._mark = self._mark, ""
             with suppress(InosError):  # it is stale in a while
@@ -120,15 +120,19 @@ class UrlPlace:
                 hint=f"wait until it has finished; if nobody is, remove {name} there",
             )
 
-    def _renew(self) -> None:
+    def _renew(self, *, now: bool = False) -> None:
+        """Also at the end: clocks may differ, and whoever took this work for dead has removed its mark."""
         if not self._mark:
             return
         still_s = self._env.now_s() - self._renewed_s
-        if still_s > STALE_S:
+        if still_s <= _RENEW_S and not now:
+            return
+        with _translated(self._mark):
+            there = self._system.exists(f"{self._path}/{self._mark}")
+        if still_s > STALE_S or not there:
             raise Locked("the work on this backup stood still for too long for others to wait", hint="run it again")
-        if still_s > _RENEW_S:
-            self._renewed_s = self._env.now_s()
-            self._write(self._mark, str(int(self._renewed_s)).encode())
+        self._renewed_s = self._env.now_s()
+        self._write(self._mark, str(int(self._renewed_s)).encode())
 
 
 @contextmanager

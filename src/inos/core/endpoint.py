@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inos.core.errors import InosError, NoNode, Refused
+from inos.core.errors import Corrupt, NoNode, Refused
 
 ENDPOINT_FILE = "api.json"
 # The API once more, for programs that hand over open files; missing where the system or its path does not allow it.
@@ -52,11 +53,16 @@ def no_node(home: Path) -> NoNode:
 
 
 def read_endpoint(home: Path) -> Endpoint:
-    """The endpoint of the node on `home`. Raises NoNode, or Refused when the file belongs to someone else."""
+    """The endpoint of the node on `home`. Raises NoNode, Corrupt, or Refused when the file belongs to someone
+    else."""
     try:
         with (home / ENDPOINT_FILE).open("rb") as file:
             fields = json.loads(file.read(_MAX_BYTES))
-        return Endpoint(str(fields["url"]), str(fields["token"]))
+        endpoint = Endpoint(str(fields["url"]), str(fields["token"]))
+        # A node of an older release writes none; a name that is neither was one of them once.
+        if fields.keys() - {"url", "token", "check"} or fields.get("check", _check(endpoint)) != _check(endpoint):
+            raise ValueError("its check does not fit")
+        return endpoint
     except (FileNotFoundError, NotADirectoryError):
         raise no_node(home) from None
     except PermissionError:
@@ -64,7 +70,7 @@ def read_endpoint(home: Path) -> Endpoint:
             f"{home / ENDPOINT_FILE} cannot be read", hint="run the command as the user who runs the node"
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InosError(f"{home / ENDPOINT_FILE} is damaged: {error}", hint="restart the node: inos up") from None
+        raise Corrupt(f"{home / ENDPOINT_FILE} is damaged: {error}", hint="restart the node: inos up") from None
 
 
 def lock_holder(home: Path) -> int | None:
@@ -84,8 +90,13 @@ def write_endpoint(home: Path, endpoint: Endpoint) -> None:
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump({"url": endpoint.url, "token": endpoint.token}, file)
+        json.dump({"url": endpoint.url, "token": endpoint.token, "check": _check(endpoint)}, file)
     new.replace(home / ENDPOINT_FILE)
+
+
+def _check(endpoint: Endpoint) -> str:
+    """What a flipped bit in either does not pass: it would send the token somewhere else, or a wrong one."""
+    return f"{zlib.crc32(f'{endpoint.url} {endpoint.token}'.encode()):08x}"
 
 
 def remove_endpoint(home: Path) -> None:

@@ -44,12 +44,12 @@ class SimFiles:
     def size(self, path: Path) -> int:
         return len(self.tree.get(str(path)).data)
 
-    def read(self, path: Path, limit: int) -> bytes:
+    def read(self, path: Path, limit: int, start: int = 0) -> bytes:
         name = str(path)
         self._disk.before_read(name)
-        data = self.tree.get(name).data
-        self._disk.took(min(limit, len(data)))
-        return bytes(data[:limit])
+        data = self.tree.get(name).data[start : start + limit]
+        self._disk.took(len(data))
+        return bytes(data)
 
     def listed(self, folder: Path) -> list[tuple[str, int]]:
         return [(name, len(file.data)) for name, file in self.tree.listed(str(folder)).items()]

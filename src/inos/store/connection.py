@@ -110,6 +110,13 @@ def fold_log(connection: apsw.Connection) -> None:
     run_once(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def frames_read(connection: apsw.Connection, path: Path) -> int:
+    """How many frames of its log a connection takes for good; nothing is written."""
+    with translated(connection, path):
+        frames, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP)
+    return max(0, frames)
+
+
 def empty_beside(path: Path, files: Files) -> Path:
     """An empty file beside `path`, to be filled and renamed into it. Raises OSError."""
     fresh = path.with_name(path.name + ".new")

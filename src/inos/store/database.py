@@ -32,6 +32,7 @@ from inos.store.connection import (
     copy_into,
     explained,
     fold_log,
+    frames_read,
     open_existing,
     refuse_foreign,
     roll_back,
@@ -41,6 +42,7 @@ from inos.store.connection import (
 from inos.store.cursor import Cursor, one
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.group_commit import GroupCommit, Outcome, Work
+from inos.store.log_check import refuse_damaged_log
 from inos.store.migrations import MIGRATIONS
 from inos.store.migrations.step import Migration, check_version, take_step, taken_at
 from inos.store.previous import KEPT_S, keep_previous, previous_versions, remove_previous
@@ -116,6 +118,7 @@ class Database:
         with translated(self._writer, self._path):
             version = check_version(self._writer.cursor(), migrations)
             refuse_foreign(self._writer, self._path)
+        refuse_damaged_log(frames_read(self._writer, self._path), self._path, self._files)
         self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         return version
 

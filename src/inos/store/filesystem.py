@@ -45,8 +45,8 @@ class Files(Protocol):
     def size(self, path: Path) -> int:
         """Bytes of the file."""
 
-    def read(self, path: Path, limit: int) -> bytes:
-        """The first bytes of the file, at most `limit`."""
+    def read(self, path: Path, limit: int, start: int = 0) -> bytes:
+        """The bytes of the file from `start` on, at most `limit`."""
 
     def listed(self, folder: Path) -> list[tuple[str, int]]:
         """Name and size of each regular file in `folder`, in any order."""
@@ -93,8 +93,10 @@ class RealFiles:
     def size(self, path: Path) -> int:
         return path.stat().st_size
 
-    def read(self, path: Path, limit: int) -> bytes:
+    def read(self, path: Path, limit: int, start: int = 0) -> bytes:
         with path.open("rb", buffering=0) as file:
+            if start:
+                file.seek(start)
             return _read(file.fileno(), limit)
 
     def listed(self, folder: Path) -> list[tuple[str, int]]:

@@ -49,7 +49,7 @@ def begin_swap(root: Path, put: Sequence[str], away: Sequence[str]) -> None:
         (folder / _OLD).mkdir(mode=0o700)
         sync_folder(folder)
     text = "".join([*(f"away {name}\n" for name in away), *(f"put {name}\n" for name in put)])
-    write_private(folder / _READY, f"{text}{blake3_digest(text.encode()).hex()}\n".encode())
+    write_private(folder / _READY, _sealed(text.encode()))
 
 
 def finish_swap(root: Path) -> None:
@@ -78,8 +78,11 @@ def _put_away(root: Path, folder: Path, name: str) -> None:
 
 def _decided(path: Path) -> list[str]:
     data = read_private(path, _MAX_READY_BYTES, secret=False)
-    text, _, digest = data[:-1].rpartition(b"\n")
-    text += b"\n"
-    if digest != blake3_digest(text).hex().encode():
+    text = b"".join(data.splitlines(keepends=True)[:-1])
+    if data != _sealed(text):
         raise Corrupt(f"{path} is damaged", hint=f"move {path.parent} away and restore again")
     return text.decode().splitlines()
+
+
+def _sealed(text: bytes) -> bytes:
+    return text + blake3_digest(text).hex().encode() + b"\n"

@@ -110,12 +110,15 @@ def field_names(kind: type[Row]) -> tuple[str, ...]:
     return tuple(_rules(kind))
 
 
-def _required(kind: type[Row]) -> tuple[str, ...]:
+def _find_required(kind: type[Row]) -> tuple[str, ...]:
     return tuple(
         each.name
         for each in dataclasses.fields(kind)
         if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
     )
+
+
+_required: Final = cast("Callable[[type[Row]], tuple[str, ...]]", cache(_find_required))
 
 
 def _parsed(kind: type[Row], name: str, value: Any) -> Any:
