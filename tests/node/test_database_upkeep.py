@@ -97,3 +97,18 @@ async def test_a_spare_is_made_at_once_and_then_by_age(tmp_path: Path) -> None:
         upkeep = DatabaseUpkeep(DatabaseCare(disk.database), disk.spare, env)
         assert not await made_after(disk, upkeep, 10)
         assert await made_after(disk, upkeep, SPARE_AGE_S)
+
+
+@trio_test
+async def test_the_room_that_the_log_keeps_is_given_back_where_there_is_too_little(tmp_path: Path) -> None:
+    log, pressed = tmp_path / "inos.db-wal", False
+    with open_disk(tmp_path, KEY, QUOTA, RealEnv()) as disk:
+        upkeep = DatabaseUpkeep(DatabaseCare(disk.database), disk.spare, RealEnv(), lambda: pressed)
+        disk.chunks.put_many([chunk(n, 60_000) for n in range(30)])
+        await upkeep.checkpoint()
+        assert log.stat().st_size > 1_500_000  # the next writes find it there
+        pressed = True
+        await upkeep.checkpoint()
+        assert log.stat().st_size == 0
+        disk.chunks.put_many([chunk(n, 60_000) for n in range(30, 33)])
+        assert disk.database.check() == []

@@ -37,7 +37,7 @@ class PageRoom(Protocol):
 class Database(Protocol):
     """The database, as its upkeep uses it. Calls block."""
 
-    def checkpoint(self) -> None: ...
+    def checkpoint(self, shrink: bool) -> None: ...
 
     def room(self) -> PageRoom: ...
 
@@ -69,7 +69,8 @@ class DatabaseUpkeep:
     """The steps of the workers that look after the database."""
 
     def __init__(self, database: Database, spare: Spare, env: Env, pressed: Callable[[], bool] = lambda: False) -> None:
-        """`pressed` says whether the database takes up more than it should: then all free pages go back."""
+        """`pressed` says whether the database takes up more than it should: then all free pages go back, and the room
+        that its log keeps."""
         self._database = database
         self._spare = spare
         self._env = env
@@ -80,7 +81,7 @@ class DatabaseUpkeep:
 
     async def checkpoint(self) -> None:
         """Write the database's log back before it grows."""
-        await self._env.in_thread(self._database.checkpoint)
+        await self._env.in_thread(self._database.checkpoint, self._pressed())
 
     async def vacuum(self) -> None:
         """Give some free pages back to the disk, while there are many."""

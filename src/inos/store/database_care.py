@@ -25,9 +25,10 @@ class DatabaseCare:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def checkpoint(self) -> None:
-        """Write the log back; let go of what an upgrade of long ago kept."""
-        self._database.checkpoint()
+    def checkpoint(self, shrink: bool) -> None:
+        """Write the log back, give back the room it keeps if it is to `shrink`; let go of what an upgrade of long ago
+        kept."""
+        self._database.checkpoint(shrink=shrink)
         self._database.drop_previous()
 
     def tables(self) -> list[str]:
