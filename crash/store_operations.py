@@ -216,11 +216,11 @@ def _upkeep(disk: Disk, acknowledge: Acknowledge) -> None:
     care = DatabaseCare(disk.database)
     disk.chunks.remove_many([address for address, _ in small(*range(6))])
     acknowledge()
-    care.checkpoint()
+    care.checkpoint(shrink=False)
     while care.vacuum(2):
         pass
     assert not [problem for table in care.tables() for problem in care.check(table)]
-    care.checkpoint()
+    care.checkpoint(shrink=True)
     disk.settings.put({f"{MINE}c": b"after"})
     acknowledge()
 

@@ -91,7 +91,7 @@ def test_a_hub_whose_disk_is_gone_is_replaced_and_nothing_with_it(mesh: MessageM
     all_ended([while_away])
     wait_for(lambda: posted.id in {each.message.id for each in stored(shelf, "poster")}, "what was posted arrives")
     check_complete(laptop, [agent, while_away])
-    after = {each.message.id: each for each in stored(laptop)}
+    after = {str(each.message.id): each for each in stored(laptop)}
     assert {message.id for message in before} <= after.keys()
     assert all(after[message.id].message == message for message in before)
     assert after[agent.acknowledged()[7]].marks.has("acknowledged")
