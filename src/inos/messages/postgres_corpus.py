@@ -26,7 +26,7 @@ from inos.messages.postgres_schema import SCHEMA, prepare
 from inos.messages.stored_form import message_of, pack, unpack
 
 # As in SQLite: what a search has to go through stays short also where nobody calls `index_step`.
-MAX_UNINDEXED: Final = 1_000
+MAX_UNINDEXED: Final = 10_000
 _UNREAD: Final = STATES.index("unread")
 # What a text vector can hold: a megabyte of words, places up to 16,383.
 _MAX_VECTOR_BYTES: Final = 900_000

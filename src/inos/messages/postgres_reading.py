@@ -18,7 +18,7 @@ from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.words import PREFIX_FROM, has_words, query_words, snippet, text_of
 from inos.messages.corpus import MAX_ANSWER_BYTES, CorpusStats, MarkChange
 from inos.messages.postgres_connections import Cursor
-from inos.messages.stored_form import message_of
+from inos.messages.stored_form import may_have, message_of, unpack
 
 # The best of a search are chosen among so many, the newest that match.
 RANKED: Final = 2_000
@@ -115,7 +115,8 @@ def _found(cursor: Cursor, query: MessageQuery, words: Sequence[str], indexed_se
 def _scanned(cursor: Cursor, query: MessageQuery, words: Sequence[str], indexed_seq: int) -> Iterator[Row]:
     where, values = _conditions(query, indexed_seq + 1, _MAX_SEQ, ())
     for row in _streamed(cursor, f"{_ROW} WHERE {where} ORDER BY seq {_way(query)}", values):
-        if has_words(text_of(message_of(bytes(row[3]))), words):
+        body = bytes(row[3])
+        if may_have(unpack(body), words) and has_words(text_of(message_of(body)), words):
             yield row
 
 

@@ -164,14 +164,15 @@ def search_sql(plan: Plan, words: Sequence[str], columns: str) -> tuple[str, lis
     way = "DESC" if plan.newest_first else "ASC"
     wanted = " AND ".join(f'"{word}"*' if len(word) >= PREFIX_FROM else f'"{word}"' for word in words)
     conditions = "".join(f" AND {each.sql}" for each in plan.clauses)
-    sql = (
-        f"SELECT {columns}{', bm25(words) AS score' if plan.order == 'best' else ''}"
-        f" FROM words CROSS JOIN messages ON messages.seq = words.rowid"
+    values = [wanted, plan.low, plan.high, *(value for each in plan.clauses for value in each.values)]
+    found = (
+        " FROM words CROSS JOIN messages ON messages.seq = words.rowid"
         f" WHERE words MATCH ? AND words.rowid BETWEEN ? AND ?{conditions} ORDER BY words.rowid {way}"
     )
-    values = [wanted, plan.low, plan.high, *(value for each in plan.clauses for value in each.values)]
-    if plan.order == "best":
-        names = "seq, received_ms, marks, body"
-        sql = f"SELECT {names} FROM ({sql} LIMIT {RANKED}) ORDER BY score, seq DESC LIMIT ?"
-        values.append(plan.limit)
-    return sql, values
+    if plan.order != "best":
+        return f"SELECT {columns}{found}", values
+    # No more is read of a message than its rank, until it is known to be shown.
+    ranked = f"SELECT seq AS best_seq, bm25(words) AS score{found} LIMIT {RANKED}"
+    best = f"SELECT best_seq, score FROM ({ranked}) ORDER BY score, best_seq DESC LIMIT ?"
+    sql = f"SELECT {columns} FROM ({best}) CROSS JOIN messages ON seq = best_seq ORDER BY score, best_seq DESC"
+    return sql, [*values, plan.limit]

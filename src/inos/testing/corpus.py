@@ -389,10 +389,11 @@ class CorpusSuite:
         run()
 
     def test_indexing_falls_behind_by_a_bounded_number(self, corpus: Corpus) -> None:
-        for start in range(0, 3000, MAX_BATCH):
+        for start in range(0, 11_500, MAX_BATCH):
             inserted(corpus, [message(number) for number in range(start, start + MAX_BATCH)])
-        assert corpus.stats().unindexed <= 2000
-        assert len(corpus.query(MessageQuery(text="message 71", order="oldest")).messages) == 11
+        assert 0 < corpus.stats().unindexed <= 10_500
+        assert len(corpus.query(MessageQuery(text="message 71", order="oldest")).messages) == 100
+        assert len(corpus.query(MessageQuery(text="message 1149", limit=500)).messages) == 11
 
     @trio_test
     async def test_several_threads_write_and_read(self, corpus: Corpus) -> None:

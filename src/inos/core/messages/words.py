@@ -93,7 +93,7 @@ def _begins_one(words: set[str], wanted: str) -> bool:
 def snippet(text: str, wanted: Sequence[str]) -> str:
     """About SNIPPET_CHARACTERS of a text around the first word found, words found between \\x02 and \\x03."""
     shown = unicodedata.normalize("NFC", _CONTROLS.sub(" ", text)).strip()
-    places = [match.span() for match in _WORD.finditer(shown) if _is_wanted(match.group(), wanted)]
+    places = [match.span() for match in _pattern(wanted).finditer(_aligned(shown))] if wanted else []
     begin = max(0, places[0][0] - _BEFORE) if places else 0
     begin = shown.find(" ", begin, begin + _BEFORE) + 1 if begin else 0
     end = min(len(shown), begin + SNIPPET_CHARACTERS)
@@ -105,9 +105,15 @@ def snippet(text: str, wanted: Sequence[str]) -> str:
     return "".join((*parts, shown[at:end], "…" if end < len(shown) else ""))
 
 
-def _is_wanted(word: str, wanted: Sequence[str]) -> bool:
-    return any(
-        each == one or (len(one) >= PREFIX_FROM and each.startswith(one))
-        for each in (part[:MAX_WORD] for part in _WORD.findall(plain(word)))
-        for one in wanted
-    )
+def _pattern(wanted: Sequence[str]) -> re.Pattern[str]:
+    """Finds the words of a search, in plain text, to their ends."""
+    ends = [word + (r"[^\W_]*" if len(word) >= PREFIX_FROM else r"(?![^\W_])") for word in wanted]
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(sorted(ends, reverse=True))})")
+
+
+def _aligned(shown: str) -> str:
+    """`shown` without case and accents, each character in the place of its own: one that becomes several stays."""
+    if shown.isascii():
+        return shown.lower()
+    plain_of = {each: made if len(made := plain(each)) == 1 else each for each in set(shown)}
+    return "".join([plain_of[each] for each in shown])
