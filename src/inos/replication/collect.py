@@ -390,11 +390,11 @@ class Collector:
         return sum(sizes[address] for address in self._home.present(list(sizes)))
 
     def _has_surplus(self, placement: Placement) -> bool:
-        """Whether there are pieces of the object that others are to keep. Blocks."""
+        """Whether there are pieces of the object here that others are to keep. Blocks."""
         layout = self._layout(placement.cid)
         if layout is None or (self._me in placement.members and len(placement.members) <= placement.copies):
             return False
-        return not layout.manifest.is_inline
+        return not layout.manifest.is_inline and self._surplus_of(placement, layout) > 0
 
     def _mark(self, mark: Mark, cid: Cid, placement: Placement | None) -> None:
         """Mark what this node needs of an object: what `placement` assigns to it, or every piece. Blocks."""

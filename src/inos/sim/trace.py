@@ -34,9 +34,8 @@ class Trace:
 
     def frame(self, at_s: float, frame: Frame, payload: bytes, body_bytes: int) -> None:
         """One frame that arrives. Hashed, not kept: there are hundreds a second."""
-        update = self._hasher.update
-        update(f"{at_s:.6f}{frame.kind}{frame.source}{frame.target}{frame.name}{body_bytes}".encode())
-        update(payload)
+        head = f"{at_s!r}{frame.kind._value_}{frame.source}{frame.target}{frame.name}{body_bytes}"
+        self._hasher.update(head.encode() + payload)
         self.events += 1
 
     def digest(self) -> str:
