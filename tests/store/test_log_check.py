@@ -123,3 +123,28 @@ def test_rebuilding_takes_what_can_be_read(died: Died) -> None:
         assert Settings(database).get("first") == b"written back"
         assert Settings(database).get("late 0") == b"x" * 50
     assert (place / "inos.db.lost-1-wal").exists()
+
+
+def test_a_log_that_was_not_synced_may_have_holes_until_it_was_written_back(tmp_path: Path) -> None:
+    """What a loss of power leaves of it is no damage; once its writes are synced again, it is."""
+    path, log = tmp_path / "inos.db", tmp_path / "inos.db-wal"
+
+    def written(*, synced: bool) -> tuple[bytes, bytearray]:
+        """The files as they are after ROUNDS transactions, with a hole in the log."""
+        with closing(Database(path, KEY, Clock(), synced=synced)) as database:
+            for number in range(ROUNDS):
+                Settings(database).put({f"{synced} {number}": b"x" * 50})
+            holed = bytearray(log.read_bytes())
+            holed[HEADER + FRAME : HEADER + FRAME + 99] = bytes(99)
+            return path.read_bytes(), holed
+
+    Database(path, KEY, Clock(), synced=False).close()
+    for file, content in zip((path, log), written(synced=False), strict=True):
+        file.write_bytes(content)
+    with closing(Database(path, KEY, Clock())) as database:
+        found = [number for number in range(ROUNDS) if Settings(database).get(f"False {number}")]
+        assert found == list(range(len(found))) and len(found) < ROUNDS
+    for file, content in zip((path, log), written(synced=True), strict=True):
+        file.write_bytes(content)
+    with pytest.raises(Corrupt, match="damaged"):
+        Database(path, KEY, Clock())

@@ -42,7 +42,7 @@ from inos.store.connection import (
 from inos.store.cursor import Cursor, one
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.group_commit import GroupCommit, Outcome, Work
-from inos.store.log_check import refuse_damaged_log
+from inos.store.log_check import fasten, is_loose, let_loose, refuse_damaged_log
 from inos.store.migrations import MIGRATIONS
 from inos.store.migrations.step import Migration, check_version, take_step, taken_at
 from inos.store.previous import KEPT_S, keep_previous, previous_versions, remove_previous
@@ -103,8 +103,7 @@ class Database:
                 self._keep_copy(version)
             with translated(self._writer, self._path):
                 begin_log(self._writer, self._file.autocheckpoint_pages)
-                if not synced:
-                    run_once(self._writer, "PRAGMA synchronous = NORMAL")
+                self._settle_on(synced)
             self._upgrade(version, migrations)
             self._previous = previous_versions(path, files)
         except BaseException:
@@ -118,9 +117,19 @@ class Database:
         with translated(self._writer, self._path):
             version = check_version(self._writer.cursor(), migrations)
             refuse_foreign(self._writer, self._path)
-        refuse_damaged_log(frames_read(self._writer, self._path), self._path, self._files)
+        if not is_loose(self._path, self._files):
+            refuse_damaged_log(frames_read(self._writer, self._path), self._path, self._files)
         self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         return version
+
+    def _settle_on(self, synced: bool) -> None:
+        """Sync every commit from here on, or none; what is in the log by then stays what it is."""
+        if not synced:
+            let_loose(self._path, self._files)
+            run_once(self._writer, "PRAGMA synchronous = NORMAL")
+        elif is_loose(self._path, self._files):
+            fold_log(self._writer)
+            fasten(self._path, self._files)
 
     def _keep_copy(self, version: int) -> None:
         # Closed meanwhile: the locks on a file go with any of its descriptors that this process closes.

@@ -7,6 +7,9 @@ and the log's header before any frame. So a whole transaction behind the last go
 one behind it, was acknowledged and is damaged; so is the log when its header fails though there are transactions.
 What cannot be told: damage in the last transaction, which might as well have been cut off.
 
+None of that holds of a log whose transactions were not synced: after a loss of power any of its pages may be missing.
+A file `<database>-loose`, there before the first such write and until the log has been written back, says so.
+
     log = header (32 bytes: magic, version, page size, sequence, 8 bytes of salt, 8 of checksum), frames
     frame = page number (4), size of the database after a commit or 0 (4), salt (8), checksum (8), page
 """
@@ -33,6 +36,29 @@ _AT_ONCE: Final = 256
 class _Frame(NamedTuple):
     commits: bool
     salt: bytes
+
+
+def is_loose(path: Path, files: Files) -> bool:
+    """Whether the log of the database at `path` may hold transactions that were never synced."""
+    return files.exists(_mark(path))
+
+
+def let_loose(path: Path, files: Files) -> None:
+    """Say so, before the first of them."""
+    if not is_loose(path, files):
+        files.write_synced([(_mark(path), b"")])
+        files.sync_folder(path.parent)
+
+
+def fasten(path: Path, files: Files) -> None:
+    """The log has been written back: from here on all of it is synced."""
+    if is_loose(path, files):
+        files.unlink(_mark(path))
+        files.sync_folder(path.parent)
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(path.name + "-loose")
 
 
 def refuse_damaged_log(read: int, path: Path, files: Files) -> None:
