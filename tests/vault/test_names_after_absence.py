@@ -85,6 +85,29 @@ async def test_a_name_whose_removal_is_on_its_way_takes_no_removal_back() -> Non
 
 
 @sim_test
+async def test_a_name_given_anew_is_read_though_only_the_old_object_s_removal_was_heard_of() -> None:
+    """The node said that the object was removed, and never asked what the name stands for by now."""
+    async with open_cluster(5) as cluster:
+        late = cluster.nodes[4]
+        old = await cluster.nodes[0].put(fixed_bytes(200_000, "old"), "/named")
+        cid = Cid.parse(old.cid)
+        await cluster.passes(10)
+        cluster.cut_off(late)
+        data = fixed_bytes(200_000, "new")
+        await cluster.nodes[0].put(data, "/named")
+        removal = cluster.nodes[0].core.disk.records.get(PLACEMENT, bytes(cid))
+        assert removal is not None and removal.removed
+        await late.core.tables.take([removal.encoded])
+        cluster.fabric.heal()
+        await cluster.passes(1)
+        assert await late.get("inos:/named") == data
+        placement, *_ = await late.core.keeping.vault.locate("inos:/named")
+        assert placement.cid != cid
+        with pytest.raises(NotFound):
+            await late.get(old.ref)  # whoever asks for that object, and not for the name, is told
+
+
+@sim_test
 async def test_removing_a_name_removes_what_it_stands_for_by_now() -> None:
     """A node that had not heard yet that a name was given anew removed the name, and left its object for ever."""
     # Whether it hears first of its neighbours or of the name is a matter of the seed; the object goes in either case.

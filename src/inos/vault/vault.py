@@ -160,7 +160,14 @@ class Vault:
         returns.
         """
         reference, entry = await self._readable(target)
-        opened = await self._getter.open(reference)
+        try:
+            opened = await self._getter.open(reference)
+        except NotFound:
+            entry = await self._given_anew(parse_target(target), entry)
+            if entry is None:
+                raise
+            reference = _reference_of(entry)
+            opened = await self._getter.open(reference)
         self._used(reference.cid)
         size = opened.inner.size
         first, last = min(start, size), size if end is None else min(end, size)
@@ -180,9 +187,15 @@ class Vault:
         meant = parse_target(target)
         if isinstance(meant, ObjectName | ContentDigest):
             entry = await self._entry(meant)
-            reference = _reference_of(entry)
-            placement, layout = await self._getter.locate(reference.cid)
-            return placement, layout, entry, reference
+            try:
+                placement, layout = await self._getter.locate(_reference_of(entry).cid)
+            except NotFound:
+                latest = await self._given_anew(meant, entry)
+                if latest is None:
+                    raise
+                entry = latest
+                placement, layout = await self._getter.locate(_reference_of(entry).cid)
+            return placement, layout, entry, _reference_of(entry)
         cid = meant.cid if isinstance(meant, Reference) else meant
         placement, layout = await self._getter.locate(cid)
         named = next(iter(await self._catalogue.names_of(cid)), None)
@@ -208,6 +221,15 @@ class Vault:
         if isinstance(meant, ObjectName):
             return await self._catalogue.find(meant)
         return (await self._holding(meant))[0]
+
+    async def _given_anew(self, meant: object, entry: Entry | None) -> Entry | None:
+        """What a name stands for by now, when this node had heard that the object it stood for was removed before it
+        heard of the next; None when it stands for that object still. Raises NotFound when it was removed as well."""
+        if entry is None or not isinstance(meant, ObjectName):
+            return None
+        await self._catalogue.learn(entry.name)
+        latest = await self._catalogue.find(ObjectName(entry.name))
+        return None if latest.reference == entry.reference else latest
 
     async def _holding(self, sha256: ContentDigest) -> Sequence[Entry]:
         """Every name of a content. Raises NotFound when there is none."""
