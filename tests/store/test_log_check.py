@@ -129,14 +129,14 @@ def test_a_log_that_was_not_synced_may_have_holes_until_it_was_written_back(tmp_
     """What a loss of power leaves of it is no damage; once its writes are synced again, it is."""
     path, log = tmp_path / "inos.db", tmp_path / "inos.db-wal"
 
-    def written(*, synced: bool) -> tuple[bytes, bytearray]:
+    def written(*, synced: bool) -> tuple[bytes, bytes]:
         """The files as they are after ROUNDS transactions, with a hole in the log."""
         with closing(Database(path, KEY, Clock(), synced=synced)) as database:
             for number in range(ROUNDS):
                 Settings(database).put({f"{synced} {number}": b"x" * 50})
             holed = bytearray(log.read_bytes())
             holed[HEADER + FRAME : HEADER + FRAME + 99] = bytes(99)
-            return path.read_bytes(), holed
+            return path.read_bytes(), bytes(holed)
 
     Database(path, KEY, Clock(), synced=False).close()
     for file, content in zip((path, log), written(synced=False), strict=True):
