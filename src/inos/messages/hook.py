@@ -51,7 +51,7 @@ async def run_hook(hook: Hook, message: Message) -> None:
         )
     except OSError as error:
         raise Conflict(
-            f"the hook cannot be run: {error.strerror or error}", hint="look at execute in hub.yaml on the hub"
+            f"the hook cannot be run: {error.strerror or error}", hint="look at execute in config/hub.yaml on the hub"
         ) from None
     printed: list[bytes] = []
     with trio.move_on_after(hook.timeout_s) as scope:
@@ -66,7 +66,7 @@ async def run_hook(hook: Hook, message: Message) -> None:
     log.info("the hook for message %s ended with %s: %s", message.id, process.returncode, text[:_SHOWN_CHARS])
     if scope.cancelled_caught:
         raise Unavailable(
-            f"the hook took longer than {hook.timeout_s} s", hint="it was ended; execute_timeout_s in hub.yaml"
+            f"the hook took longer than {hook.timeout_s} s", hint="it was ended; execute_timeout_s in config/hub.yaml"
         )
     if process.returncode:
         said = f": {text[-_SHOWN_CHARS:]}" if text else ""

@@ -26,7 +26,7 @@ MAX_CONNECTIONS: Final = 4
 CONNECT_TIMEOUT_S: Final = 5
 # Longer than any call here should take by a hundred times.
 STATEMENT_TIMEOUT_MS: Final = 30_000
-_HINT: Final = "is it running, and is `store` in hub.yaml right? Messages are kept until it is back"
+_HINT: Final = "is it running, and is `store` in config/hub.yaml right? Messages are kept until it is back"
 
 
 class Connections:
@@ -131,7 +131,9 @@ class Connections:
             case errors.DiskFull():
                 return StorageFull("the disk of the PostgreSQL server is full", hint="free space there")
             case errors.InvalidPassword() | errors.InvalidAuthorizationSpecification():
-                return Refused("the PostgreSQL server refuses the user or the password", hint="see `store` in hub.yaml")
+                return Refused(
+                    "the PostgreSQL server refuses the user or the password", hint="see `store` in config/hub.yaml"
+                )
             case errors.InsufficientPrivilege():
                 return Refused(
                     "the user may not do this in the PostgreSQL database", hint="it must be able to create a schema"

@@ -31,7 +31,7 @@ from inos.node.hub_watch import Watch
 # A hub that was just taken over reads what the mesh has; whoever took it waits so long to be told.
 _TAKING_S: Final = 30.0
 _NO_HOOK: Final = "no hook for follow-up tasks is configured on the hub"
-_NO_HOOK_HINT: Final = 'name a command in hub.yaml there: execute: ["/path/to/it"]'
+_NO_HOOK_HINT: Final = 'name a command in config/hub.yaml of its data root: execute: ["/path/to/it"]'
 
 
 class Outboxes(Protocol):

@@ -72,7 +72,7 @@ class MemoryMessages:
     async def execute(self, message_id: str, by: str) -> StoredMessage:
         """Write down that it was asked for."""
         if not self.hook:
-            raise Conflict("no hook is configured for follow-up tasks", hint="name one in hub.yaml")
+            raise Conflict("no hook is configured for follow-up tasks", hint="name one in config/hub.yaml")
         await self.get(message_id)
         self.executed.append(message_id)
         return (await self.mark([message_id], "executed", True, by))[0]
