@@ -18,15 +18,16 @@ from inos.cli.local_mesh import clean_environment, inos_command
 from inos.cli.real_file import ENOUGH_BYTES, write_library_tar
 
 
-def processes_below(folder: Path) -> list[psutil.Process]:
-    """Every process with a word of its command below `folder`."""
+def commands_below(folder: Path) -> list[list[str]]:
+    """The command of every process with a word of it below `folder`."""
     found = []
     for process in psutil.process_iter():
         try:
-            if any(word.startswith(f"{folder}{os.sep}") for word in process.cmdline()):
-                found.append(process)
+            command = process.cmdline()
         except psutil.Error:
             continue
+        if any(word.startswith(f"{folder}{os.sep}") for word in command):
+            found.append(command)
     return found
 
 
@@ -43,7 +44,7 @@ def test_demo_loses_nodes_and_no_byte(tmp_path: Path) -> None:
     assert done.out.endswith(b"identical: yes\n")
     assert "survives the loss of 4 nodes" in done.err
     assert list(tmp_path.iterdir()) == [file]
-    assert not processes_below(tmp_path)
+    assert not commands_below(tmp_path)
 
 
 def test_demo_as_json(tmp_path: Path) -> None:
@@ -62,10 +63,10 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signa
         stderr=subprocess.DEVNULL,
         env=clean_environment() | {"TMPDIR": str(tmp_path)},
     )
-    wait_for(lambda: any("up" in p.cmdline() for p in processes_below(tmp_path)), "a node runs")
+    wait_for(lambda: any("up" in command for command in commands_below(tmp_path)), "a node runs")
     demo.send_signal(number)
     assert demo.wait(30) == 128 + number
-    assert not processes_below(tmp_path)
+    assert not commands_below(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -76,11 +77,11 @@ def test_the_nodes_of_a_killed_demo_end_by_themselves(tmp_path: Path) -> None:
         stderr=subprocess.DEVNULL,
         env=clean_environment() | {"TMPDIR": str(tmp_path)},
     )
-    nodes = lambda: [p for p in processes_below(tmp_path) if "up" in p.cmdline()]  # noqa: E731
+    nodes = lambda: [command for command in commands_below(tmp_path) if "up" in command]  # noqa: E731
     wait_for(lambda: len(nodes()) == 3, "all nodes run, the last ones not for long")
     demo.kill()
     demo.wait()
-    wait_for(lambda: not processes_below(tmp_path), "they have ended")
+    wait_for(lambda: not commands_below(tmp_path), "they have ended")
     assert sorted(path.name for path in tmp_path.glob("*/node-*")) == ["node-1", "node-2", "node-3"]
     assert not list(tmp_path.glob("*/node-*/api.json"))  # each withdrew it: they stopped, nobody killed them
 
@@ -140,7 +141,7 @@ def test_a_cluster_stays_and_is_found_and_stopped(folder: Path) -> None:
     assert cluster(folder, "3").error["code"] == "conflict"
 
     assert cluster(folder, "--stop").json["stopped"] == 2
-    assert not processes_below(folder)
+    assert not commands_below(folder)
     assert cluster(folder, "--stop").json["stopped"] == 0
 
     assert cluster(folder, "2").code == 0

@@ -92,6 +92,7 @@ class Links:
         # In a large mesh most links are others' picks: their end must show as a failure, not as something unwatched.
         self._lost: set[PeerId] = set()
         self._parting: set[PeerId] = set()
+        self._tried_all = trio.Event()
         network.on_connected(self._gain)
         network.on_disconnected(self._lose)
 
@@ -134,14 +135,18 @@ class Links:
 
     async def step(self) -> None:
         """Dial every target that is missing and due, and wait for all of them."""
-        due = self._due()
-        if not due:
+        if due := self._due():
+            limiter = trio.CapacityLimiter(PARALLEL)
+            async with trio.open_nursery() as nursery:
+                for peer, addresses in due:
+                    nursery.start_soon(self._dial, peer, addresses, limiter)
+        else:
             await trio.lowlevel.checkpoint()
-            return
-        limiter = trio.CapacityLimiter(PARALLEL)
-        async with trio.open_nursery() as nursery:
-            for peer, addresses in due:
-                nursery.start_soon(self._dial, peer, addresses, limiter)
+        self._tried_all.set()
+
+    async def tried_all(self) -> None:
+        """Return once this node has tried, since it started, to reach everybody it knows."""
+        await self._tried_all.wait()
 
     def _due(self) -> list[tuple[PeerId, Sequence[str]]]:
         now_s, connected = self._env.monotonic_s(), self._network.connected()

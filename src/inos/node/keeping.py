@@ -125,8 +125,9 @@ def open_keeping(
     tiers = Tiers(me, disk.space, disk.quotas, warm, disk.local, placements, view, handover, env)
     putter = Putter(me, identity.owner, secret, watched, placements, holders, view, network, env, rules, compression)
     getter = Getter(
-        PieceSource(me, watched, fetcher, env, tiers.keeps_reads), placements, holder, view, network, crew, env
-    )
+        PieceSource(me, watched, fetcher, env, tiers.keeps_reads),
+        placements, holder, view, network, crew, env, meeting.begun,
+    )  # fmt: skip
     vault = Vault(
         identity.owner, putter, getter, catalogue, placements, env, freed_after_s=remove_delay_s, used=tiers.note
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import trio
+
 from inos.core.env import Env
 from inos.core.ids import PeerId
 from inos.core.worker import Worker, WorkerSet
@@ -22,6 +24,8 @@ from inos.state.membership import Membership
 
 # A member that is missing is looked for this often; its own backoff is longer.
 LINKS_EVERY_S = 1.0
+# So long a node that has just started may take to meet those who are there before others are said to be away.
+_MEET_S = 2.0
 
 
 class SummarisedTables(Protocol):
@@ -60,6 +64,11 @@ class Meeting:
         self._own_beat.summary = tables.summary
         self.heartbeats.on_beat(lambda peer, beat: tables.heard(peer.public_key(), beat.roots))
         self.network.on_connected(lambda peer: tables.suspect(peer.public_key()))
+
+    async def begun(self) -> None:
+        """Return once whoever is there can have been met: at once, but for a node that has only just started."""
+        with trio.move_on_after(_MEET_S):
+            await self.links.tried_all()
 
     def hint(self, peer: PeerId, addresses: Sequence[str]) -> None:
         """Somebody says where `peer` is; it is dialled at once if that is news."""

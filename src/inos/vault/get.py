@@ -6,7 +6,7 @@ opened, so a wrong byte is never given out. A piece that this node should hold a
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -88,7 +88,10 @@ class Getter:
         directory: Directory,
         crew: Crew,
         env: Env,
+        met: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
     ) -> None:
+        """`met` returns once this node has had the time to meet the others; before, nobody would give it anything."""
+        self._met = met
         self._source = source
         self._book = book
         self._layouts = layouts
@@ -104,6 +107,7 @@ class Getter:
 
     async def locate(self, cid: Cid) -> tuple[Placement, Layout]:
         """Placement and layout of an object. NotFound when nobody knows it, Unavailable when nobody can give it."""
+        await self._met()
         placement = await self._book.find(cid)
         known = placement is not None
         if placement is None:
