@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from inbox_page import InboxPage, Node, Seen
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import APIResponse, BrowserContext, Route, expect
 
 from inos.core.components import AppFile
 from inos.core.env import RealEnv
@@ -62,6 +62,34 @@ def test_an_ended_session_asks_for_a_new_code_and_goes_on_where_it_was(node: Nod
     inbox.page.get_by_label("Code").press("Enter")
     inbox.shows("here again")
     expect(inbox.page.get_by_label("Agent", exact=True)).to_have_value("scout-1")
+
+
+def test_a_refusal_that_comes_after_signing_in_again_ends_nothing(node: Node, inbox: InboxPage) -> None:
+    node.post("still here")
+    inbox.open()
+    held: list[Route] = []
+    answers: list[APIResponse] = []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.fallback()
+            return
+        held.append(route)
+        answers.append(route.fetch())
+
+    inbox.page.route("**/v1/messages/unread", hold_the_first)
+    inbox.page.context.clear_cookies()
+    inbox.press("a")
+    inbox.page.wait_for_timeout(1100)
+    inbox.press("a")  # whatever it changes, the number of unread messages is asked for again
+    expect(inbox.page.get_by_role("heading", name="Open your inbox")).to_be_visible()
+    assert [answer.status for answer in answers] == [401]
+    inbox.page.get_by_label("Code").fill(node.code())
+    inbox.page.get_by_label("Code").press("Enter")
+    inbox.shows("still here")
+    held[0].fulfill(response=answers[0])
+    inbox.page.wait_for_timeout(300)
+    inbox.shows("still here")
 
 
 def test_a_lost_hub_is_said_and_comes_back_by_itself(node: Node, inbox: InboxPage) -> None:

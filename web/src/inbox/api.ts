@@ -1,5 +1,5 @@
 // The calls that the inbox makes. The cookie of the session goes along by itself.
-import { call } from "../lib/http";
+import { asCallError, call as callOnce } from "../lib/http";
 import type { MarkName, Page, Report, Stored } from "../lib/types";
 
 const MARKED_AT_ONCE = 100;
@@ -12,6 +12,19 @@ export interface Api {
   unread(): Promise<number>;
   report(): Promise<Report>;
   enter(code: string): Promise<void>;
+}
+
+let sessions = 0; // begun on this page
+
+// A call made before somebody signed in, and refused after, says nothing about the session there is now: it is made again.
+async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const session = sessions;
+  try {
+    return await callOnce<T>(method, path, body, signal);
+  } catch (error) {
+    if (session === sessions || asCallError(error).status !== 401) throw error;
+    return callOnce<T>(method, path, body, signal);
+  }
 }
 
 export const api: Api = {
@@ -28,5 +41,8 @@ export const api: Api = {
   execute: (id) => call("POST", `/v1/messages/${encodeURIComponent(id)}/execute`, {}),
   unread: async () => (await call<{ unread: number }>("GET", "/v1/messages/unread")).unread,
   report: () => call("GET", "/v1/messages/report"),
-  enter: (code) => call("POST", "/messages/session", { code }),
+  async enter(code) {
+    await callOnce("POST", "/messages/session", { code });
+    sessions++;
+  },
 };
