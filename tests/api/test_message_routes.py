@@ -106,14 +106,16 @@ def test_the_longest_message_goes_through(ask: Any) -> None:
 
 def test_too_much_at_once_is_told_to_wait(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     held = message_sync.Held(1000)
-    with held.holding() as hold:
-        hold.take(900)
-        with held.holding() as other, pytest.raises(Busy):
-            other.take(200)
-        with held.holding() as other:
-            other.take(100)
-    with held.holding() as hold:
-        hold.take(1000)
+    with held.holding("flood") as hold:
+        hold.take(500)
+        with pytest.raises(Busy):
+            hold.take(1)
+        with held.holding("quiet") as other:
+            other.take(250)
+        with held.holding("quiet") as other:
+            other.take(250)
+    with held.holding("quiet") as hold:
+        hold.take(500)
 
 
 class Troubled(MemoryMessages):

@@ -29,9 +29,9 @@ def written(home: Path, text: str) -> Path:
 def test_what_it_says_is_taken(tmp_path: Path) -> None:
     assert load_hub_config(tmp_path) == HubConfig()
     text = "store: postgresql://me:secret@db/corpus\nexecute: [/bin/do, --it]\nexecute_timeout_seconds: 5\n"
-    path = written(tmp_path, text + "snapshot_seconds: 2.5\n")
+    path = written(tmp_path, text + "snapshot_seconds: 2.5\nagent_messages_per_second: 50\n")
     config = load_hub_config(tmp_path)
-    assert config == HubConfig("postgresql://me:secret@db/corpus", Hook(("/bin/do", "--it"), 5), 2.5)
+    assert config == HubConfig("postgresql://me:secret@db/corpus", Hook(("/bin/do", "--it"), 5), 2.5, 50)
     assert "secret" not in repr(config) and config.store_name == "postgresql"
     path.chmod(0o644)
     with pytest.raises(BadInput, match="others may read it") as refused:
@@ -49,6 +49,7 @@ def test_what_it_says_is_taken(tmp_path: Path) -> None:
         ("execute: [/do, '']", "execute begins with"),
         ("execute_timeout_seconds: 0", "execute_timeout_seconds must be a whole number from 1"),
         ("snapshot_seconds: 0.1", "snapshot_seconds must be a number from 1"),
+        ("agent_messages_per_second: 0", "agent_messages_per_second must be a whole number from 1"),
         ("shop: sqlite", "shop is not a setting"),
         ("store: [", "no YAML"),
     ],

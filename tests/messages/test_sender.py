@@ -83,7 +83,7 @@ async def test_a_hub_that_is_away_is_tried_ever_more_rarely_and_found_again() ->
                 await trio.lowlevel.checkpoint()
             gaps = [later - before for before, later in itertools.pairwise(tries)]
             assert 12 <= len(tries) <= 40
-            assert gaps[0] < 1
+            assert gaps[0] <= (1 if isinstance(error, Busy) else 0.25)
             assert max(gaps) <= MAX_PAUSE_S
             assert gaps[-1] >= MAX_PAUSE_S / 2
             hub.down = None

@@ -34,7 +34,17 @@ from inos.messages.sizing import ROLE_SIZES, cache_bytes
 PACES = st.builds(
     Pace, st.integers(1, MAX_BATCH), st.floats(0.1, 60), st.integers(1, 5), st.floats(1, 10, allow_nan=False)
 )
-ERRORS = st.sampled_from([BadInput("b"), TooLarge("t"), Unavailable("u"), Busy("b"), StorageFull("s"), Conflict("c")])
+ERRORS = st.sampled_from(
+    [
+        BadInput("b"),
+        TooLarge("t"),
+        Unavailable("u"),
+        Busy("b"),
+        Busy("b", retry_after_s=90.0),
+        StorageFull("s"),
+        Conflict("c"),
+    ]
+)
 EVENTS = st.lists(st.none() | st.tuples(ERRORS, st.integers(1, MAX_BATCH)), max_size=60)
 
 
@@ -86,9 +96,11 @@ def test_pauses_are_bounded_and_only_bad_input_parks(
         pause = pause_s(course, pace, pending, chance)
         assert 0 <= pause <= MAX_PAUSE_S
         if pending >= URGENT:
-            assert pause <= pace.interval_s
+            assert pause <= max(pace.interval_s, course.asked_s)
         if not isinstance(error, BadInput | TooLarge):
             assert pause >= min(FIRST_PAUSE_S, pace.interval_s) / 2
+        if isinstance(error, Busy):
+            assert pause >= min(MAX_PAUSE_S, error.retry_after_s)
 
 
 @given(PACES, st.floats(0, 1))

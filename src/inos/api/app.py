@@ -28,10 +28,14 @@ from inos.api.timing import Timed, Timings
 from inos.api.token_routes import token_routes
 from inos.core.components import APPS_PATH
 from inos.core.env import Env
+from inos.core.messages.shares import DEFAULT_RATE, Rates
 
 
-def make_app(service: NodeService, *, env: Env, token: str, host: str, version: str) -> ASGIApp:
-    """The API of `service`. Every data call needs `token`; `host` is the name or address it is served on."""
+def make_app(
+    service: NodeService, *, env: Env, token: str, host: str, version: str, agent_rate: float = DEFAULT_RATE
+) -> ASGIApp:
+    """The API of `service`. Every data call needs `token`; `host` is the name or address it is served on; `agent_rate`
+    is how many messages a second are taken from one agent."""
     app = FastAPI(
         title="INOS",
         version=version,
@@ -51,7 +55,7 @@ def make_app(service: NodeService, *, env: Env, token: str, host: str, version: 
     app.router.routes.append(Route("/v1/objects:write", WriteFile(service, env), methods=["POST"]))
     app.router.routes.append(Route("/v1/components", InstallComponent(service), methods=["PUT"]))
     app.router.routes.append(Route(APPS_PATH + "{path:path}", AppFiles(service), methods=["GET", "HEAD"]))
-    _add_messages(app, service, env)
+    _add_messages(app, service, env, Rates(agent_rate, env.monotonic_s))
     sessions = Sessions(env)
     for router in [
         *all_routes(service, timings),
@@ -68,10 +72,10 @@ def make_app(service: NodeService, *, env: Env, token: str, host: str, version: 
     return Gate(Timed(app, timings, env), token=token, host=host, tokens=service, sessions=sessions)
 
 
-def _add_messages(app: FastAPI, service: NodeService, env: Env) -> None:
+def _add_messages(app: FastAPI, service: NodeService, env: Env, rates: Rates) -> None:
     routes = app.router.routes
-    routes.append(Route("/sync/message", SyncMessage(service), methods=["POST"]))
-    routes.append(Route("/sync/messages", SyncMessages(service, env), methods=["POST"]))
+    routes.append(Route("/sync/message", SyncMessage(service, rates), methods=["POST"]))
+    routes.append(Route("/sync/messages", SyncMessages(service, env, rates), methods=["POST"]))
     routes.append(Route("/sync/files", SyncFiles(service, env), methods=["POST"]))
     routes.append(Route("/query/messages", QueryMessages(service), methods=["GET"]))
     routes.append(Route("/query/messages/{id}", GetMessage(service), methods=["GET"]))

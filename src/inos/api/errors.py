@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Send
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, InosError, NotFound
+from inos.core.errors import BadInput, Busy, InosError, NotFound
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,9 @@ def error_dict(error: InosError) -> dict[str, Any]:
 
 def error_response(error: InosError, status: int | None = None) -> Response:
     """An error as a whole response."""
-    headers = {"www-authenticate": "Bearer"} if error.http_status == HTTPStatus.UNAUTHORIZED else None
+    headers = {"www-authenticate": "Bearer"} if error.http_status == HTTPStatus.UNAUTHORIZED else {}
+    if isinstance(error, Busy):
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     body = json.dumps(error_dict(error))
     return Response(body, status or error.http_status, headers=headers, media_type="application/json")
 

@@ -14,12 +14,13 @@ from typing import Final
 import anyio
 
 from inos.api.service import Messaging
-from inos.core.errors import Busy, InosError, from_wire
+from inos.core.errors import InosError, from_wire
 from inos.core.messages.message import Message
+from inos.core.messages.shares import Room
 from inos.core.messages.sync import MAX_BATCH, Ack, Result
 
-# Two batches more than the one under way: who waits longer than that is better told to come again.
-MAX_WAITING: Final = 1_000
+# The batch under way and two more: who waits longer than that is better told to come again.
+MAX_WAITING: Final = 3 * MAX_BATCH
 
 
 @dataclass(slots=True, eq=False)
@@ -39,11 +40,11 @@ class Gathering:
         self._service = service
         self._waiting: deque[_Waiting] = deque()
         self._turn = anyio.Lock()
+        self._room = Room(MAX_WAITING, "messages wait to be stored")
 
     async def store(self, message: Message) -> tuple[str, Result]:
         """Store one message; the hub's identity, and what became of it. Busy when too many wait."""
-        if len(self._waiting) >= MAX_WAITING:
-            raise Busy("too many messages wait to be stored", hint="send again in a second, or in batches")
+        self._room.take(message.agent)
         mine = _Waiting(message)
         self._waiting.append(mine)
         try:
@@ -52,7 +53,10 @@ class Gathering:
                     if not mine.done.is_set():
                         await self._carry()
         finally:
+            self._room.give(message.agent)
             mine.gone = True
+            if not mine.done.is_set() and mine in self._waiting:
+                self._waiting.remove(mine)
         if mine.error is not None:
             # One instance each: a traceback grows wherever an exception passes.
             raise from_wire(mine.error.code, mine.error.message, mine.error.hint)

@@ -9,6 +9,7 @@ Bodies may be gzip; what they unpack to is bounded like one that is not. An answ
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from typing import Final
@@ -22,8 +23,9 @@ from inos.api.gate import limit_body
 from inos.api.gathering import Gathering
 from inos.api.service import Messaging
 from inos.core.env import Env
-from inos.core.errors import BadInput, Busy, InosError, TooLarge
+from inos.core.errors import BadInput, InosError, TooLarge
 from inos.core.messages.message import MAX_MESSAGE_BYTES, Message
+from inos.core.messages.shares import Rates, Room
 from inos.core.messages.sync import MAX_BATCH_BYTES, decode_batch
 
 # Bodies of batches held at one time, unpacked; some ten of the largest, hundreds of usual ones.
@@ -36,13 +38,15 @@ _GZIP: Final = 31  # zlib's number for a window of 32 KiB in a gzip frame
 class SyncMessage:
     """POST /sync/message"""
 
-    def __init__(self, service: Messaging) -> None:
+    def __init__(self, service: Messaging, rates: Rates) -> None:
         self._gathering = Gathering(service)
+        self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             message = Message.decode(await read_body(scope, receive, MAX_MESSAGE_BYTES))
             caller_of(scope).may_write_as(message.agent)
+            self._rates.take({message.agent: 1})
             hub, result = await self._gathering.store(message)
             if result.error is not None:
                 raise result.error
@@ -55,23 +59,25 @@ class SyncMessage:
 class SyncMessages:
     """POST /sync/messages"""
 
-    def __init__(self, service: Messaging, env: Env) -> None:
+    def __init__(self, service: Messaging, env: Env, rates: Rates) -> None:
         self._service = service
         self._env = env
+        self._rates = rates
         self._held = Held(MAX_HELD_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            with self._held.holding() as hold:
+            caller = caller_of(scope)
+            with self._held.holding(caller.agent) as hold:
                 body = await read_body(scope, receive, MAX_BATCH_BYTES, hold)
                 if len(body) > _INLINE_BYTES:
                     received = await self._env.in_thread(decode_batch, body)
                 else:
                     received = decode_batch(body)
-                caller = caller_of(scope)
-                for each in received.messages:
-                    if isinstance(each, Message):
-                        caller.may_write_as(each.agent)
+                counts = Counter(each.agent for each in received.messages if isinstance(each, Message))
+                for agent in counts:
+                    caller.may_write_as(agent)
+                self._rates.take(counts)
                 ack = await self._service.messages.sync(received.messages, received.node, received.hub)
         except InosError as error:
             await refuse_and_linger(receive, send, error)
@@ -80,38 +86,34 @@ class SyncMessages:
 
 
 class Held:
-    """How many bytes of bodies are in memory, over all requests."""
+    """How many bytes of bodies are in memory, over all requests; shared fairly among agents with tokens of their own,
+    and the owner, who is one of them."""
 
     def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
+        self._room = Room(most_bytes, "messages come in")
 
     @contextmanager
-    def holding(self) -> Iterator[Hold]:
+    def holding(self, who: str) -> Iterator[Hold]:
         """What one request holds, given back at the end."""
-        hold = Hold(self)
+        hold = Hold(self._room, who)
         try:
             yield hold
         finally:
-            self._bytes -= hold.bytes
-
-    def take(self, count: int) -> None:
-        """Raises Busy."""
-        if self._bytes + count > self._most_bytes:
-            raise Busy("too many messages are coming in at once", hint="send them again in a few seconds")
-        self._bytes += count
+            if hold.bytes:
+                self._room.give(who, hold.bytes)
 
 
 class Hold:
     """The part of one request."""
 
-    def __init__(self, held: Held) -> None:
-        self._held = held
+    def __init__(self, room: Room, who: str) -> None:
+        self._room = room
+        self._who = who
         self.bytes = 0
 
     def take(self, count: int) -> None:
         """Raises Busy."""
-        self._held.take(count)
+        self._room.take(self._who, count)
         self.bytes += count
 
 

@@ -15,7 +15,7 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inos.api.app import make_app
 from inos.api.connection import HttpConnection
@@ -24,6 +24,7 @@ from inos.api.message_events import CLOSING
 from inos.api.service import NodeService
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict
+from inos.core.messages.shares import DEFAULT_RATE
 
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
@@ -59,11 +60,13 @@ async def serve_api(
     port: int,
     token: str,
     version: str,
+    agent_rate: float = DEFAULT_RATE,
     local: Path | None = None,
     task_status: TaskStatus[Bound] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the API of `service` until cancelled, like `serve_app`; `version` is shown, `token` is asked for."""
-    app = make_app(service, env=env, token=token, host=host, version=version)
+    """Serve the API of `service` until cancelled, like `serve_app`; `version` is shown, `token` is asked for, and
+    `agent_rate` messages a second are taken from one agent."""
+    app = make_app(service, env=env, token=token, host=host, version=version, agent_rate=agent_rate)
     await serve_app(app, host=host, port=port, local=local, task_status=task_status)
 
 
@@ -79,7 +82,7 @@ async def serve_app(
     BadInput for an address that is none. Once cancelled, requests in flight have STOP_S to end. `local` is the name of
     a UNIX socket to listen on as well, where the system has such and the name is not too long for one."""
     closing = anyio.Event()
-    connections = _Connections(ASGIWrapper(_telling(app, closing)))
+    connections = _Connections(app, closing)
     async with await _listen(host, port) as listener, listening_at(local) as here, trio.open_nursery() as nursery:
         bound_port: int = listener.socket.getsockname()[1]
         await nursery.start(connections.hold)
@@ -94,14 +97,15 @@ async def serve_app(
             await connections.stop()
 
 
-def _telling(app: ASGIApp, closing: anyio.Event) -> ASGIApp:
-    """`app`, each request of which knows when the server stops."""
+def _last(send: Send) -> Send:
+    """`send`, whose answer is the last on its connection."""
 
-    async def told(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[CLOSING] = closing
-        await app(scope, receive, send)
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+        await send(message)
 
-    return told
+    return sending
 
 
 def _config() -> Config:
@@ -132,8 +136,11 @@ async def _listen(host: str, port: int) -> trio.SocketListener:
 class _Connections:
     """The open connections; they outlive the cancellation of the server by STOP_S at most."""
 
-    def __init__(self, app: ASGIWrapper) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, closing: anyio.Event) -> None:
+        """Each request of `app` is given `closing`, which is set when the server stops."""
+        self._inner = app
+        self._closing = closing
+        self._app = ASGIWrapper(self._request)
         self._config = _config()
         self._context = WorkerContext(None)
         self._room = trio.Event()
@@ -168,6 +175,12 @@ class _Connections:
             connection = HttpConnection(self._app, self._config, self._context, stream)
             self._open.add(connection)
             self._start(self._serve, connection)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """While all connections are taken each is good for one request, and whoever waits for one gets a turn: a client
+        that opens many and keeps them would shut out everybody else."""
+        scope[CLOSING] = self._closing
+        await self._inner(scope, receive, _last(send) if len(self._open) >= MAX_CONNECTIONS else send)
 
     async def _serve(self, connection: HttpConnection) -> None:
         try:

@@ -10,6 +10,7 @@ read while the upload is still going; nothing waits for a node that shows no lif
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from anyio.abc import SocketStream, UNIXSocketStream
 from inos.client.patience import Patience, Tell
 from inos.client.tasks import first_error
 from inos.core.endpoint import SOCKET_FILE, Endpoint
-from inos.core.errors import BadFrame, BadInput, InosError, Unavailable, from_wire
+from inos.core.errors import BadFrame, BadInput, Busy, InosError, Unavailable, from_wire
 
 Body = bytes | AsyncIterable[bytes]
 
@@ -34,6 +35,7 @@ RECEIVE_BYTES: Final = 256 * 1024
 IDLE_MAX: Final = 16  # as many as ever run at once (tree.py)
 IDLE_USABLE_S: Final = 30.0  # half of what the server keeps an idle connection
 JSON_MAX_BYTES: Final = 16 * 1024 * 1024  # a page of 1,000 long names has some 6 MB
+_PAUSE: Final = re.compile(r"[0-9]{1,5}")  # seconds; INOS gives no dates
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 
@@ -107,7 +109,10 @@ class Response:
         fields = value.get("error") if isinstance(value, dict) else None
         if not isinstance(fields, dict):
             raise InosError(f"the node answered {self.status}")
-        raise from_wire(str(fields.get("code")), str(fields.get("message")), str(fields.get("hint", "")))
+        error = from_wire(str(fields.get("code")), str(fields.get("message")), str(fields.get("hint", "")))
+        if isinstance(error, Busy) and _PAUSE.fullmatch(pause := self.headers.get("retry-after", "")):
+            error.retry_after_s = float(pause)
+        raise error
 
 
 class HttpClient:

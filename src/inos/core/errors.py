@@ -108,9 +108,15 @@ class TooLarge(InosError):
 
 
 class Busy(InosError):
+    """Over a limit for now; `retry_after_s` says when to come again."""
+
     code = "busy"
     http_status = 429
     retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class Corrupt(InosError):

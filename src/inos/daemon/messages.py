@@ -29,6 +29,7 @@ def message_settings(options: UpOptions) -> MessageSettings:
         hook=config.hook,
         snapshot_s=config.snapshot_s,
         store=config.store_name,
+        agent_rate=config.agent_rate,
         open_corpus=open_corpus,
         outbox=lambda agent: _outbox_settings(agent, options.home),
     )

@@ -180,6 +180,7 @@ class _Daemon:
             port=port,
             token=token,
             version=VERSION,
+            agent_rate=self._messages.agent_rate,
             local=self._root.path / SOCKET_FILE,
             task_status=task_status,
         )

@@ -15,11 +15,12 @@ from typing import Final, TypeVar, TypeVarTuple
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, Busy, InosError, NotFound, Unavailable
+from inos.core.errors import BadInput, InosError, NotFound, Unavailable
 from inos.core.messages.calls import MessageEvent
 from inos.core.messages.marks import Mark, MarkName, Marks
 from inos.core.messages.message import Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.shares import Room
 from inos.core.messages.sync import MAX_BATCH, Ack, Result
 from inos.messages.corpus import Corpus, CorpusStats
 from inos.messages.covering import Covering
@@ -27,7 +28,7 @@ from inos.messages.hub_memory import HubMemory
 from inos.messages.restoring import Restoring
 from inos.messages.segment_store import SegmentStore
 
-# Batches that wait for the disk: 64 of 500 messages are seconds of it. Beyond that agents are told to come later.
+# Batches that wait for the disk: 64 of 500 messages are seconds of it. An agent over its share is told to come later.
 MAX_WAITING: Final = 64
 MAX_MARKED: Final = 1_000
 MAX_EVENTS: Final = 100
@@ -67,7 +68,7 @@ class Hub:
         self._closed = self._retired = False
         self._opened_s = env.monotonic_s()
         self._looked_s = -_LOOK_EVERY_S
-        self._waiting = 0
+        self._room = Room(MAX_WAITING, "batches wait for the disk of the hub")
         self._running = 0
         self._idle = trio.Event()
         self._marking = trio.Lock()
@@ -147,13 +148,14 @@ class Hub:
             return Ack(self.identity, (), self.covering.covered_seq)
         if len(messages) > MAX_BATCH:
             raise BadInput(f"a batch has at most {MAX_BATCH} messages, not {len(messages)}")
-        if self._waiting >= MAX_WAITING:
-            raise Busy("the hub has more to store than it can at once", hint="send it again in a second")
-        self._waiting += 1
+        # Several agents in a batch: what came one by one and met on the way.
+        agents = {each.agent for each in messages}
+        who = agents.pop() if len(agents) == 1 else ""
+        self._room.take(who)
         try:
             results = await self._in_thread(self._insert, messages) if messages else []
         finally:
-            self._waiting -= 1
+            self._room.give(who)
         if any(each.fate == "stored" for each in results):
             self.covering.grown(max(each.seq for each in results))
             self._tell()

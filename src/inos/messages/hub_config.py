@@ -4,6 +4,7 @@ store: sqlite                        # or postgresql://user:password@host/databa
 execute: [/usr/local/bin/follow-up]  # run for `inos msg execute`, without a shell; the message is on its input
 execute_timeout_seconds: 60
 snapshot_seconds: 10                 # how often what is new goes into the mesh
+agent_messages_per_second: 10000     # of one agent, on this node's API; what is over it is told to come later
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from inos.core.errors import BadInput
+from inos.core.messages.shares import DEFAULT_RATE
 from inos.messages.hook import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Hook
 from inos.messages.yaml_file import Section, read_yaml
 
@@ -21,6 +23,7 @@ SQLITE: Final = "sqlite"
 DEFAULT_SNAPSHOT_S: Final = 10.0
 MIN_SNAPSHOT_S: Final = 1.0
 MAX_SNAPSHOT_S: Final = 3600.0
+MAX_RATE: Final = 1_000_000
 _SCHEMES: Final = ("postgresql", "postgres")
 _OTHERS: Final = 0o077
 
@@ -32,6 +35,7 @@ class HubConfig:
     store: str = field(default=SQLITE, repr=False)
     hook: Hook | None = None
     snapshot_s: float = DEFAULT_SNAPSHOT_S
+    agent_rate: int = DEFAULT_RATE
 
     @property
     def store_name(self) -> str:
@@ -63,10 +67,11 @@ def read_hub_config(file: Section) -> HubConfig:
     command = file.texts("execute")
     timeout_s = file.whole("execute_timeout_seconds", DEFAULT_TIMEOUT_S, 1, MAX_TIMEOUT_S)
     snapshot_s = file.number("snapshot_seconds", DEFAULT_SNAPSHOT_S, MIN_SNAPSHOT_S, MAX_SNAPSHOT_S)
+    agent_rate = file.whole("agent_messages_per_second", DEFAULT_RATE, 1, MAX_RATE)
     if command and not (all(command) and Path(command[0]).is_absolute()):
         raise file.wrong("execute", "begins with the absolute path of a program", hint="execute: [/path/to/it]")
     file.finish()
-    return HubConfig(store, Hook(command, timeout_s) if command else None, snapshot_s)
+    return HubConfig(store, Hook(command, timeout_s) if command else None, snapshot_s, agent_rate)
 
 
 def _is_url(store: str) -> bool:

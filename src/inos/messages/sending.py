@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from inos.core.errors import BadInput, InosError, TooLarge, Unavailable
+from inos.core.errors import BadInput, Busy, InosError, TooLarge, Unavailable
 from inos.core.messages.ids import MessageId
 from inos.core.messages.message import canonical
 from inos.core.messages.sync import MAX_BATCH, MAX_BATCH_BYTES, Ack
@@ -52,13 +52,14 @@ class Pace:
 class Course:
     """How it has been going: the size of the next batch; failures in a row; how often the message that is now alone in
     its batch was refused; looks for news in a row that brought none, below 0 before the first answer of all; whether
-    the last answer was that of another hub than the batch was meant for."""
+    the last answer was that of another hub than the batch was meant for; how long the hub asked to be left alone."""
 
     most: int = MAX_BATCH
     failures: int = 0
     alone: int = 0
     quiet: int = 0
     moved: bool = False
+    asked_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,9 @@ def after_news(course: Course, *, any_new: bool) -> Course:
 def after_failure(course: Course, pace: Pace, error: InosError, count: int) -> tuple[Course, bool]:
     """A batch of `count` messages was not taken; whether its message, alone in it, is to be parked."""
     if not isinstance(error, BadInput | TooLarge):
-        return replace(course, failures=course.failures + 1), False
+        asked_s = error.retry_after_s if isinstance(error, Busy) else 0.0
+        return replace(course, failures=course.failures + 1, asked_s=asked_s), False
+    course = replace(course, asked_s=0.0)
     if count > 1:
         return replace(course, most=(count + 1) // 2, failures=0, alone=0), False
     if course.alone + 1 >= pace.retry_max:
@@ -140,12 +143,14 @@ def after_failure(course: Course, pace: Pace, error: InosError, count: int) -> t
 
 
 def pause_s(course: Course, pace: Pace, waiting: int, chance: float) -> float:
-    """How long to wait before the next try; 0 when nothing has failed. `chance` (0 to 1) spreads the tries of many."""
+    """How long to wait before the next try; 0 when nothing has failed. `chance` (0 to 1) spreads the tries of many.
+    Not less than the hub asked for, within MAX_PAUSE_S."""
     if not course.failures:
         return 0.0
     power = min(course.failures - 1, _LARGEST_POWER)
     most_s = min(MAX_PAUSE_S, pace.interval_s) if waiting >= URGENT else MAX_PAUSE_S
-    return float(min(most_s, FIRST_PAUSE_S * pace.backoff_base**power) * (0.5 + chance / 2))
+    backoff_s = min(most_s, FIRST_PAUSE_S * pace.backoff_base**power) * (0.5 + chance / 2)
+    return float(max(backoff_s, min(MAX_PAUSE_S, course.asked_s)))
 
 
 def news_pause_s(course: Course, pace: Pace, *, any_uncovered: bool) -> float | None:

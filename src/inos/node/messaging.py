@@ -13,6 +13,7 @@ from typing import Final
 from inos.core.crew import Crew
 from inos.core.env import Env
 from inos.core.ids import OwnerId, PeerId
+from inos.core.messages.shares import DEFAULT_RATE
 from inos.core.worker import Backoff, Worker, WorkerSet
 from inos.crypto.derive import Keyring
 from inos.messages import hub_calls as wire
@@ -61,12 +62,13 @@ def open_sqlite(disk: Disk, keyring: Keyring, env: Env) -> Corpus:
 @dataclass(frozen=True, slots=True)
 class MessageSettings:
     """What the operator chose for messages: see `hub.yaml` in docs/messages.md. `snapshot_s` is how often what is new
-    on the hub goes into the mesh."""
+    on the hub goes into the mesh; `agent_rate` how many messages a second the node's API takes from one agent."""
 
     wish: Wish = "none"
     hook: Hook | None = None
     snapshot_s: float = DEFAULT_SNAPSHOT_S
     store: str = "sqlite"
+    agent_rate: float = DEFAULT_RATE
     open_corpus: OpenCorpus = field(default=open_sqlite)
     outbox: SettingsOf | None = None
 
