@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
@@ -219,8 +220,9 @@ async def test_many_long_messages_go_in_and_out_in_calls_of_bounded_size() -> No
         assert await arrived(b, 24, "long") == list(range(24))
         heard: list[MessageEvent] = []
         with trio.move_on_after(20):
-            async for event in desk(b).events(0):
-                heard.append(event)
+            async with aclosing(await desk(b).events(0)) as events:
+                async for event in events:
+                    heard.append(event)
         assert [event.stored.message.content["n"] for event in heard if event.stored] == list(range(24))
 
 
@@ -234,8 +236,9 @@ async def test_events_reach_listeners_on_other_nodes() -> None:
         heard: list[MessageEvent] = []
 
         async def listen(node: ClusterNode, after: int | None) -> None:
-            async for event in desk(node).events(after):
-                heard.append(event)
+            async with aclosing(await desk(node).events(after)) as events:
+                async for event in events:
+                    heard.append(event)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listen, a, None)
@@ -250,6 +253,8 @@ async def test_events_reach_listeners_on_other_nodes() -> None:
             assert _told(heard) == [("marks", 3), ("marks", 3), ("message", 3), ("message", 3)]
             await a.crash()
             await cluster.passes(40)  # both have ended by themselves
+        with pytest.raises(Unavailable):
+            await desk(c).events(None)
 
 
 def _told(events: Sequence[MessageEvent]) -> list[tuple[str, int]]:

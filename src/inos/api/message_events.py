@@ -4,14 +4,15 @@
 
 A line goes out every KEEP_ALIVE_S even when nothing happens, so that whoever sits between does not hang up and a reader
 notices a dead connection. A reader that does not read holds up nobody: the next event is asked for when the last was
-taken. All streams end, with the end of their body, when the node stops.
+taken. A hub that cannot be reached is an error before anything of the stream. All streams end, with the end of their
+body, when the node stops.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
@@ -22,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from inos.api.content import query_of
 from inos.api.service import Messaging
-from inos.api.streaming import Streamed, send_stream
+from inos.api.streaming import Streamed, send_stream, while_there
 from inos.core.errors import BadInput, Busy, InosError
 from inos.core.messages.calls import MessageEvent
 
@@ -31,12 +32,9 @@ CLOSING: Final = "inos.closing"
 # A quarter of the connections the server has.
 MAX_STREAMS: Final = 32
 KEEP_ALIVE_S: Final = 15.0
-# How long an error has to come as the answer's status; after that it ends the stream.
-_OPENING_S: Final = 0.1
 _RETRY_MS: Final = 2_000
 _SEQ: Final = re.compile(r"[0-9]{1,18}")
 
-_Item = MessageEvent | InosError
 _HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
 
 
@@ -58,64 +56,43 @@ class MessageEvents:
             self._open -= 1
 
     async def _serve(self, after: int | None, closing: anyio.Event, receive: Receive, send: Send) -> None:
-        into, out = anyio.create_memory_object_stream[_Item](0)
-        failure: InosError | None = None
+        events = await while_there(receive, lambda: self._service.messages.events(after))
+        into, out = anyio.create_memory_object_stream[MessageEvent](0)
         async with out, anyio.create_task_group() as tasks:
-            tasks.start_soon(self._feed, after, into)
+            tasks.start_soon(_feed, events, into)
             tasks.start_soon(_end_with_the_node, closing, out)
-            first: _Item | None = None
-            with anyio.move_on_after(_OPENING_S), _ends_quietly():
-                first = await out.receive()
-            if isinstance(first, InosError):
-                failure = first
-            else:
-                await send_stream(Streamed(200, _HEADERS, _lines(first, out)), receive, send)
+            async with aclosing(_lines(out)) as lines:
+                await send_stream(Streamed(200, _HEADERS, lines), receive, send)
             tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-
-    async def _feed(self, after: int | None, into: MemoryObjectSendStream[_Item]) -> None:
-        """Cancelled by whoever reads; ends when the events do."""
-        async with into:
-            try:
-                async with aclosing(self._service.messages.events(after)) as events:
-                    async for event in events:
-                        await into.send(event)
-            except InosError as error:
-                await into.send(error)
-            except anyio.BrokenResourceError:  # the reading side was closed
-                return
 
 
-async def _end_with_the_node(closing: anyio.Event, out: MemoryObjectReceiveStream[_Item]) -> None:
+async def _feed(events: AsyncGenerator[MessageEvent, None], into: MemoryObjectSendStream[MessageEvent]) -> None:
+    """Cancelled by whoever reads; ends when the events do."""
+    async with into, aclosing(events):
+        try:
+            async for event in events:
+                await into.send(event)
+        except InosError:
+            return  # whoever reads comes again, and is told why then
+        except anyio.BrokenResourceError:  # the reading side was closed
+            return
+
+
+async def _end_with_the_node(closing: anyio.Event, out: MemoryObjectReceiveStream[MessageEvent]) -> None:
     await closing.wait()
     out.close()
 
 
-class _ends_quietly:  # noqa: N801 - reads as a statement
-    """The end of a stream is no error here."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        return kind is not None and issubclass(kind, anyio.EndOfStream | anyio.ClosedResourceError)
-
-
-async def _lines(first: _Item | None, out: MemoryObjectReceiveStream[_Item]) -> AsyncIterator[bytes]:
+async def _lines(out: MemoryObjectReceiveStream[MessageEvent]) -> AsyncGenerator[bytes, None]:
     yield f"retry: {_RETRY_MS}\n\n".encode()
-    if isinstance(first, MessageEvent):
-        yield encode_event(first)
     while True:
-        item: _Item | None = None
+        event: MessageEvent | None = None
         try:
             with anyio.move_on_after(KEEP_ALIVE_S):
-                item = await out.receive()
+                event = await out.receive()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             return
-        if isinstance(item, InosError):
-            return  # whoever reads comes again, and is told why then
-        yield b": still here\n\n" if item is None else encode_event(item)
+        yield b": still here\n\n" if event is None else encode_event(event)
 
 
 def encode_event(event: MessageEvent) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
@@ -253,11 +253,11 @@ class _NdJson(Response, Generic[R]):
         self._rest = rest
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(self._rest):
-            answer = Streamed(200, {"content-type": "application/x-ndjson"}, self._lines())
+        async with aclosing(self._rest), aclosing(self._lines()) as lines:
+            answer = Streamed(200, {"content-type": "application/x-ndjson"}, lines)
             await send_stream(answer, receive, send)
 
-    async def _lines(self) -> AsyncIterator[bytes]:
+    async def _lines(self) -> AsyncGenerator[bytes, None]:
         yield _line(to_dict(self._first))
         try:
             async for report in self._rest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -157,11 +158,12 @@ async def _follow(messages: Messages, query: MessageQuery, seq: int | None, as_j
 
     while True:
         try:
-            async for event in messages.events(seq):
-                if event.kind == "message":
-                    seq = event.seq
-                if event.stored is not None and lets_through(query, event.stored):
-                    _say(event.stored, as_json)
+            async with aclosing(messages.events(seq)) as events:
+                async for event in events:
+                    if event.kind == "message":
+                        seq = event.seq
+                    if event.stored is not None and lets_through(query, event.stored):
+                        _say(event.stored, as_json)
         except Unavailable as error:
             note(f"waiting: {error.message}")
         await anyio.sleep(1)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -133,13 +134,15 @@ class Messages:
 
     async def events(self, after_seq: int | None = None) -> AsyncGenerator[MessageEvent, None]:
         """What happens on the hub from now on, or from behind `after_seq` on. Ends when the node or the hub goes away;
-        the last event's `seq` is where to go on."""
+        the last event's `seq` is where to go on. Unavailable at once while there is no hub to reach. Whoever leaves
+        it early closes it (`contextlib.aclosing`)."""
         headers = {"accept": "text/event-stream"}
         if after_seq is not None:
             headers["last-event-id"] = str(after_seq)
         try:
-            async with self._calls.response(Request("GET", "/events", None, headers)) as response:
-                async for kind, data in _events(response):
+            request = Request("GET", "/events", None, headers)
+            async with self._calls.response(request) as response, aclosing(_events(response)) as events:
+                async for kind, data in events:
                     yield MessageEvent.from_json(kind, data)
         except ConnectionLost as error:
             raise lost(error) from None
@@ -169,23 +172,24 @@ def _listed(answer: Any, name: str) -> list[Any]:
     return found
 
 
-async def _events(response: Response) -> AsyncIterator[tuple[str, Any]]:
+async def _events(response: Response) -> AsyncGenerator[tuple[str, Any], None]:
     """Kind and data of server-sent events; comments and what has no data are passed over."""
     kind, data = "message", ""
-    async for line in _lines(response):
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if line == "":
-            if data:
-                yield kind, _parsed(data)
-            kind, data = "message", ""
-        elif name == "event":
-            kind = value
-        elif name == "data":
-            data += value
+    async with aclosing(_lines(response)) as lines:
+        async for line in lines:
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if line == "":
+                if data:
+                    yield kind, _parsed(data)
+                kind, data = "message", ""
+            elif name == "event":
+                kind = value
+            elif name == "data":
+                data += value
 
 
-async def _lines(response: Response) -> AsyncIterator[str]:
+async def _lines(response: Response) -> AsyncGenerator[str, None]:
     rest = b""
     while (chunk := await response.next_chunk()) is not None:
         *whole, rest = (rest + chunk).split(b"\n")

@@ -254,9 +254,12 @@ class Hub:
         return await self.position()
 
     async def events(self, after_seq: int | None) -> AsyncGenerator[MessageEvent, None]:
-        """What happens from now on, or behind `after_seq`; ends when this node is the hub no more."""
+        """What happens from now on, or behind `after_seq`; ends when this node is the hub no more. Raises
+        Unavailable when it is not now."""
         now = await self.position()
-        at = now if after_seq is None else Position(min(after_seq, now.seq), now.mark_seq)
+        return self._events(now if after_seq is None else Position(min(after_seq, now.seq), now.mark_seq))
+
+    async def _events(self, at: Position) -> AsyncGenerator[MessageEvent, None]:
         while self.ready:
             moved = self._moved
             events, at = await self.news(at)

@@ -8,6 +8,7 @@ An owner's only node makes itself the hub when it is first asked for one: nobody
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -126,25 +127,19 @@ class MessageDesk:
 
     async def events(self, after_seq: int | None) -> AsyncGenerator[MessageEvent, None]:
         """See MessageCalls."""
-        own = await self._own()
-        found = own.events(after_seq) if own is not None else self._remote_events(after_seq)
-        try:
-            async for event in found:
-                yield event
-        except Unavailable:
-            return
-        finally:
-            await found.aclose()
+        if (own := await self._own()) is not None:
+            return _until_away(await own.events(after_seq))
+        now = await self._news(None)
+        at = now.at if after_seq is None else Position(min(after_seq, now.at.seq), now.at.mark_seq)
+        return _until_away(self._remote_events(now.hub, at))
 
-    async def _remote_events(self, after_seq: int | None) -> AsyncGenerator[MessageEvent, None]:
+    async def _remote_events(self, hub: str, at: Position) -> AsyncGenerator[MessageEvent, None]:
         async with self._watch.listening():
-            news = await self._news(None)
-            hub, at = news.hub, news.at
-            if after_seq is not None:
-                at = Position(min(after_seq, at.seq), at.mark_seq)
-            while news.hub == hub:
+            while True:
                 moved = self._watch.moved
                 news = await self._news(at)
+                if news.hub != hub:
+                    return
                 for event in news.events:
                     yield event
                 at = news.at
@@ -247,3 +242,12 @@ class MessageDesk:
 
     async def _asked(self, method: str, value: dict[str, Any]) -> dict[str, Any]:
         return wire.decode_json(await self._door.ask(method, wire.encode_json(value)))
+
+
+async def _until_away(events: AsyncGenerator[MessageEvent, None]) -> AsyncGenerator[MessageEvent, None]:
+    async with aclosing(events):
+        try:
+            async for event in events:
+                yield event
+        except Unavailable:
+            return

@@ -86,7 +86,9 @@ class MemoryMessages:
         """Messages and marks as they come."""
         self._check_reachable()
         stats = await self._env.in_thread(self.corpus.stats)
-        seq, mark_seq = stats.last_seq if after_seq is None else after_seq, stats.last_mark_seq
+        return self._events(stats.last_seq if after_seq is None else after_seq, stats.last_mark_seq)
+
+    async def _events(self, seq: int, mark_seq: int) -> AsyncGenerator[MessageEvent, None]:
         while self.reachable:
             news = self._news
             for stored in await self._env.in_thread(self.corpus.after, seq, _PART):

@@ -109,8 +109,9 @@ class MessageCalls(Protocol):
     async def unread(self) -> int:
         """How many messages nobody has marked."""
 
-    def events(self, after_seq: int | None) -> AsyncGenerator[MessageEvent, None]:
-        """What happens on the hub from now on, or from behind `after_seq` on; ends when the hub goes away."""
+    async def events(self, after_seq: int | None) -> AsyncGenerator[MessageEvent, None]:
+        """What happens on the hub from now on, or from behind `after_seq` on: once it answers, so that a hub that
+        cannot be reached is Unavailable before the first event. Ends when the hub goes away; close it."""
 
     async def report(self) -> MessagesReport:
         """What a person looks at."""
