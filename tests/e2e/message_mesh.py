@@ -21,19 +21,22 @@ DRAINED_S: Final = 100.0
 
 @dataclass(slots=True)
 class AgentProcess:
-    """An agent on one machine. What it said was acknowledged stays known when it is killed."""
+    """An agent on one machine. What it said was acknowledged stays known when it is killed. With `until` it writes, at
+    most `count`, until there is such a file."""
 
     machine: Machine
     name: str
     count: int
     pause_s: float
     said: Path
+    until: Path | None = None
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.said.open("ab") as said:
             self.process = subprocess.Popen(
-                [sys.executable, str(PROGRAM), str(self.machine.home), self.name, str(self.count), str(self.pause_s)],
+                [sys.executable, str(PROGRAM), str(self.machine.home), self.name, str(self.count), str(self.pause_s),
+                 *([] if self.until is None else [str(self.until)])],
                 stdout=said, stderr=subprocess.DEVNULL, env=clean_environment(),
             )  # fmt: skip
 
@@ -74,8 +77,10 @@ class MessageMesh:
                 agent.kill()
         self.machines.stop()
 
-    def agent(self, machine: Machine, name: str, count: int, pause_s: float = 0.0) -> AgentProcess:
-        agent = AgentProcess(machine, name, count, pause_s, self.machines.folder / f"{name}.said")
+    def agent(
+        self, machine: Machine, name: str, count: int, pause_s: float = 0.0, until: Path | None = None
+    ) -> AgentProcess:
+        agent = AgentProcess(machine, name, count, pause_s, self.machines.folder / f"{name}.said", until)
         agent.start()
         self.agents.append(agent)
         return agent
@@ -115,7 +120,8 @@ def check_complete(machine: Machine, agents: Sequence[AgentProcess]) -> None:
     """Everything that was acknowledged is on the hub, once, in order."""
     for agent in agents:
         found = stored(machine, agent.name)
-        assert [each.message.content["n"] for each in found] == list(range(agent.count)), agent.name
+        count = agent.count if agent.until is None else len(found)
+        assert [each.message.content["n"] for each in found] == list(range(count)), agent.name
         ids = [str(each.message.id) for each in found]
         assert len(set(ids)) == len(ids) and ids == sorted(ids)
         missing = set(agent.acknowledged()) - set(ids)

@@ -253,6 +253,34 @@ def replace_with(value: bytes) -> Callable[[Cursor], object]:
     return lambda cursor: list(cursor.execute("REPLACE INTO settings VALUES ('k', ?)", (value,)))
 
 
+def test_two_that_write_the_log_back_at_once_are_not_in_each_others_way(tmp_path: Path) -> None:
+    """A writer's backstop meets whoever looks after the log: neither may tell a writer that it failed."""
+    database, failed = opened(tmp_path / "inos.db"), list[Exception]()
+    try:
+        done = threading.Event()
+
+        def write_back() -> None:
+            while not done.is_set():
+                try:
+                    database.checkpoint()
+                except Exception as error:  # a thread has nobody to raise to
+                    failed.append(error)
+                    return
+
+        threads = [threading.Thread(target=write_back) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for number in range(60):
+            database.write(put(str(number), bytes(100_000)))
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert not failed, failed
+        assert len(database.read(everything)) == 60
+    finally:
+        database.close()
+
+
 def test_checkpoint_empties_the_log_for_reuse(tmp_path: Path) -> None:
     database = opened(tmp_path / "inos.db")
     log = tmp_path / "inos.db-wal"

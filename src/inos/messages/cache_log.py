@@ -47,9 +47,11 @@ class CacheLog:
         self._since_bytes += size_bytes + rows * _BESIDE_BYTES
 
     def keep_within(self) -> None:
-        """A writer's backstop: write it back when it nears its room, for want of anybody who looks after it."""
+        """A writer's backstop: write it back when it nears its room, for want of anybody who looks after it. What was
+        written is safe in the log: on a full disk it stays there, and the next write that has no room says so."""
         if self._since_bytes > self.room_bytes // 2:
-            self._write_back()
+            with suppress(StorageFull):
+                self._write_back()
 
     def look_after(self) -> None:
         """Write it back when it is as long as it should get: by what was appended, or since its file has grown."""

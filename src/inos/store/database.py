@@ -248,13 +248,15 @@ class Database:
 
     def checkpoint(self, *, shrink: bool = False) -> None:
         """Write the log back into the file. Most of it happens beside the writers; they wait only for the rest. The log
-        keeps its room on the disk, for the next writes, unless it is to `shrink` and no reader is in the way."""
+        keeps its room on the disk, for the next writes, unless it is to `shrink` and no reader is in the way. Where
+        another call does the same at this moment, that one's work is enough."""
         if not self._file.one_connection:
-            with self._reader() as reader, translated(reader, self._path):
+            with self._reader() as reader, translated(reader, self._path), contextlib.suppress(apsw.BusyError):
                 reader.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         with self._commits.exclusive, translated(self._writer, self._path):
             self._refuse_closed()
-            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            with contextlib.suppress(apsw.BusyError):
+                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             if shrink:
                 with contextlib.suppress(apsw.BusyError):
                     self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
