@@ -112,8 +112,8 @@ def _flipped(folder: Path, arguments: argparse.Namespace, number: int) -> Flippe
 
 def _flips_line(result: Flipped) -> str:
     return (
-        f"{result.name:<28} {result.flips:>5} bytes flipped {result.noticed:>5} noticed {result.harmless:>4} as after a"
-        f" crash {len(result.violations):>3} violations"
+        f"{result.name:<28} {result.flips:>5} bytes flipped {result.noticed:>5} noticed {result.healed:>5} healed"
+        f" {result.harmless:>4} harmless {len(result.violations):>3} violations"
     )
 
 

@@ -1,4 +1,5 @@
-"""Every byte of every kind of file that a node keeps, flipped: noticed, or of no consequence; never wrong data.
+"""Every byte of every kind of file that a node keeps, flipped: noticed or put right, or of no consequence;
+never wrong data.
 
 A *kind* lays out a scene with its file and knows how whoever uses that file reads it. What was read is compared with
 what is read from the undamaged file. Backups have their own test (`tests/backup/test_backup_bytes.py`).
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,28 +22,37 @@ from inos.components.installed import installed_of
 from inos.components.shelf import Shelf
 from inos.core.endpoint import Endpoint, read_endpoint, write_endpoint
 from inos.core.errors import Corrupt, InosError
+from inos.core.messages.ids import next_id
+from inos.core.messages.marks import Mark
+from inos.core.messages.message import Draft
 from inos.core.rows.personal import Preference
+from inos.messages.cache_folder import DATABASE_FILE, KEY_FILE, agents_folder, open_cache
+from inos.messages.cache_schema import CACHE_MIGRATIONS
+from inos.messages.sqlite_corpus import SqliteCorpus
+from inos.messages.sqlite_schema import MIGRATIONS as CORPUS_MIGRATIONS
 from inos.node.disk import Disk
 from inos.store.database import Database
 from inos.store.dataroot import DataRoot
+from inos.store.log_sums import FRAME_BYTES, HEADER_BYTES, PAGE_BYTES
+from inos.store.migrations import MIGRATIONS
+from inos.store.migrations.step import Migration
 from inos.store.rebuild import DATABASE, SPARE
 from inos.store.swap import begin_swap, finish_swap, new_folder
 
-PAGE_BYTES: Final = 4096
-_FRAME_BYTES: Final = PAGE_BYTES + 24
 _MASKS: Final = (0x01, 0x10, 0x80)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`file` is the one to be damaged; `read` reads it as its user does, raising InosError for what it notices.
-    `may_pass`: whether a flip at this offset may go unnoticed, losing nothing or what a crash might have taken too.
-    `mend` is called once the file is right again."""
+    `healed`: whether that read had to put something right. `may_pass`: whether a flip at this offset may go unnoticed,
+    losing nothing. `mend` is called once the file is right again."""
 
     name: str
     make: Callable[[Scene], None]
     file: Callable[[Scene], Path]
     read: Callable[[Scene], Facts]
+    healed: Callable[[Scene], bool] = lambda _scene: False
     may_pass: Callable[[Path, int], bool] = lambda _path, _at: False
     mend: Callable[[Scene], None] = lambda _scene: None
 
@@ -54,6 +64,7 @@ class Flipped:
     name: str
     flips: int = 0
     noticed: int = 0
+    healed: int = 0
     harmless: int = 0
     violations: list[str] = field(default_factory=list)
 
@@ -71,6 +82,8 @@ def flip_all(kind: Kind, scene: Scene, most: int, seed: int) -> Flipped:
         kind.mend(scene)
         if said == "noticed":
             result.noticed += 1
+        elif said == "healed":
+            result.healed += 1
         elif kind.may_pass(path, at):
             result.harmless += 1
         else:
@@ -85,7 +98,9 @@ def _said(kind: Kind, scene: Scene, right: Facts) -> str:
         return "noticed" if error.message and error.code != "internal" else f"an error without words: {error!r}"
     except Exception as error:
         return f"no error of ours: {error!r}"
-    return "not noticed" if found == right else "other data, without a word"
+    if found != right:
+        return "other data, without a word"
+    return "healed" if kind.healed(scene) else "not noticed"
 
 
 @contextmanager
@@ -169,12 +184,21 @@ def _fill(disk: Disk) -> None:
 
 
 def _in_database(scene: Scene) -> Facts:
-    return _content(scene.home / DATABASE, _key(scene))
+    return _content(scene, scene.home / DATABASE, _key(scene))
 
 
-def _content(path: Path, key: bytes) -> Facts:
+_MENDED: dict[Path, int] = {}
+
+
+def _mended(scene: Scene) -> bool:
+    """Whether what was read last was put right first."""
+    return _MENDED[scene.base] > 0
+
+
+def _content(scene: Scene, path: Path, key: bytes, migrations: Sequence[Migration] = MIGRATIONS) -> Facts:
     """Every row of every table of a database, opened as a node opens it, once its pages passed the check."""
-    with closing(Database(path, key, Clock(), keeps_previous=False)) as database:
+    with closing(Database(path, key, Clock(), migrations=migrations, keeps_previous=False)) as database:
+        _MENDED[scene.base] = database.mended
         if problems := database.check():
             raise Corrupt(problems[0])
         sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 ORDER BY name"
@@ -224,17 +248,9 @@ def _in_log(scene: Scene) -> Facts:
     try:
         for name in (DATABASE, f"{DATABASE}-wal"):
             shutil.copy(scene.home / name, place / name)
-        return _content(place / DATABASE, _key(scene))
+        return _content(scene, place / DATABASE, _key(scene))
     finally:
         shutil.rmtree(place)
-
-
-def _in_last_transaction(path: Path, at: int) -> bool:
-    """Damage there cannot be told from a transaction that was being written when the power went."""
-    frames = (path.stat().st_size - 32) // _FRAME_BYTES
-    data = path.read_bytes()
-    commits = [n for n in range(frames) if data[32 + n * _FRAME_BYTES + 4 : 32 + n * _FRAME_BYTES + 8] != bytes(4)]
-    return at >= 32 + (commits[-2] + 1) * _FRAME_BYTES
 
 
 def _with_spare(scene: Scene) -> None:
@@ -245,7 +261,112 @@ def _with_spare(scene: Scene) -> None:
 
 def _in_spare(scene: Scene) -> Facts:
     """As `inos rebuild` looks at it before it begins with it."""
-    return _content(scene.home / SPARE, _key(scene))
+    return _content(scene, scene.home / SPARE, _key(scene))
+
+
+# Messages: an agent's cache, a hub's corpus, and their logs
+
+_AGENT: Final = "flipped"
+
+
+def _cache_file(scene: Scene) -> Path:
+    return agents_folder(scene.home) / _AGENT / DATABASE_FILE
+
+
+def _corpus_file(scene: Scene) -> Path:
+    return scene.home / "corpus.db"
+
+
+def _drafts(first: int, count: int) -> list[Draft]:
+    return [Draft(_AGENT, {"text": f"message {number} " + "z" * 200}) for number in range(first, first + count)]
+
+
+def _write_cache(scene: Scene, then: Callable[[], None] = lambda: None) -> None:
+    with open_cache(_cache_file(scene).parent, _AGENT, Clock()) as cache:
+        for number in range(0, 40, 20):
+            cache.append_many(_drafts(number, 20))
+        cache.append(*_drafts(40, 1))
+        then()
+
+
+def _write_corpus(scene: Scene, then: Callable[[], None] = lambda: None) -> None:
+    with closing(SqliteCorpus(_corpus_file(scene), _corpus_key(scene), Clock())) as corpus:
+        for number in range(4):
+            written = [
+                draft.written(next_id(number, b"%010d" % at, None), number) for at, draft in enumerate(_drafts(0, 10))
+            ]
+            corpus.insert(written, number)
+        corpus.mark([str(written[0].id)], "read", Mark(5, "somebody", on=True))
+        then()
+
+
+def _cache_key(scene: Scene) -> bytes:
+    return (_cache_file(scene).parent / KEY_FILE).read_bytes()
+
+
+def _corpus_key(scene: Scene) -> bytes:
+    del scene
+    return bytes(range(32))
+
+
+def _with_messages(write: Callable[..., None]) -> Callable[[Scene], None]:
+    def make(scene: Scene) -> None:
+        scene.home.mkdir()
+        write(scene)
+
+    return make
+
+
+def _with_messages_in_log(write: Callable[..., None], file: Callable[[Scene], Path]) -> Callable[[Scene], None]:
+    """As a process leaves them that died after the last of its writes."""
+
+    def make(scene: Scene) -> None:
+        scene.home.mkdir()
+        path, died = file(scene), scene.base / "died"
+
+        def die() -> None:
+            died.mkdir()
+            for end in ("", "-wal"):
+                shutil.copy(f"{path}{end}", died)
+
+        write(scene, die)
+        for left in died.iterdir():
+            shutil.copy(left, path.parent)
+        # Cut off behind what was committed: the rest is what its log was made long with, and nobody reads it.
+        os.truncate(f"{path}-wal", _committed_bytes(Path(f"{path}-wal").read_bytes()))
+
+    return make
+
+
+def _committed_bytes(log: bytes) -> int:
+    length = FRAME_BYTES + PAGE_BYTES
+    starts = range(HEADER_BYTES, len(log) - length + 1, length)
+    return max(at + length for at in starts if log[at + 4 : at + 8] != bytes(4) and log[at + 8 : at + 16] == log[16:24])
+
+
+def _messages_in(
+    file: Callable[[Scene], Path], key: Callable[[Scene], bytes], migrations: Sequence[Migration]
+) -> Callable[[Scene], Facts]:
+    def read(scene: Scene) -> Facts:
+        place = scene.base / "opened"
+        place.mkdir()
+        try:
+            for end in ("", "-wal"):
+                if Path(f"{file(scene)}{end}").exists():
+                    shutil.copy(f"{file(scene)}{end}", place)
+            return _content(scene, place / file(scene).name, key(scene), migrations)
+        finally:
+            shutil.rmtree(place)
+
+    return read
+
+
+_CACHE: Final = _messages_in(_cache_file, _cache_key, CACHE_MIGRATIONS)
+_CORPUS: Final = _messages_in(_corpus_file, _corpus_key, CORPUS_MIGRATIONS)
+
+
+def _log_of(file: Callable[[Scene], Path]) -> Callable[[Scene], Path]:
+    return lambda scene: Path(f"{file(scene)}-wal")
 
 
 # Chunks and components
@@ -307,9 +428,25 @@ KINDS: Final = (
     Kind("node.json", make_root, _at("node.json"), _unlocked(None)),
     Kind("api.json", _serving, _at("api.json"), _endpoint),
     Kind("restore/ready", _being_restored, _at("restore/ready"), _swapped),
-    Kind("database", _filled, _at(DATABASE), _in_database, _unused),
-    Kind("log of the database", _killed, _at(f"{DATABASE}-wal"), _in_log, _in_last_transaction),
-    Kind("spare of the database", _with_spare, _at(SPARE), _in_spare, _unused),
+    Kind("database", _filled, _at(DATABASE), _in_database, may_pass=_unused),
+    Kind("log of the database", _killed, _at(f"{DATABASE}-wal"), _in_log, _mended),
+    Kind("spare of the database", _with_spare, _at(SPARE), _in_spare, may_pass=_unused),
+    Kind("messages of an agent", _with_messages(_write_cache), _cache_file, _CACHE, may_pass=_unused),
+    Kind(
+        "log of an agent's messages",
+        _with_messages_in_log(_write_cache, _cache_file),
+        _log_of(_cache_file),
+        _CACHE,
+        _mended,
+    ),
+    Kind("messages of a hub", _with_messages(_write_corpus), _corpus_file, _CORPUS, may_pass=_unused),
+    Kind(
+        "log of a hub's messages",
+        _with_messages_in_log(_write_corpus, _corpus_file),
+        _log_of(_corpus_file),
+        _CORPUS,
+        _mended,
+    ),
     Kind("chunk file", _with_chunk_file, _chunk_file, _chunk, mend=_taken_up),
     Kind("file of a component", _with_component, _component_file, _code),
 )

@@ -256,7 +256,8 @@ class _Daemon:
             "ready", peer_id=core.identity.peer, listen=list(core.network.addresses()), api=endpoint.url,
             node_name=core.settings.name, mesh=str(core.identity.genesis.mesh),
         )  # fmt: skip
-
+        if self._disk.database.mended:
+            self._events.say("healed", file="inos.db-wal", places=self._disk.database.mended)
         self._ready = True
 
     def _say_peer(self, change: Change) -> None:

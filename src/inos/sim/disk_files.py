@@ -79,6 +79,11 @@ class SimFiles:
     def copy_synced(self, old: Path, new: Path) -> None:
         self.write_synced([(new, self.read(old, self.size(old)))])
 
+    def patch_synced(self, path: Path, start: int, data: bytes) -> None:
+        file = self.tree.get(str(path))
+        self.write(str(path), file, data, start)
+        self.sync(str(path), file)
+
     def unlink(self, path: Path) -> None:
         self._disk.before_step("write", str(path))
         self.tree.unbind(str(path))

@@ -14,6 +14,7 @@ Rules
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,16 +43,20 @@ from inos.store.connection import (
 from inos.store.cursor import Cursor, one
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.group_commit import GroupCommit, Outcome, Work
-from inos.store.log_check import fasten, is_loose, let_loose, refuse_damaged_log
+from inos.store.log_check import fasten, find_damage, is_loose, let_loose, mend, refuse_damaged_log
 from inos.store.migrations import MIGRATIONS
 from inos.store.migrations.step import Migration, check_version, take_step, taken_at
 from inos.store.previous import KEPT_S, keep_previous, previous_versions, remove_previous
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 KEY_BYTES: Final = 32
 # As many as the threads of an Env, so that no reader waits for another; opened when first needed.
 MAX_READERS: Final = 8
+# A log damaged in more places is no accident of single bytes, and each is a reading of its own.
+_MAX_MENDED: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +101,10 @@ class Database:
         self._readers = threading.BoundedSemaphore(MAX_READERS)
         self._closed = False
         self._committed = 0
+        self._mended = 0
         self._writer = open_existing(path, self._key, files)
         try:
+            self._read_whole_log()
             version = self._recognised(migrations)
             if keeps_previous and 0 < version < len(migrations):
                 self._keep_copy(version)
@@ -110,15 +117,31 @@ class Database:
             self._writer.close()
             raise
 
-    def _recognised(self, migrations: Sequence[Migration]) -> int:
-        """The steps taken. Until they are known to be ours nothing may be written, and closing would write the log
-        back."""
+    def _read_whole_log(self) -> None:
+        """Have SQLite read all that was acknowledged: put right what it would stop at."""
+        self._keep_log_on_close()
+        while damage := find_damage(read := frames_read(self._writer, self._path), self._path, self._key, self._files):
+            if self._mended == _MAX_MENDED:
+                break
+            self._writer.close()
+            mend(damage, self._path, self._files)
+            self._mended += 1
+            self._writer = connect(self._path, self._key, self._files)
+            self._keep_log_on_close()
+        if self._mended:
+            log.warning("%s-wal was damaged in %d places and has been healed", self._path.name, self._mended)
+        if not is_loose(self._path, self._files):
+            refuse_damaged_log(read, self._path, self._files)
+
+    def _keep_log_on_close(self) -> None:
+        """Until it is known to be ours and read to its end nothing may be written, and closing would write it back."""
         self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+
+    def _recognised(self, migrations: Sequence[Migration]) -> int:
+        """The steps taken."""
         with translated(self._writer, self._path):
             version = check_version(self._writer.cursor(), migrations)
             refuse_foreign(self._writer, self._path)
-        if not is_loose(self._path, self._files):
-            refuse_damaged_log(frames_read(self._writer, self._path), self._path, self._files)
         self._writer.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         return version
 
@@ -280,8 +303,8 @@ class Database:
             return pages * page, free * page
 
         file_bytes, free_bytes = self.read(work)
-        log = self._path.with_name(self._path.name + "-wal")
-        log_bytes = self._files.size(log) if self._files.exists(log) else 0
+        beside = self._path.with_name(self._path.name + "-wal")
+        log_bytes = self._files.size(beside) if self._files.exists(beside) else 0
         return DatabaseSize(file_bytes, log_bytes, free_bytes, tuple(self._previous))
 
     @contextlib.contextmanager
@@ -334,6 +357,11 @@ class Database:
                 copy_into(reader, place, self._key, self._files)
             finally:
                 roll_back(reader)
+
+    @property
+    def mended(self) -> int:
+        """Damaged places of its log that were put right when it was opened."""
+        return self._mended
 
     @property
     def commits(self) -> int:

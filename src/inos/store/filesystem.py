@@ -71,6 +71,9 @@ class Files(Protocol):
         """Write `new` as a copy of the file `old`, of any size; its bytes are on the disk when this returns, its name
         perhaps not. When it raises, a part may be there."""
 
+    def patch_synced(self, path: Path, start: int, data: bytes) -> None:
+        """Put `data` in place of what is at `start` of the file; on the disk when this returns."""
+
     def unlink(self, path: Path) -> None:
         """Remove a file; an absent one is fine."""
 
@@ -148,6 +151,14 @@ class RealFiles:
                 sync_data(target)
             finally:
                 os.close(target)
+
+    def patch_synced(self, path: Path, start: int, data: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, data, start)
+            sync_data(descriptor)
+        finally:
+            os.close(descriptor)
 
     def unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)
