@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from inos.core.errors import BadInput, Corrupt, InosError, NewerFormat
-from inos.core.messages.calls import MessageEvent, MessagesReport
+from inos.core.messages.calls import Marked, MessageEvent, MessagesReport
 from inos.core.messages.ids import next_id, parse_id
 from inos.core.messages.marks import Mark, Marks
 from inos.core.messages.message import Attachment, Draft, Message, parse_json
@@ -176,6 +176,9 @@ MESSAGE_DECODERS: Final[Mapping[str, Found]] = {
     "messages.hub_calls.decode_news": (hub_calls.decode_news, _REFUSALS, lambda: [_events()]),
     "messages.hub_calls.decode_stored": (
         hub_calls.decode_stored, _REFUSALS, lambda: [hub_calls.encode_stored([_stored()])],
+    ),
+    "messages.hub_calls.decode_marked": (
+        hub_calls.decode_marked, _REFUSALS, lambda: [hub_calls.encode_marked(Marked((_stored(),), covered=True))],
     ),
     "messages.hub_calls.decode_report": (
         lambda data: hub_calls.decode_report(data, "peer"), _REFUSALS,

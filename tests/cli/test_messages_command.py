@@ -29,7 +29,9 @@ def test_a_message_is_posted_listed_searched_shown_and_acknowledged(inos: Cli) -
     assert "\x02backup\x03" in found[0]["snippet"]
     assert "the backup ran through" in inos("msg", "search", "backup").text
     assert inos("msg", "search", "nowhere").err == "nothing found\n"
-    assert inos("msg", "ack", message_id, "--json").lines == [{"id": message_id, "state": "acknowledged"}]
+    assert inos("msg", "ack", message_id, "--json").lines == [
+        {"id": message_id, "state": "acknowledged", "covered": False}
+    ]
     assert inos("msg", "show", message_id, "--json").json["state"] == "acknowledged"
     assert "completion" in inos("msg", "show", message_id).text
     assert [each["message"]["agent"] for each in inos("msg", "tail", "--state", "unread", "--json").lines] == [

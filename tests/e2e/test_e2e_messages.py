@@ -80,7 +80,7 @@ def test_a_hub_whose_disk_is_gone_is_replaced_and_nothing_with_it(mesh: MessageM
     with shelf.connected() as client:
         marked = client.messages.mark([agent.acknowledged()[7]], "acknowledged")
         (posted,) = client.messages.post_many([Draft("poster", {"n": 0})])
-    assert marked[0].marks.has("acknowledged")
+    assert marked.covered and marked.messages[0].marks.has("acknowledged")
     before = [each.message for each in stored(shelf)]
     desk.kill()
     shutil.rmtree(desk.home)

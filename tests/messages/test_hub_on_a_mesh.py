@@ -13,6 +13,7 @@ from inos.core.errors import InosError, NotEnoughNodes, NotFound, Refused, Unava
 from inos.core.messages.calls import MessageEvent
 from inos.core.messages.message import Draft, Message
 from inos.core.messages.query import MessageQuery
+from inos.messages.hub import MARKS_PATIENCE_S
 from inos.node.message_desk import MessageDesk
 from inos.sim.cluster import Cluster, ClusterNode, ClusterSettings, open_cluster
 from inos.testing.run import sim_test
@@ -79,8 +80,8 @@ async def test_what_is_posted_anywhere_is_found_everywhere() -> None:
         assert (await desk(c).get(posted[0].id)).message == posted[0]
         with pytest.raises(NotFound):
             await desk(c).get(posted[0].id[:-1] + ("0" if posted[0].id[-1] != "0" else "1"))
-        (marked,) = await desk(c).mark([posted[1].id], "read", True, "me")
-        assert marked.marks.state == "read"
+        done = await desk(c).mark([posted[1].id], "read", True, "me")
+        assert done.covered and [each.marks.state for each in done.messages] == ["read"]
         for node in cluster.nodes:
             report = await desk(node).report()
             assert (report.messages, report.unread, report.reachable) == (5, 4, True)
@@ -95,6 +96,34 @@ async def test_an_only_node_is_its_own_hub_when_asked() -> None:
         assert await arrived(node, 3) == [0, 1, 2]
         assert (await desk(node).report()).role == "hub"
         await covered(node)
+
+
+@sim_test
+async def test_a_mark_says_whether_it_would_outlive_its_hub() -> None:
+    """Where no quorum can be reached it is acknowledged from the hub's disk alone, and the answer says so."""
+    async with open_cluster(3) as cluster:
+        a, b, c = cluster.nodes
+        await desk(a).take_hub()
+        posted = await post(a, 2)
+        await arrived(a, 2)
+        await covered(a)
+        await b.crash()
+        await c.crash()
+        began_s = trio.current_time()
+        alone = await desk(a).mark([posted[0].id], "acknowledged", True, "me")
+        assert not alone.covered and alone.messages[0].marks.has("acknowledged")
+        assert trio.current_time() - began_s <= MARKS_PATIENCE_S + 1
+        await b.start()
+        await c.start()
+        await cluster.connected()
+        await cluster.passes(10)
+        assert (await desk(b).mark([posted[1].id], "read", True, "me")).covered
+        await a.crash()
+        a.lose_disk()
+        await desk(b).take_hub()
+        await cluster.passes(10)
+        assert (await desk(c).get(posted[0].id)).marks.has("acknowledged")
+        assert (await desk(c).get(posted[1].id)).marks.has("read")
 
 
 @sim_test

@@ -60,13 +60,12 @@ def message_routes(service: Messaging) -> APIRouter:
     @router.post("/marks", summary="Set a mark of messages, or take it away")
     async def mark_messages(request: Request, body: MarksBody) -> dict[str, Any]:
         ids, by = [parse_id(each) for each in body.ids], caller_of(request.scope).name(body.by)
-        marked = await service.messages.mark(ids, check_mark_name(body.mark), body.on, by)
-        return {"messages": [each.to_json() for each in marked]}
+        return (await service.messages.mark(ids, check_mark_name(body.mark), body.on, by)).to_json()
 
     @router.post("/{id}/execute", summary="Run the follow-up task of a message")
     async def execute_message(request: Request, id: str) -> dict[str, Any]:
-        stored = await service.messages.execute(parse_id(id), caller_of(request.scope).name())
-        return stored.to_json()
+        done = await service.messages.execute(parse_id(id), caller_of(request.scope).name())
+        return {**done.messages[0].to_json(), "covered": done.covered}
 
     @router.get("/unread", summary="How many messages nobody has marked")
     async def count_unread() -> Unread:

@@ -134,10 +134,11 @@ class Tools:
         mark: Annotated[str, Field(description="read, acknowledged, executed or archived")] = "acknowledged",
         on: Annotated[bool, Field(description="false takes the mark away")] = True,
     ) -> dict[str, Any]:
-        """Say that messages were read, taken care of (acknowledged), carried out (executed) or put away (archived)."""
+        """Say that messages were read, taken care of (acknowledged), carried out (executed) or put away (archived).
+        `covered` is false while the marks are on the hub's disk alone; they follow by themselves."""
         async with connect(self.home) as mesh:
             marked = await mesh.messages.mark(ids, check_mark_name(mark), on=on)
-        return {"states": {each.message.id: each.marks.state for each in marked}}
+        return {"states": {each.message.id: each.marks.state for each in marked.messages}, "covered": marked.covered}
 
     @told
     async def unread_count(self) -> dict[str, int]:

@@ -21,6 +21,7 @@ from inos.core.reports import to_dict
 if TYPE_CHECKING:
     from inos.client.mesh import Mesh
     from inos.client.messages import Messages
+    from inos.core.messages.calls import Marked
     from inos.core.messages.query import MessageQuery, StoredMessage
 
 T = TypeVar("T")
@@ -251,11 +252,17 @@ def _mark(home: Path | None, ids: Iterable[str], name: str, on: bool, as_json: b
     wanted = list(_ids(ids))
     checked = check_mark_name(name)
     marked = _ask(home, lambda messages: messages.mark(wanted, checked, on=on))
-    for each in marked:
+    for each in marked.messages:
         if as_json:
-            say_json({"id": each.message.id, "state": each.marks.state})
+            say_json({"id": each.message.id, "state": each.marks.state, "covered": marked.covered})
     if not as_json:
-        note(f"{count_text(len(marked), 'message')}: {name if on else 'no longer ' + name}")
+        note(f"{count_text(len(marked.messages), 'message')}: {name if on else 'no longer ' + name}")
+        _note_uncovered(marked)
+
+
+def _note_uncovered(marked: Marked) -> None:
+    if not marked.covered:
+        note("the mark is on the hub's disk alone so far: too few nodes could be reached; it follows by itself")
 
 
 def _ids(given: Iterable[str]) -> Iterable[str]:
@@ -275,9 +282,10 @@ def execute(
     """Start the follow-up task of a message, by the hook configured on the hub."""
     done = _ask(home, lambda messages: messages.execute(message_id))
     if as_json:
-        say_json(done.to_json())
+        say_json({**done.messages[0].to_json(), "covered": done.covered})
     else:
-        note(f"executed {done.message.id}")
+        note(f"executed {done.messages[0].message.id}")
+        _note_uncovered(done)
 
 
 @command

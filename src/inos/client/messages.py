@@ -21,7 +21,7 @@ from urllib.parse import quote
 from inos.client.calls import Calls, json_request
 from inos.client.http import ConnectionLost, Request, Response, lost
 from inos.core.errors import BadFrame, BadInput
-from inos.core.messages.calls import MessageEvent, MessagesReport
+from inos.core.messages.calls import Marked, MessageEvent, MessagesReport
 from inos.core.messages.marks import MarkName
 from inos.core.messages.message import Attachment, Draft, Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
@@ -109,16 +109,16 @@ class Messages:
         """One message. NotFound."""
         return StoredMessage.from_json(await self._calls.json(Request("GET", f"/query/messages/{quote(message_id)}")))
 
-    async def mark(self, ids: Sequence[str], mark: MarkName, *, on: bool = True) -> list[StoredMessage]:
-        """Set a mark of messages, or take it away."""
+    async def mark(self, ids: Sequence[str], mark: MarkName, *, on: bool = True) -> Marked:
+        """Set a mark of messages, or take it away. It is on the hub's disk when this returns; `covered` says whether it
+        outlives the hub already."""
         body = {"ids": list(ids), "mark": mark, "on": on}
-        answer = await self._calls.json(json_request("POST", "/v1/messages/marks", body))
-        return [StoredMessage.from_json(each) for each in _listed(answer, "messages")]
+        return Marked.from_json(await self._calls.json(json_request("POST", "/v1/messages/marks", body)))
 
-    async def execute(self, message_id: str) -> StoredMessage:
-        """Start the follow-up task of a message by the hook that the hub's owner configured."""
-        path = f"/v1/messages/{quote(message_id)}/execute"
-        return StoredMessage.from_json(await self._calls.json(json_request("POST", path, {})))
+    async def execute(self, message_id: str) -> Marked:
+        """Start the follow-up task of a message by the hook that the hub's owner configured; it is marked executed."""
+        answer = await self._calls.json(json_request("POST", f"/v1/messages/{quote(message_id)}/execute", {}))
+        return Marked.from_json({"messages": [answer], "covered": isinstance(answer, dict) and answer.get("covered")})
 
     async def unread(self) -> int:
         """How many messages nobody has marked."""

@@ -16,7 +16,7 @@ import trio
 
 from inos.core.env import Env
 from inos.core.errors import BadInput, InosError, NotFound, Unavailable
-from inos.core.messages.calls import MessageEvent
+from inos.core.messages.calls import Marked, MessageEvent
 from inos.core.messages.marks import Mark, MarkName, Marks
 from inos.core.messages.message import Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
@@ -175,8 +175,9 @@ class Hub:
                 self._looked_s = -_LOOK_EVERY_S
                 raise
 
-    async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> list[StoredMessage]:
-        """Set or take away a mark; it outlives this node when this returns, where the mesh can be reached."""
+    async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> Marked:
+        """Set or take away a mark; it is on this disk when this returns, and outlives this node where the answer says
+        so: that is waited for, MARKS_PATIENCE_S at most."""
         self.check_ready()
         if not 1 <= len(ids) <= MAX_MARKED:
             raise BadInput(f"1 to {MAX_MARKED} messages are marked at once, not {len(ids)}")
@@ -184,8 +185,7 @@ class Hub:
             marked = await self._in_thread(self._mark, ids, name, on, by)
             stats = await self._stats()
         self._tell()
-        await self.covering.marks_covered(stats.last_mark_seq, MARKS_PATIENCE_S)
-        return marked
+        return Marked(tuple(marked), await self.covering.marks_covered(stats.last_mark_seq, MARKS_PATIENCE_S))
 
     def _mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> list[StoredMessage]:
         known = [self.corpus.get(each).marks.marks.get(name) for each in ids]

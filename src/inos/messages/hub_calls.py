@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from inos.core.codec import encode, reading
 from inos.core.errors import BadFrame, BadInput, TooLarge
-from inos.core.messages.calls import MessageEvent, MessagesReport
+from inos.core.messages.calls import Marked, MessageEvent, MessagesReport
 from inos.core.messages.marks import MarkName, Marks, check_mark_name
 from inos.core.messages.message import canonical, parse_json
 from inos.core.messages.query import MessageQuery, StoredMessage
@@ -283,6 +283,16 @@ def decode_stored(plain: bytes) -> list[StoredMessage]:
 def encode_stored(messages: list[StoredMessage]) -> bytes:
     """Messages as an answer."""
     return encode_json({"messages": [each.to_json() for each in messages]})
+
+
+def encode_marked(marked: Marked) -> bytes:
+    """What was marked, as an answer."""
+    return encode_json(marked.to_json())
+
+
+def decode_marked(plain: bytes) -> Marked:
+    """Raises BadInput."""
+    return Marked.from_json(decode_json(plain))
 
 
 def encode_report(report: MessagesReport) -> bytes:

@@ -24,7 +24,7 @@ CALL_TIMEOUT_S: Final = 15.0
 _MAX_WAITING_OF_ONE: Final = 4
 _HOPS: Final = 3
 NO_HUB: Final = "no node of yours is the hub that keeps messages"
-NO_HUB_HINT: Final = "make this one: inos msg hub take; or start one with: inos up --hub"
+NO_HUB_HINT: Final = "make this one: inos msg hub --take; or start one with: inos up --hub"
 
 
 class Calls(Protocol):
@@ -136,7 +136,7 @@ class HubAnswers:
             return wire.encode_stored([await hub.get(wire.decode_one(asked).id)])
         if method == wire.MARK:
             marking = wire.decode_marking(asked)
-            return wire.encode_stored(await hub.mark(marking.ids, marking.name, marking.on, marking.by))
+            return wire.encode_marked(await hub.mark(marking.ids, marking.name, marking.on, marking.by))
         if method == wire.EXECUTE:
             one = wire.decode_one(asked)
             return await self._execute(hub, one.id, one.by)

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from inos.core.errors import Conflict, InosError, Unavailable
 from inos.core.messages.calls import HubRole as RoleName
-from inos.core.messages.calls import MessageEvent, MessagesReport, OutboxReport
+from inos.core.messages.calls import Marked, MessageEvent, MessagesReport, OutboxReport
 from inos.core.messages.ids import parse_id
 from inos.core.messages.marks import MarkName
 from inos.core.messages.message import Draft, Message
@@ -151,31 +151,29 @@ class MessageDesk:
 
     # What is done with them
 
-    async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> list[StoredMessage]:
+    async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> Marked:
         """See MessageCalls."""
         for each in ids:
             parse_id(each)
         if (own := await self._own()) is not None:
             return await own.mark(ids, name, on, by)
-        return wire.decode_stored(await self._door.ask(wire.MARK, wire.Marking(tuple(ids), name, on, by).encode()))
+        return wire.decode_marked(await self._door.ask(wire.MARK, wire.Marking(tuple(ids), name, on, by).encode()))
 
-    async def execute(self, message_id: str, by: str) -> StoredMessage:
+    async def execute(self, message_id: str, by: str) -> Marked:
         """See MessageCalls."""
         parse_id(message_id)
         if (own := await self._own()) is not None:
             return await self.execute_on(own, message_id, by)
         asked = wire.OneMessage(message_id, by).encode()
-        (stored,) = wire.decode_stored(await self._door.ask(wire.EXECUTE, asked, timeout_s=wire.EXECUTE_TIMEOUT_S))
-        return stored
+        return wire.decode_marked(await self._door.ask(wire.EXECUTE, asked, timeout_s=wire.EXECUTE_TIMEOUT_S))
 
-    async def execute_on(self, hub: Hub, message_id: str, by: str) -> StoredMessage:
+    async def execute_on(self, hub: Hub, message_id: str, by: str) -> Marked:
         """Run this node's hook for a message of its hub."""
         hook = self._settings.hook
         if hook is None:
             raise Conflict(_NO_HOOK, hint=_NO_HOOK_HINT)
         await run_hook(hook, (await hub.get(message_id)).message)
-        (stored,) = await hub.mark([message_id], "executed", True, by)
-        return stored
+        return await hub.mark([message_id], "executed", True, by)
 
     # Looking
 

@@ -150,7 +150,7 @@ def _owner_of(membership: Membership, peer: PeerId) -> OwnerId | None:
 
 def _executing(desk: MessageDesk) -> Callable[[Hub, str, str], Awaitable[bytes]]:
     async def execute(hub: Hub, message_id: str, by: str) -> bytes:
-        return wire.encode_stored([await desk.execute_on(hub, message_id, by)])
+        return wire.encode_marked(await desk.execute_on(hub, message_id, by))
 
     return execute
 

@@ -9,7 +9,6 @@ from inos.core.errors import InosError
 from inos.core.messages.message import Draft, Message
 from inos.sim.actions import Action
 from inos.sim.cluster import ClusterNode
-from inos.sim.message_truth import note_safe, serving
 from inos.sim.world import OPERATION_S, World
 
 
@@ -57,16 +56,12 @@ class Mark(Action):
         message = world.chance.choice(known).message
         desk = node.core.messaging.desk
         try:
-            await world.ask(node, lambda: desk.mark([message.id], "read", True, self.node), OPERATION_S)
+            marked = await world.ask(node, lambda: desk.mark([message.id], "read", True, self.node), OPERATION_S)
         except InosError as error:
             world.trace.note(f"mark on {self.node}: {error.code}")
             return
-        hub = serving(world)
-        if hub is not None:
-            note_safe(world)
-            stats = hub.corpus.stats()
-            if hub.covering.covered_mark_seq >= stats.last_mark_seq and hub.corpus.get(message.id).marks.has("read"):
-                world.messages.marked[message.id] = None
+        if marked.covered:
+            world.messages.marked[message.id] = None
 
 
 @dataclass(frozen=True, slots=True)

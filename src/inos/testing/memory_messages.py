@@ -8,7 +8,7 @@ import trio
 
 from inos.core.env import Env
 from inos.core.errors import Conflict, Unavailable
-from inos.core.messages.calls import MessageEvent, MessagesReport
+from inos.core.messages.calls import Marked, MessageEvent, MessagesReport
 from inos.core.messages.ids import TAIL_BYTES, MessageId, next_id
 from inos.core.messages.marks import Mark, MarkName
 from inos.core.messages.message import Draft, Message
@@ -62,20 +62,20 @@ class MemoryMessages:
         self._check_reachable()
         return await self._env.in_thread(self.corpus.get, message_id)
 
-    async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> list[StoredMessage]:
-        """Set a mark, or take it away."""
+    async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> Marked:
+        """Set a mark, or take it away; with no mesh to cover it."""
         self._check_reachable()
         marked = await self._env.in_thread(self.corpus.mark, ids, name, Mark(self._now_ms(), by, on))
         self._tell()
-        return marked
+        return Marked(tuple(marked), covered=False)
 
-    async def execute(self, message_id: str, by: str) -> StoredMessage:
+    async def execute(self, message_id: str, by: str) -> Marked:
         """Write down that it was asked for."""
         if not self.hook:
             raise Conflict("no hook is configured for follow-up tasks", hint="name one in config/hub.yaml")
         await self.get(message_id)
         self.executed.append(message_id)
-        return (await self.mark([message_id], "executed", True, by))[0]
+        return await self.mark([message_id], "executed", True, by)
 
     async def unread(self) -> int:
         """The counter."""

@@ -53,6 +53,27 @@ class MessageEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Marked:
+    """Messages with the marks they have now. `covered`: their marks outlive the hub; otherwise they are on the hub's
+    disk alone, and follow as soon as the mesh takes them."""
+
+    messages: tuple[StoredMessage, ...]
+    covered: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """`{"messages", "covered"}`."""
+        return {"messages": [each.to_json() for each in self.messages], "covered": self.covered}
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Raises BadInput. What does not say that it is covered is not."""
+        messages = value.get("messages") if isinstance(value, Mapping) else None
+        if not isinstance(messages, list):
+            raise BadInput("not messages that were marked")
+        return cls(tuple(StoredMessage.from_json(each) for each in messages), value.get("covered") is True)
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxReport:
     """An agent's cache and outbox on this node. `lag_s` is the age of the oldest message the hub has not got."""
 
@@ -99,10 +120,10 @@ class MessageCalls(Protocol):
     async def get(self, message_id: str) -> StoredMessage:
         """One message. NotFound."""
 
-    async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> list[StoredMessage]:
+    async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> Marked:
         """Set a mark of messages, or take it away. NotFound."""
 
-    async def execute(self, message_id: str, by: str) -> StoredMessage:
+    async def execute(self, message_id: str, by: str) -> Marked:
         """Run the hook that the owner configured for follow-up tasks, then mark the message executed. Conflict when no
         hook is configured."""
 
