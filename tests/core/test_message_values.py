@@ -20,6 +20,7 @@ from inos.core.messages.message import (
     Attachment,
     Draft,
     Message,
+    canonical,
 )
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.sync import Ack, Batch, Result, decode_batch
@@ -113,6 +114,7 @@ class TestMessages:
     @given(MESSAGES)
     def test_come_back_from_json_the_same_and_canonical(self, message: Message) -> None:
         encoded = message.encode()
+        assert encoded == canonical("message", message.to_json())
         assert Message.decode(encoded) == message
         assert Message.decode(json.dumps(json.loads(encoded), indent=1).encode()).encode() == encoded
 

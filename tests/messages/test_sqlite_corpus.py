@@ -7,10 +7,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from inos.core.env import RealEnv
+from inos.core.messages.query import MessageQuery
+from inos.messages import sqlite_corpus
 from inos.messages.corpus import Corpus
 from inos.messages.sqlite_corpus import SqliteCorpus
-from inos.testing.corpus import CorpusSuite
+from inos.messages.sqlite_schema import MIGRATIONS
+from inos.testing.corpus import CorpusSuite, inserted, message, message_id
 
 KEY: Final = bytes(range(32))
 
@@ -28,3 +33,18 @@ def on_disk(root: Path) -> Iterator[SqliteCorpus]:
 class TestSqliteCorpus(CorpusSuite):
     def fresh(self, root: Path) -> AbstractContextManager[Corpus]:
         return on_disk(root)
+
+
+def test_a_corpus_of_the_first_schema_is_indexed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(sqlite_corpus, "MIGRATIONS", MIGRATIONS[:1])
+        with on_disk(tmp_path) as corpus:
+            inserted(corpus, [message(number, content=f"word{number}") for number in range(30)])
+            assert corpus.index_step(20) == 20
+    with on_disk(tmp_path) as corpus:
+        assert corpus.stats().unindexed == 30
+        for _ in range(2):
+            found = corpus.query(MessageQuery(text="word7")).messages
+            assert [each.message.id for each in found] == [message_id(7)]
+            corpus.index_step(100)
+        assert corpus.stats().unindexed == 0

@@ -18,12 +18,12 @@ from inos.core.messages.marks import STATES, Mark, MarkName, Marks
 from inos.core.messages.message import Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.sync import MAX_BATCH, Result
-from inos.core.messages.words import text_of, words_of
+from inos.core.messages.words import words_of
 from inos.messages import postgres_reading as reading
 from inos.messages.corpus import CorpusStats, MarkChange
 from inos.messages.postgres_connections import Connections, Cursor
 from inos.messages.postgres_schema import SCHEMA, prepare
-from inos.messages.stored_form import message_of, pack, unpack
+from inos.messages.stored_form import pack, text_in, unpack
 
 # As in SQLite: what a search has to go through stays short also where nobody calls `index_step`.
 MAX_UNINDEXED: Final = 10_000
@@ -94,7 +94,7 @@ class PostgresCorpus:
             waiting = reading.unindexed(cursor, most)
         if not waiting:
             return 0
-        found = [(seq, _vector(message_of(body))) for seq, body in waiting]
+        found = [(seq, _vector(body)) for seq, body in waiting]
         with self._connections.writing() as cursor:
             return _index(cursor, found, _lock(cursor)[1])
 
@@ -154,7 +154,7 @@ def _insert(cursor: Cursor, encoded: Sequence[tuple[Message, bytes]], now_ms: in
         _store(cursor, fresh, last_seq + 1, now_ms)
         if last_seq + len(fresh) - indexed_seq > MAX_UNINDEXED:
             waiting = reading.unindexed(cursor, 2 * len(fresh))
-            _index(cursor, [(seq, _vector(message_of(body))) for seq, body in waiting], indexed_seq)
+            _index(cursor, [(seq, _vector(body)) for seq, body in waiting], indexed_seq)
     return results
 
 
@@ -216,8 +216,8 @@ def _index(cursor: Cursor, found: Sequence[tuple[int, str]], indexed_seq: int) -
     return len(rest)
 
 
-def _vector(message: Message) -> str:
-    return " ".join(_lexemes(words_of(text_of(message))))
+def _vector(stored: bytes) -> str:
+    return " ".join(_lexemes(words_of(text_in(stored))))
 
 
 def _lexemes(words: Iterable[str]) -> Iterable[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, LiteralString
 
 from inos.core.errors import NotFound
@@ -15,13 +16,12 @@ from inos.core.messages.ids import parse_id
 from inos.core.messages.marks import STATES, Marks
 from inos.core.messages.message import MAX_TIME_MS
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.ranking import RANKED, best, may_have
 from inos.core.messages.words import PREFIX_FROM, has_words, query_words, snippet, text_of
 from inos.messages.corpus import MAX_ANSWER_BYTES, CorpusStats, MarkChange
 from inos.messages.postgres_connections import Cursor
-from inos.messages.stored_form import may_have, message_of, unpack
+from inos.messages.stored_form import message_of, text_in, unpack
 
-# The best of a search are chosen among so many, the newest that match.
-RANKED: Final = 2_000
 _MAX_SEQ: Final = (1 << 63) - 1
 _NO_MARKS: Final = Marks()
 _ROW: Final = "SELECT seq, received_ms, marks, body FROM messages JOIN bodies USING (seq)"
@@ -98,8 +98,10 @@ def page(cursor: Cursor, query: MessageQuery) -> MessagePage:
     cursor.execute("SELECT indexed_seq FROM corpus")
     (indexed_seq,) = cursor.fetchone() or (0,)
     if query.order == "best":
-        rows = [*_scanned(cursor, query, words, indexed_seq), *_best(cursor, query, words, indexed_seq)]
-        return MessagePage(tuple(_stored(row, words) for row in rows[: query.limit]))
+        rows = [*islice(_scanned(cursor, query, words, indexed_seq), RANKED)]
+        rows += _newest(cursor, query, words, indexed_seq, RANKED - len(rows))
+        chosen = best([unpack(bytes(row[3])) for row in rows], words, query.limit)
+        return MessagePage(tuple(_stored(rows[place], words) for place in chosen))
     return _cut(_found(cursor, query, words, indexed_seq), query, words)
 
 
@@ -115,9 +117,9 @@ def _found(cursor: Cursor, query: MessageQuery, words: Sequence[str], indexed_se
 def _scanned(cursor: Cursor, query: MessageQuery, words: Sequence[str], indexed_seq: int) -> Iterator[Row]:
     where, values = _conditions(query, indexed_seq + 1, _MAX_SEQ, ())
     for row in _streamed(cursor, f"{_ROW} WHERE {where} ORDER BY seq {_way(query)}", values):
-        body = bytes(row[3])
-        if may_have(unpack(body), words) and has_words(text_of(message_of(body)), words):
-            yield row
+        encoded = unpack(bytes(row[3]))
+        if may_have(encoded, words) and has_words(text_in(encoded), words):
+            yield *row[:3], encoded
 
 
 def _matching(cursor: Cursor, query: MessageQuery, low: int, high: int, words: Sequence[str] = ()) -> Iterator[Row]:
@@ -131,17 +133,10 @@ def _way(query: MessageQuery) -> LiteralString:
     return "ASC" if query.order == "oldest" else "DESC"
 
 
-def _best(cursor: Cursor, query: MessageQuery, words: Sequence[str], indexed_seq: int) -> Iterable[Row]:
-    where, values = _conditions(query, 1, indexed_seq, words)
-    newest = f"SELECT seq, words FROM messages{_joined(words)} WHERE {where} ORDER BY seq DESC LIMIT {RANKED}"
-    ranked = f"SELECT seq, ts_rank(words, %s::tsquery, 1) AS score FROM ({newest}) AS newest"
-    best = f"SELECT seq, score FROM ({ranked}) AS ranked ORDER BY score DESC, seq DESC LIMIT %s"
-    cursor.execute(
-        "SELECT seq, received_ms, marks, body FROM"
-        f" ({best}) AS best JOIN messages USING (seq) JOIN bodies USING (seq) ORDER BY score DESC, seq DESC",
-        [_asked(words), *values, query.limit],
-    )
-    return cursor.fetchall()
+def _newest(cursor: Cursor, query: MessageQuery, words: Sequence[str], high: int, most: int) -> Iterable[Row]:
+    where, values = _conditions(query, 1, high, words)
+    statement = f"{_ROW}{_joined(words)} WHERE {where} ORDER BY seq DESC LIMIT {most}"
+    return cursor.execute(statement, values).fetchall()
 
 
 def _joined(words: Sequence[str]) -> LiteralString:

@@ -20,11 +20,11 @@ from inos.core.messages.marks import STATES, Mark, MarkName, Marks
 from inos.core.messages.message import Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.sync import MAX_BATCH, Result
-from inos.core.messages.words import text_of, words_of
+from inos.core.messages.words import words_of
 from inos.messages import sqlite_reading as reading
 from inos.messages.corpus import CorpusStats, MarkChange
 from inos.messages.sqlite_schema import BLOCK_BITS, MIGRATIONS
-from inos.messages.stored_form import message_of, pack, unpack
+from inos.messages.stored_form import pack, text_in, unpack
 from inos.store.cursor import Cursor, first, one
 from inos.store.database import Database
 from inos.store.filesystem import REAL_FILES, Files
@@ -90,7 +90,7 @@ class SqliteCorpus:
         if not waiting:
             return 0
         # What takes time is done before the others are kept from writing.
-        found = [(seq, _indexed_text(message_of(body))) for seq, body in waiting]
+        found = [(seq, _indexed_text(body)) for seq, body in waiting]
         return self._database.write(partial(_index, found))
 
     def query(self, query: MessageQuery) -> MessagePage:
@@ -140,39 +140,56 @@ def _begin(identity: str, cursor: Cursor) -> str:
 def _insert(prepared: Sequence[_Prepared], now_ms: int, cursor: Cursor) -> list[Result]:
     last_seq, _, _, indexed_seq = reading.counters(cursor)
     results: list[Result] = []
-    seq = last_seq
-    for message, key, body in prepared:
-        known = first(cursor.execute("SELECT seq FROM messages WHERE id = ?", (key,)))
-        if known is not None:
-            results.append(_again(cursor, message, known[0]))
+    fresh: list[tuple[int, _Prepared]] = []
+    known = _known(cursor, [key for _, key, _ in prepared])
+    for each in prepared:
+        message, key, body = each
+        if key in known:
+            results.append(_again(cursor, message, *known[key]))
             continue
-        seq += 1
-        _store(cursor, seq, message, key, body, now_ms)
+        seq = last_seq + len(fresh) + 1
+        fresh.append((seq, each))
+        known[key] = seq, body
         results.append(Result(message.id, "stored", seq))
-    if seq > last_seq:
+    if fresh:
+        _store(cursor, fresh, now_ms)
+        seq = last_seq + len(fresh)
         sql = "UPDATE corpus SET last_seq = ?, unread = unread + ?"
         list(cursor.execute(sql, (seq, seq - last_seq)))
         if seq - indexed_seq > MAX_UNINDEXED:
             waiting = reading.unindexed(2 * (seq - last_seq), cursor)
-            _index([(number, _indexed_text(message_of(body))) for number, body in waiting], cursor)
+            _index([(number, _indexed_text(body)) for number, body in waiting], cursor)
     return results
 
 
-def _again(cursor: Cursor, message: Message, seq: int) -> Result:
-    (body,) = one(cursor.execute("SELECT body FROM bodies WHERE seq = ?", (seq,)))
+def _known(cursor: Cursor, keys: Sequence[bytes]) -> dict[bytes, tuple[int, bytes | None]]:
+    """The seq of each id that is there; what is kept of a message that is about to be stored goes beside it."""
+    sql = f"SELECT id, seq FROM messages WHERE id IN ({', '.join('?' * len(keys))})"
+    return {key: (seq, None) for key, seq in cursor.execute(sql, keys)}
+
+
+def _again(cursor: Cursor, message: Message, seq: int, body: bytes | None) -> Result:
+    if body is None:
+        (body,) = one(cursor.execute("SELECT body FROM bodies WHERE seq = ?", (seq,)))
     if unpack(body) == message.encode():
         return Result(message.id, "duplicate", seq)
     return Result(message.id, "refused", 0, Conflict(_OTHER, hint="a changed message needs a new id"))
 
 
-def _store(cursor: Cursor, seq: int, message: Message, key: bytes, body: bytes, now_ms: int) -> None:
-    row = (
-        seq, key, message.time_ms, now_ms, message.agent, message.kind, message.priority, message.task or None,
-        message.role or None, message.recipient or None,
-    )  # fmt: skip
-    list(cursor.execute(_INSERT, row))
-    list(cursor.execute("INSERT INTO bodies VALUES (?, ?)", (seq, body)))
-    list(cursor.execute(_SPAN, (seq >> BLOCK_BITS, message.time_ms, message.time_ms)))
+def _store(cursor: Cursor, fresh: Sequence[tuple[int, _Prepared]], now_ms: int) -> None:
+    rows = [
+        (
+            seq, key, each.time_ms, now_ms, each.agent, each.kind, each.priority, each.task or None, each.role or None,
+            each.recipient or None,
+        )
+        for seq, (each, key, _) in fresh
+    ]  # fmt: skip
+    list(cursor.executemany(_INSERT, rows))
+    list(cursor.executemany("INSERT INTO bodies VALUES (?, ?)", [(seq, body) for seq, (_, _, body) in fresh]))
+    times: dict[int, list[int]] = {}
+    for seq, (each, _, _) in fresh:
+        times.setdefault(seq >> BLOCK_BITS, []).append(each.time_ms)
+    list(cursor.executemany(_SPAN, [(block, min(each), max(each)) for block, each in times.items()]))
 
 
 def _mark(changes: Sequence[tuple[str, Marks]], cursor: Cursor) -> list[StoredMessage]:
@@ -208,8 +225,8 @@ def _merge(cursor: Cursor, message_id: str, change: Marks) -> bool:
     return True
 
 
-def _indexed_text(message: Message) -> str:
-    return " ".join(words_of(text_of(message)))
+def _indexed_text(stored: bytes) -> str:
+    return " ".join(dict.fromkeys(words_of(text_in(stored))))
 
 
 def _index(found: Sequence[tuple[int, str]], cursor: Cursor) -> int:

@@ -15,8 +15,6 @@ from inos.store.cursor import Cursor, SqlValue, one
 
 # How far rows are counted to choose between indices: 1,000 entries of an index take 60 us.
 PROBE: Final = 1_000
-# The best of a search are chosen among so many, the newest that match: a rank costs 3 us.
-RANKED: Final = 2_000
 _MAX_SEQ: Final = (1 << 63) - 1
 _FIELDS: Final = ("task", "recipient", "agent", "role", "kind")
 
@@ -160,19 +158,13 @@ def _by_blocks(plan: Plan, columns: str, way: str) -> tuple[str, list[SqlValue]]
 
 
 def search_sql(plan: Plan, words: Sequence[str], columns: str) -> tuple[str, list[SqlValue]]:
-    """Rows that have all of `words`, in order; for the order "best" by rank, among the newest RANKED."""
+    """Rows that have all of `words`, in order."""
     way = "DESC" if plan.newest_first else "ASC"
     wanted = " AND ".join(f'"{word}"*' if len(word) >= PREFIX_FROM else f'"{word}"' for word in words)
     conditions = "".join(f" AND {each.sql}" for each in plan.clauses)
     values = [wanted, plan.low, plan.high, *(value for each in plan.clauses for value in each.values)]
-    found = (
-        " FROM words CROSS JOIN messages ON messages.seq = words.rowid"
+    sql = (
+        f"SELECT {columns} FROM words CROSS JOIN messages ON messages.seq = words.rowid"
         f" WHERE words MATCH ? AND words.rowid BETWEEN ? AND ?{conditions} ORDER BY words.rowid {way}"
     )
-    if plan.order != "best":
-        return f"SELECT {columns}{found}", values
-    # No more is read of a message than its rank, until it is known to be shown.
-    ranked = f"SELECT seq AS best_seq, bm25(words) AS score{found} LIMIT {RANKED}"
-    best = f"SELECT best_seq, score FROM ({ranked}) ORDER BY score, best_seq DESC LIMIT ?"
-    sql = f"SELECT {columns} FROM ({best}) CROSS JOIN messages ON seq = best_seq ORDER BY score, best_seq DESC"
-    return sql, [*values, plan.limit]
+    return sql, values

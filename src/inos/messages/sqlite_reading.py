@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from inos.core.errors import NotFound
 from inos.core.messages.ids import from_bytes, parse_id, to_bytes
 from inos.core.messages.marks import Marks
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.ranking import RANKED, best, may_have
 from inos.core.messages.words import has_words, query_words, snippet, text_of
 from inos.messages.corpus import MAX_ANSWER_BYTES, MarkChange
 from inos.messages.sqlite_plan import Plan, driver_for, limits, page_sql, search_sql
-from inos.messages.stored_form import may_have, message_of, unpack
+from inos.messages.stored_form import message_of, text_in, unpack
 from inos.store.cursor import Cursor, Row, first, one
 
 _COLUMNS: Final = "seq, received_ms, marks, (SELECT body FROM bodies WHERE bodies.seq = messages.seq) AS body"
@@ -98,8 +100,9 @@ def page(query: MessageQuery, cursor: Cursor) -> MessagePage:
         return _cut(_rows(cursor, plan, _COLUMNS), query, [])
     _, _, _, indexed_seq = counters(cursor)
     if query.order == "best":
-        rows = [*_scanned(cursor, plan.above(indexed_seq), words), *_searched(cursor, plan.up_to(indexed_seq), words)]
-        return MessagePage(tuple(_stored(row, words) for row in rows[: query.limit]))
+        found = list(islice(_found(cursor, plan, words, indexed_seq), RANKED))
+        chosen = best([unpack(row[3]) for row in found], words, query.limit)
+        return MessagePage(tuple(_stored(found[place], words) for place in chosen))
     return _cut(_found(cursor, plan, words, indexed_seq), query, words)
 
 
@@ -113,13 +116,14 @@ def _found(cursor: Cursor, plan: Plan, words: list[str], indexed_seq: int) -> It
 
 
 def _scanned(cursor: Cursor, plan: Plan, words: list[str]) -> Iterator[Row]:
-    for row in _rows(cursor, plan, _COLUMNS):
-        if may_have(unpack(row[3]), words) and has_words(text_of(message_of(row[3])), words):
-            yield row
+    for *fields, body in _rows(cursor, plan, _COLUMNS):
+        encoded = unpack(body)
+        if may_have(encoded, words) and has_words(text_in(encoded), words):
+            yield *fields, encoded
 
 
 def _searched(cursor: Cursor, plan: Plan, words: list[str]) -> Iterable[Row]:
-    if plan.count <= _FEW and plan.order != "best":
+    if plan.count <= _FEW:
         return _scanned(cursor, plan, words)
     sql, values = search_sql(plan, words, _COLUMNS)
     return cursor.execute(sql, values)

@@ -6,11 +6,11 @@ The first byte tells: JSON begins with "{", what zlib made never does.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from typing import Final
 
 from inos.core.errors import Corrupt
-from inos.core.messages.message import MAX_MESSAGE_BYTES, Message
+from inos.core.messages.message import MAX_MESSAGE_BYTES, Message, parse_json
+from inos.core.messages.words import text_of_json
 
 # Level 1 of 1 KB of JSON takes 15 us, level 6 35 us for 3 % less.
 _LEVEL: Final = 1
@@ -37,13 +37,9 @@ def unpack(stored: bytes) -> bytes:
     return encoded
 
 
-def may_have(encoded: bytes, words: Sequence[str]) -> bool:
-    """Whether the words of a search can be in a message, by its JSON: False is certain. A twentieth of the time that it
-    takes to be certain of True. In a text without accents nothing but the words themselves can be meant by them."""
-    if not encoded.isascii():
-        return True
-    lowered = encoded.lower()
-    return all(word.isascii() and word.encode() in lowered for word in words)
+def text_in(stored: bytes) -> str:
+    """What is searched of the message that was packed or not, in a third of the time that it takes to make it."""
+    return text_of_json(parse_json("a stored message", unpack(stored), MAX_MESSAGE_BYTES))
 
 
 def message_of(stored: bytes) -> Message:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from inos.core.errors import BadInput
@@ -27,29 +28,41 @@ SNIPPET_CHARACTERS: Final = 160
 FOUND_BEGIN: Final = "\x02"
 FOUND_END: Final = "\x03"
 _WORD: Final = re.compile(r"[^\W_]+")
+# Letters and digits of ASCII, small; all else parts words.
+PLAIN_TABLE: Final = bytes(ord(chr(each).lower()) if each < 128 and chr(each).isalnum() else 32 for each in range(256))
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f\s]+")
 _BEFORE: Final = 40  # characters shown in front of the first word found
 
 
 def text_of(message: Message) -> str:
     """Everything of a message that is searched, its content first."""
-    parts = [*_leaves(message.content)]
+    parts: list[str] = []
+    _collect(message.content, parts)
     parts += (message.kind, message.agent, message.task, message.role, message.sender, message.recipient)
     parts += [each.name for each in message.attachments]
-    return " \n".join(part for part in parts if part)
+    return " \n".join(filter(None, parts))
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def text_of_json(value: Mapping[str, Any]) -> str:
+    """`text_of` the message that `value` says, which was one when it was stored."""
+    parts: list[str] = []
+    _collect(value["content"], parts)
+    parts += [value.get(name, "") for name in ("kind", "agent", "task", "role", "sender", "recipient")]
+    parts += [each["name"] for each in value.get("attachments", ())]
+    return " \n".join(filter(None, parts))
+
+
+def _collect(value: Any, into: list[str]) -> None:
     if isinstance(value, str):
-        yield value
+        into.append(value)
     elif isinstance(value, dict):
         for each in value.values():
-            yield from _leaves(each)
+            _collect(each, into)
     elif isinstance(value, list | tuple):
         for each in value:
-            yield from _leaves(each)
+            _collect(each, into)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield str(value)
+        into.append(str(value))
 
 
 def plain(text: str) -> str:
@@ -62,12 +75,10 @@ def plain(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """The words of a text in order, at most MAX_WORDS."""
-    found: list[str] = []
-    for match in _WORD.finditer(plain(text)):
-        found.append(match.group()[:MAX_WORD])
-        if len(found) == MAX_WORDS:
-            break
-    return found
+    if text.isascii():  # a fifth of the time
+        found = text.encode().translate(PLAIN_TABLE).decode().split()
+        return [each[:MAX_WORD] for each in found[:MAX_WORDS]]
+    return [match.group()[:MAX_WORD] for match in islice(_WORD.finditer(plain(text)), MAX_WORDS)]
 
 
 def query_words(text: str) -> list[str]:
@@ -82,6 +93,9 @@ def query_words(text: str) -> list[str]:
 
 def has_words(text: str, wanted: Sequence[str]) -> bool:
     """Whether all words of a search occur in a text."""
+    if text.isascii() and len(text) < MAX_WORDS:  # a fifth of the time
+        spaced = b" %b " % text.encode().translate(PLAIN_TABLE)
+        return all((b" %b" if len(each) >= PREFIX_FROM else b" %b ") % each.encode() in spaced for each in wanted)
     words = set(words_of(text))
     return all(word in words or _begins_one(words, word) for word in wanted)
 
