@@ -3,19 +3,28 @@
     python filling_agent.py HOME AGENT FOLDER
 
 Each line of standard input is a command, answered by one line: `write N` (N messages; how many were taken, and the
-error after which it stopped), `read` (the numbers of all messages there are), `flush` (whether the hub has all).
+error after which it stopped), `read` (the numbers of all messages there are), `flush` (whether the hub has all),
+`clock S` (sets the clock of this process S seconds ahead of the machine's).
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from inos.core.errors import StorageFull
 from inos.core.messages.query import MessageQuery
 from inos.messages import open_agent
+
+
+machine_clock = time.time
+
+
+def set_ahead(seconds: float) -> None:
+    time.time = lambda: machine_clock() + seconds
 
 
 def main(home: str, name: str, folder: str) -> None:
@@ -37,6 +46,8 @@ def main(home: str, name: str, folder: str) -> None:
                 answer = {"written": number, "error": error}
             elif what == "read":
                 answer = numbers(agent)
+            elif what == "clock":
+                set_ahead(float(count))
             else:
                 answer = agent.flush(60)
             print(json.dumps(answer), flush=True)

@@ -1,5 +1,5 @@
-"""One real hub under pressure: an agent that floods it, one that writes faster than it may, disks that are full, and
-the metrics it shows of it all."""
+"""One real hub under pressure: an agent that floods it, one that writes faster than it may, disks that are full, clocks
+that jump, what comes twice or out of order; and the metrics it shows of it all."""
 
 from __future__ import annotations
 
@@ -167,6 +167,42 @@ def test_a_hub_whose_disk_is_full_says_so_and_agents_keep_everything(hub: Machin
 def numbers(hub: Machine, agent: str) -> list[int]:
     """The numbers of the agent's messages on the hub, in the order of arrival."""
     return [each.message.content["n"] for each in stored(hub, agent)]
+
+
+def test_an_agent_whose_clock_jumps_keeps_its_order(hub: Machine, tmp_path: Path) -> None:
+    with filling(hub, "jumping", tmp_path / "cache") as (_, tell):
+        for ahead_s in (0, 864_000, -864_000, 3_600, 0):
+            tell(f"clock {ahead_s}")
+            tell("write 3")
+        assert tell("flush") is True
+        assert tell("read") == list(range(15))
+    found = [each.message for each in stored(hub, "jumping")]
+    assert [each.content["n"] for each in found] == list(range(15))
+    ids, times = [str(each.id) for each in found], [each.time_ms for each in found]
+    assert ids == sorted(set(ids)), "ids grow whatever the clock does"
+    assert times != sorted(times), "and the times are those that the clock showed"
+
+
+def test_what_comes_twice_or_out_of_order_is_stored_once(hub: Machine) -> None:
+    base = 990_000
+    messages = [message(base + number, agent="shuffled", content={"n": number}) for number in range(6)]
+    caller = Caller(hub)
+
+    def fates(*numbers: int) -> list[str]:
+        body = Batch("b", "n", tuple(messages[number] for number in numbers)).encode()
+        status, _, answer = caller("POST", "/sync/messages", body)
+        assert status == 200, answer
+        return [each["status"] for each in answer["results"]]
+
+    assert fates(5, 3, 5) == ["stored", "stored", "duplicate"]
+    assert fates(3, 0, 1, 0) == ["duplicate", "stored", "stored", "duplicate"]
+    assert caller("POST", "/sync/message", messages[4].encode())[2]["status"] == "stored"
+    assert fates(0, 1, 2, 3, 4, 5) == ["duplicate"] * 2 + ["stored"] + ["duplicate"] * 3
+    assert numbers(hub, "shuffled") == [5, 3, 0, 1, 4, 2], "each once, where it first came"
+    other = message(base + 2, agent="shuffled", content={"n": "another"})
+    status, _, answer = caller("POST", "/sync/message", other.encode())
+    assert (status, answer["error"]["code"]) == (409, "conflict")
+    caller.close()
 
 
 def write(agent: Any, first: int, end: int) -> None:

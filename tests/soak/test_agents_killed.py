@@ -92,21 +92,3 @@ def test_nothing_acknowledged_is_lost_and_nothing_doubled(tmp_path: Path) -> Non
 @pytest.mark.soak
 def test_a_hundred_times(tmp_path: Path) -> None:
     kill_again_and_again(tmp_path, rounds=100, seed=8)
-
-
-@pytest.mark.soak
-def test_a_backlog_of_a_hundred_thousand_arrives_whole_and_in_order(tmp_path: Path) -> None:
-    count = 100_000
-    with open_agent("writer", home=tmp_path, linger_s=0.0) as agent:
-        for first in range(0, count, 500):
-            agent.append_drafts(
-                [agent.draft({"number": number, "text": "w " * 50}) for number in range(first, first + 500)]
-            )
-        assert agent.stats().cache.pending == count
-    service = MemoryService(RealEnv())
-    with served(service, tmp_path), open_agent("writer", home=tmp_path) as agent:
-        began = time.monotonic()
-        assert agent.flush(1200)
-        print(f"{count / (time.monotonic() - began):.0f} messages/s")
-        there = on_the_hub(service, count)
-    assert [each.content["number"] for each in there] == list(range(count))
