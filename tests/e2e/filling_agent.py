@@ -19,7 +19,6 @@ from inos.core.errors import StorageFull
 from inos.core.messages.query import MessageQuery
 from inos.messages import open_agent
 
-
 machine_clock = time.time
 
 
