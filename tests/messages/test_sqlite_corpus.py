@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -48,3 +49,16 @@ def test_a_corpus_of_the_first_schema_is_indexed_anew(tmp_path: Path, monkeypatc
             assert [each.message.id for each in found] == [message_id(7)]
             corpus.index_step(100)
         assert corpus.stats().unindexed == 0
+
+
+def test_words_are_indexed_alike_whether_messages_are_still_at_hand_or_read_again(tmp_path: Path) -> None:
+    with on_disk(tmp_path) as corpus:
+        inserted(corpus, [message(number, content=f"word{number}") for number in range(10)])
+    with on_disk(tmp_path) as corpus:  # those before are not at hand, nor is one that is long
+        contents = [f"word{number}" for number in range(10, 20)]
+        contents[4] += " " + bytes(range(256)).hex() * 20 + random.Random(1).randbytes(3_000).hex()
+        inserted(corpus, [message(number, content=each) for number, each in enumerate(contents, 10)])
+        assert [corpus.index_step(7) for _ in range(4)] == [7, 7, 6, 0]
+        for number in range(20):
+            found = corpus.query(MessageQuery(text=f"word{number}", order="oldest")).messages
+            assert found[0].message.id == message_id(number)

@@ -20,7 +20,7 @@ from inos.core.messages.marks import STATES, Mark, MarkName, Marks
 from inos.core.messages.message import Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.sync import MAX_BATCH, Result
-from inos.core.messages.words import words_of
+from inos.core.messages.words import text_of, words_of
 from inos.messages import sqlite_reading as reading
 from inos.messages.corpus import CorpusStats, MarkChange
 from inos.messages.sqlite_schema import BLOCK_BITS, MIGRATIONS
@@ -32,6 +32,10 @@ from inos.store.filesystem import REAL_FILES, Files
 # Indexing takes three times as long as storing, so a backlog that comes in is stored first. What a search has to go
 # through costs it some 8 us a message that has not its words: 80 ms for as many.
 MAX_UNINDEXED: Final = 10_000
+# Messages just stored are kept until they are indexed: reading them again takes five times as long as their words. Only
+# so many, of so few bytes packed.
+_MAX_FRESH: Final = 2_000
+_FRESH_BYTES: Final = 2_048
 _UNREAD: Final = STATES.index("unread")
 _INSERT: Final = (
     "INSERT INTO messages (seq, id, time_ms, received_ms, agent, kind, priority, task, role, recipient)"
@@ -51,6 +55,7 @@ class SqliteCorpus:
         """Open the corpus at `path`, or begin one where nothing is. Raises as `Database` does."""
         self._database = Database(path, key, env, migrations=MIGRATIONS, files=files)
         made = str(next_id(int(env.now_s() * 1000), env.token_bytes(10), None))
+        self._fresh: dict[int, Message] = {}
         self._identity: str = self._database.read(reading.identity) or self._database.write(partial(_begin, made))
 
     @property
@@ -67,13 +72,21 @@ class SqliteCorpus:
         """See Writing."""
         if not messages:
             return []
-        return self._database.write(partial(_insert, _prepared(messages), now_ms))
+        prepared = _prepared(messages)
+        return self._remembered(prepared, self._database.write(partial(_insert, prepared, now_ms)))
 
     async def insert_async(self, messages: Sequence[Message], now_ms: int) -> list[Result]:
         """As `insert`, for many callers at once: none occupies a thread while it waits for the commit they share."""
         if not messages:
             return []
-        return await self._database.write_async(partial(_insert, _prepared(messages), now_ms))
+        prepared = _prepared(messages)
+        return self._remembered(prepared, await self._database.write_async(partial(_insert, prepared, now_ms)))
+
+    def _remembered(self, prepared: Sequence[_Prepared], results: list[Result]) -> list[Result]:
+        for (message, _, body), result in zip(prepared, results, strict=True):
+            if result.fate == "stored" and len(body) <= _FRESH_BYTES and len(self._fresh) < _MAX_FRESH:
+                self._fresh[result.seq] = message
+        return results
 
     def mark(self, ids: Sequence[str], name: MarkName, mark: Mark) -> list[StoredMessage]:
         """See Writing."""
@@ -86,12 +99,21 @@ class SqliteCorpus:
 
     def index_step(self, most: int) -> int:
         """See Writing."""
-        waiting = self._database.read(partial(reading.unindexed, most))
-        if not waiting:
-            return 0
+        _, _, _, indexed_seq = self._database.read(reading.counters)
         # What takes time is done before the others are kept from writing.
-        found = [(seq, _indexed_text(body)) for seq, body in waiting]
-        return self._database.write(partial(_index, found))
+        found = list(self._indexed_texts(indexed_seq, most))
+        return self._database.write(partial(_index, found)) if found else 0
+
+    def _indexed_texts(self, behind: int, most: int) -> Iterator[tuple[int, str]]:
+        for seq in [each for each in tuple(self._fresh) if each <= behind]:  # writers indexed them
+            self._fresh.pop(seq, None)
+        last = behind + most
+        while behind < last and (message := self._fresh.pop(behind + 1, None)) is not None:
+            behind += 1
+            yield behind, _indexed(text_of(message))
+        if behind < last:
+            for seq, body in self._database.read(partial(reading.unindexed, behind, last - behind)):
+                yield seq, _indexed(text_in(body))
 
     def query(self, query: MessageQuery) -> MessagePage:
         """See Reading."""
@@ -157,8 +179,8 @@ def _insert(prepared: Sequence[_Prepared], now_ms: int, cursor: Cursor) -> list[
         sql = "UPDATE corpus SET last_seq = ?, unread = unread + ?"
         list(cursor.execute(sql, (seq, seq - last_seq)))
         if seq - indexed_seq > MAX_UNINDEXED:
-            waiting = reading.unindexed(2 * (seq - last_seq), cursor)
-            _index([(number, _indexed_text(body)) for number, body in waiting], cursor)
+            waiting = reading.unindexed(indexed_seq, 2 * len(fresh), cursor)
+            _index([(number, _indexed(text_in(body))) for number, body in waiting], cursor)
     return results
 
 
@@ -225,8 +247,8 @@ def _merge(cursor: Cursor, message_id: str, change: Marks) -> bool:
     return True
 
 
-def _indexed_text(stored: bytes) -> str:
-    return " ".join(dict.fromkeys(words_of(text_in(stored))))
+def _indexed(text: str) -> str:
+    return " ".join(dict.fromkeys(words_of(text)))
 
 
 def _index(found: Sequence[tuple[int, str]], cursor: Cursor) -> int:

@@ -43,10 +43,10 @@ def counters(cursor: Cursor) -> tuple[int, int, int, int]:
     return last_seq, unread, last_mark_seq, indexed_seq
 
 
-def unindexed(most: int, cursor: Cursor) -> list[tuple[int, bytes]]:
-    """The first messages that are not indexed, as they are kept."""
-    sql = "SELECT seq, body FROM bodies WHERE seq > (SELECT indexed_seq FROM corpus) ORDER BY seq LIMIT ?"
-    return [(seq, body) for seq, body in cursor.execute(sql, (most,))]
+def unindexed(behind: int, most: int, cursor: Cursor) -> list[tuple[int, bytes]]:
+    """The first messages behind a seq, as they are kept."""
+    sql = "SELECT seq, body FROM bodies WHERE seq > ? ORDER BY seq LIMIT ?"
+    return [(seq, body) for seq, body in cursor.execute(sql, (behind, most))]
 
 
 def get(message_id: str, cursor: Cursor) -> StoredMessage:
