@@ -15,7 +15,7 @@ from inos.core.errors import Busy, StorageFull, TooLarge, Unavailable
 from inos.core.messages.message import Message
 from inos.core.messages.sync import MAX_BATCH_BYTES
 from inos.messages.cache import AgentCache, CacheLimits
-from inos.messages.sender import Sender
+from inos.messages.sender import ANSWER_S, Sender
 from inos.messages.sending import MAX_PAUSE_S, Pace
 from inos.sim.disk import SimDisk
 from inos.testing.env import SimEnv
@@ -240,4 +240,28 @@ async def test_too_large_for_the_hub_is_parked_too() -> None:
         write(cache, sender, 2)
         await trio.sleep(5)
         assert [each.error.code for each in cache.outbox.parked()] == ["too_large", "too_large"]
+    cache.close()
+
+
+@sim_test
+async def test_a_hub_that_takes_a_batch_and_never_answers_is_tried_again() -> None:
+    cache, env, _ = opened()
+    hub, hung = ScriptedHub(covers=True), 2
+    send = hub.send
+
+    async def stuck(batch: bytes, count: int) -> object:
+        nonlocal hung
+        answer = await send(batch, count)
+        if hung:
+            hung -= 1
+            await trio.sleep_forever()
+        return answer
+
+    hub.send = stuck  # type: ignore[method-assign,assignment]
+    async with sending(cache, hub, env) as sender:
+        written = write(cache, sender, 3)
+        await trio.sleep(ANSWER_S + 1)
+        assert (sender.report.failures, sender.report.last_error[:11]) == (1, "unavailable")
+        await trio.sleep(ANSWER_S + MAX_PAUSE_S)
+        assert hub.order == written and cache.outbox.counts().pending == 0
     cache.close()

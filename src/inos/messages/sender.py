@@ -11,12 +11,12 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 
 from inos.core.env import Env
-from inos.core.errors import InosError
+from inos.core.errors import InosError, Unavailable
 from inos.core.messages.sync import Ack
 from inos.messages.cache import AgentCache
 from inos.messages.cache_outbox import OutboxState
@@ -36,7 +36,10 @@ from inos.messages.sending import (
 
 log = logging.getLogger(__name__)
 
-_NAME_BYTES = 8
+_NAME_BYTES: Final = 8
+# A hub that shows life and answers nothing for so long has hung: the batch goes out again, which does no harm. The
+# longest batch over a slow line takes less.
+ANSWER_S: Final = 120.0
 
 
 class HubDoor(Protocol):
@@ -151,13 +154,18 @@ class Sender:
         name = self._env.token_bytes(_NAME_BYTES).hex()
         body = await self._env.in_thread(batch_body, name, self._node, self._cache.outbox.hub, batch)
         try:
-            return await self._door.send(body, len(batch))
+            return await self._answered(body, len(batch))
         except InosError as error:
             self._course, park = after_failure(self._course, self._pace, error, len(batch))
             self._note(error)
             if park:
                 await self._env.in_thread(self._cache.outbox.park, batch[0].seq, error, self._now_ms())
             return None
+
+    async def _answered(self, body: bytes, count: int) -> Ack:
+        with anyio.move_on_after(ANSWER_S):
+            return await self._door.send(body, count)
+        raise Unavailable(f"the hub has not answered for {ANSWER_S:.0f} s", hint="look at its node: inos status")
 
     def _pause(self, waiting: int) -> float:
         return -pause_s(self._course, self._pace, waiting, self._env.random.random())
