@@ -90,7 +90,7 @@ def test_a_hub_whose_server_is_away_at_the_start_serves_when_it_comes(
             client.messages.unread()
         posted = client.messages.post("early", "before the server came")
     server.start()
-    wait_for(lambda: posted in [each.message for each in stored(desk, "early")] and is_hub(desk), "it arrives")
+    wait_for(lambda: is_hub(desk) and posted in [each.message for each in stored(desk, "early")], "it arrives")
     assert "Traceback" not in (desk.home / "node.log").read_text()
 
 

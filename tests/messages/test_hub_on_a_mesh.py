@@ -89,6 +89,25 @@ async def test_what_is_posted_anywhere_is_found_everywhere() -> None:
 
 
 @sim_test
+async def test_a_page_says_when_it_is_only_what_the_node_keeps_itself() -> None:
+    async with open_cluster(3) as cluster:
+        a, b, c = cluster.nodes
+        await desk(a).take_hub()
+        await post(b, 3, agent="here")
+        await post(c, 3, agent="elsewhere")
+        await arrived(b, 3, "here")
+        await arrived(b, 3, "elsewhere")
+        first = await desk(b).query(MessageQuery(limit=2))
+        assert first.whole and first.next
+        await a.crash()
+        part = await desk(b).query(MessageQuery())
+        assert not part.whole and not part.next
+        assert [each.message.agent for each in part.messages] == ["here"] * 3
+        with pytest.raises(Unavailable):  # and not a page of another order
+            await desk(b).query(MessageQuery(limit=2, after=first.next))
+
+
+@sim_test
 async def test_an_only_node_is_its_own_hub_when_asked() -> None:
     async with open_cluster(1) as cluster:
         (node,) = cluster.nodes

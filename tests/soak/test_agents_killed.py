@@ -74,6 +74,7 @@ def kill_again_and_again(home: Path, rounds: int, seed: int) -> None:
     kept = {str(each.id): each.content["number"] for each in here}
     assert all(kept.get(an_id) == number for number, an_id in acknowledged)
     assert len(here) <= len(acknowledged) + rounds, "at most one a kill was written and not yet said"
+    print(f"{rounds} kills: {len(acknowledged)} acknowledged, {len(here)} here and there, once and in order")
 
 
 def on_the_hub(service: MemoryService, count: int) -> list[Message]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inos.client.mesh import Mesh
     from inos.client.messages import Messages
     from inos.core.messages.calls import Marked
-    from inos.core.messages.query import MessageQuery, StoredMessage
+    from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 
 T = TypeVar("T")
 
@@ -142,7 +142,9 @@ def tail(
     query = query_of(agent, task, role, kind, priority, state, since, "", limit)
 
     async def work(messages: Messages) -> None:
-        shown = (await messages.page(query)).messages
+        page = await messages.page(query)
+        shown = page.messages
+        _note_part(page)
         for each in reversed(shown):
             _say(each, as_json)
         if follow:
@@ -193,11 +195,17 @@ def search(
     inos msg search invoice zurich --since 7d
     """
     query = query_of(agent, task, role, kind, priority, state, since, " ".join(words), limit)
-    found = _ask(home, lambda messages: messages.page(query)).messages
-    for each in found:
+    page = _ask(home, lambda messages: messages.page(query))
+    for each in page.messages:
         _say(each, as_json)
-    if not found:
+    if not page.messages:
         note("nothing found")
+    _note_part(page)
+
+
+def _note_part(page: MessagePage) -> None:
+    if not page.whole:
+        note("the hub cannot be reached: this is only what this node keeps itself. More: inos msg stats")
 
 
 @command

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from inos.client.calls import Calls, json_request
 from inos.client.http import ConnectionLost, Request, Response, lost
-from inos.core.errors import BadFrame, BadInput
+from inos.core.errors import BadFrame, BadInput, Unavailable
 from inos.core.messages.calls import Marked, MessageEvent, MessagesReport
 from inos.core.messages.marks import MarkName
 from inos.core.messages.message import Attachment, Draft, Message
@@ -92,13 +92,15 @@ class Messages:
         return [Message.from_json(each) for each in _listed(answer, "messages")]
 
     async def page(self, query: MessageQuery) -> MessagePage:
-        """One page of what `query` asks for."""
+        """One page of what `query` asks for; not `whole` where the hub cannot be reached."""
         return MessagePage.from_json(await self._calls.json(Request("GET", "/query/messages", query.to_params())))
 
     async def find(self, query: MessageQuery) -> AsyncGenerator[StoredMessage, None]:
-        """All that `query` asks for, page after page."""
+        """All that `query` asks for, page after page. Raises Unavailable where the hub cannot be reached."""
         while True:
             page = await self.page(query)
+            if not page.whole:
+                raise Unavailable("the hub cannot be reached", hint="`page` gives what the node keeps itself")
             for each in page.messages:
                 yield each
             if not page.next:

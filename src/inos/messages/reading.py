@@ -81,7 +81,7 @@ class Reading:
         found = [*own, *matching(self._cache.copies.newest(_COPIES), query)]
         if query.order != "best":
             found.sort(key=lambda each: each.message.id, reverse=query.order == "newest")
-        return MessagePage(tuple(found[: query.limit]))
+        return MessagePage(tuple(found[: query.limit]), whole=False)
 
 
 def matching(copies: Sequence[StoredMessage], query: MessageQuery) -> list[StoredMessage]:

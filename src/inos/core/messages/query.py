@@ -135,18 +135,21 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class MessagePage:
-    """Messages in the order asked for; `next` goes into the following query's `after`, and is empty at the end."""
+    """Messages in the order asked for; `next` goes into the following query's `after`, and is empty at the end. Not
+    `whole`: the hub could not be reached, and this is what whoever answered keeps itself, in one page."""
 
     messages: tuple[StoredMessage, ...]
     next: str = ""
+    whole: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """`{"messages": […], "next": …}`."""
-        return {"messages": [each.to_json() for each in self.messages], "next": self.next}
+        """`{"messages": […], "next": …, "whole": …}`."""
+        return {"messages": [each.to_json() for each in self.messages], "next": self.next, "whole": self.whole}
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
         """Raises BadInput."""
         if not isinstance(value, Mapping) or not isinstance(value.get("messages"), list):
             raise BadInput("not a page of messages")
-        return cls(tuple(StoredMessage.from_json(each) for each in value["messages"]), as_text(value.get("next", "")))
+        messages = tuple(StoredMessage.from_json(each) for each in value["messages"])
+        return cls(messages, as_text(value.get("next", "")), value.get("whole") is not False)
