@@ -156,25 +156,6 @@ async def test_what_falls_short_is_gone_on_with_and_named_by_the_next_put() -> N
 
 
 @sim_test
-async def test_a_put_cut_off_between_its_placement_and_its_name_is_shown() -> None:
-    async with open_cluster(3) as cluster:
-        node = cluster.nodes[0]
-        vault = node.core.keeping.vault
-        # The name waits for its turn, which somebody else has: the very moment before it is written.
-        async with trio.open_nursery() as nursery, vault._naming.alone():
-            nursery.start_soon(node.put, b"cut off", "/cut off")
-            await trio.sleep(60)
-            nursery.cancel_scope.cancel()
-        (cid,) = await nameless(node)
-        await node.crash()
-        await node.start()
-        await cluster.connected()
-        assert await nameless(node) == [cid]
-        assert (await node.core.keeping.vault.remove(cid)).removed == 1
-        assert await nameless(node) == []
-
-
-@sim_test
 async def test_many_small_files_in_one_batch() -> None:
     items = [BatchItem(f"/many/{index:03}", 0o644, 0, b"%d" % (index // 2)) for index in range(300)]
     async with open_cluster(3) as cluster:

@@ -55,8 +55,10 @@ from inos.store.rebuild import kept_until_s
 from inos.vault.catalogue import TABLE as CATALOGUE
 from inos.vault.catalogue import CatalogueCipher
 from inos.vault.get import Getter, PieceSource
+from inos.vault.namer import FINISH_EVERY_S, Namer
 from inos.vault.names import Catalogue
 from inos.vault.put import Putter
+from inos.vault.unfinished import Notes
 from inos.vault.vault import Vault
 
 REPAIR_EVERY_S: Final = 5.0
@@ -81,6 +83,7 @@ class Keeping:
     catalogue: Catalogue
     getter: Getter
     vault: Vault
+    namer: Namer
     tiers: Tiers
     handover: Handover
     pinning: Pinning
@@ -128,9 +131,11 @@ def open_keeping(
         PieceSource(me, watched, fetcher, env, tiers.keeps_reads),
         placements, holder, view, network, crew, env, meeting.begun,
     )  # fmt: skip
+    namer = Namer(putter, catalogue, placements, Notes(disk.settings, env), env)
     vault = Vault(
-        identity.owner, putter, getter, catalogue, placements, env, freed_after_s=remove_delay_s, used=tiers.note
-    )
+        identity.owner, putter, getter, catalogue, placements, env, namer,
+        freed_after_s=remove_delay_s, used=tiers.note,
+    )  # fmt: skip
     pinning = Pinning(disk.local, Pins(watched, holder, placements, fetcher, env), placements, env)
     collector = Collector(
         me, disk.chunks, book, placements, network, view, env,
@@ -151,6 +156,7 @@ def open_keeping(
     collect = workers.add("collect", collector.step, interval_s=min(_COLLECT_MAX_S, max(1.0, remove_delay_s / 2)))
     tiers.make_room = collect.poke
     pinning.wake = workers.add("pins", pinning.step, interval_s=PINS_EVERY_S).poke
+    workers.add("unfinished", namer.finish, interval_s=FINISH_EVERY_S)
     workers.add("tiers", tiers.step, interval_s=TIERS_EVERY_S)
     workers.add("scrub", upkeep.scrub, interval_s=SCRUB_EVERY_S)
     workers.add("heal", upkeep.heal, interval_s=HEAL_EVERY_S)
@@ -161,7 +167,7 @@ def open_keeping(
     _look_after_database(DatabaseUpkeep(DatabaseCare(disk.database), disk.spare, env, tiers.hot_pressed), workers)
     return Keeping(
         scores, placements, fetcher, holder, holders, book, repair, collector, upkeep, catalogue, getter, vault,
-        tiers, handover, pinning, repair_worker.poke,
+        namer, tiers, handover, pinning, repair_worker.poke,
     )  # fmt: skip
 
 

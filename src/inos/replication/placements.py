@@ -8,7 +8,7 @@ undo it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -25,6 +25,7 @@ from inos.state.records import parse_record, sign_record
 from inos.state.tables import Scope, TableSpec
 
 _PAGE: Final = 500
+AboutTo = Callable[[Sequence[Placement]], Awaitable[None]]
 GRANT_CONTEXT: Final = b"inos placement v1"
 
 
@@ -134,15 +135,30 @@ class Placements:
             raise NotFound(f"the object {cid} was removed", hint="its owner removed it with 'inos rm'")
         return _placement_in(record)
 
-    async def found(self, placements: Sequence[Placement]) -> tuple[list[Written], bool]:
-        """Write placements of new objects as their owner; and whether a quorum has them all."""
-        records = await self._env.in_thread(self._sign_new, placements)
-        agreed = await self._written(records)
+    async def latest(self, cid: Cid) -> Placement | None:
+        """The placement that a majority knows; None when there is none, or the object was removed. NotEnoughNodes."""
+        return _placement_in(await self._tables.read(TABLE, bytes(cid), quorum=True))
+
+    async def found(
+        self, placements: Sequence[Placement], about_to: AboutTo | None = None
+    ) -> tuple[list[Written], bool]:
+        """Write placements of new objects as their owner; and whether a quorum has them all. `about_to` hears of them
+        as they will be, before each time they are written."""
+        records, agreed = await self._found(placements, about_to)
         if not agreed and await self._outdone(records):
             # Written in ignorance of a later removal: now that it is known, write after it.
-            records = await self._env.in_thread(self._sign_new, placements)
-            agreed = await self._written(records)
+            records, agreed = await self._found(placements, about_to)
         return [_written(record) for record in records], agreed
+
+    async def _found(self, placements: Sequence[Placement], about_to: AboutTo | None) -> tuple[list[Record], bool]:
+        records = await self._env.in_thread(self._sign_new, placements)
+        if about_to is not None:
+            await about_to([_written(record).placement for record in records])
+        return records, await self._written(records)
+
+    def surely_absent(self, cid: Cid) -> bool:
+        """Whether this node, which is kept up to date about it, knows of no such object. Blocks, for microseconds."""
+        return self.known(cid) is None and self._tables.holds(TABLE, bytes(cid))
 
     async def publish(self, placements: Sequence[Placement]) -> list[Written]:
         """Write new members for known objects, as this node, in one write; those as they were written whose placement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from inos.core.errors import BadTicket
 from inos.store.cursor import Cursor
@@ -28,6 +28,23 @@ class Settings:
     def put(self, values: Mapping[str, bytes]) -> None:
         """Set all of these, or none."""
         self._database.write(lambda cursor: _put(cursor, values))
+
+    def under(self, prefix: str) -> dict[str, bytes]:
+        """All whose name begins with `prefix`, in order."""
+        sql = "SELECT key, value FROM settings WHERE key >= ? AND key < ? ORDER BY key"
+        return self._database.read(
+            lambda cursor: {key: bytes(value) for key, value in cursor.execute(sql, (prefix, prefix + "\U0010ffff"))}
+        )
+
+    def change(self, values: Mapping[str, bytes], gone: Sequence[str]) -> None:
+        """Set all of `values` and remove all that are `gone`, or do nothing."""
+
+        def work(cursor: Cursor) -> None:
+            _put(cursor, values)
+            for key in gone:
+                cursor.execute("DELETE FROM settings WHERE key = ?", (key,))
+
+        self._database.write(work)
 
     def redeem(self, invitation_id: bytes, node: bytes) -> None:
         """Remember that `node` used a single-use invitation. Raises BadTicket when another one did."""

@@ -15,9 +15,10 @@ from typing import Final
 
 from inos.core.codec import encode, reading
 from inos.core.errors import BadInput, Refused
-from inos.core.ids import OwnerId
+from inos.core.ids import Cid, OwnerId
 from inos.crypto.hashing import keyed_digest
 from inos.crypto.sealing import open_sealed, seal
+from inos.objects.reference import Reference
 from inos.state.record import Record
 from inos.state.tables import Scope, TableSpec
 
@@ -125,3 +126,16 @@ def in_folder(entries: Sequence[Entry], folder: str) -> list[Entry]:
     """The entry of that name and everything below it."""
     below = folder.rstrip("/") + "/"
     return [entry for entry in entries if entry.name == folder or entry.name.startswith(below)]
+
+
+def cid_of(entry: Entry) -> Cid | None:
+    """The object that a name stands for, if it is a file's."""
+    return Reference.parse(entry.reference).cid if entry.reference else None
+
+
+def reference_of(entry: Entry) -> Reference:
+    """What a file's name stands for. Raises BadInput for a folder or a link."""
+    if entry.kind is Kind.FILE:
+        return Reference.parse(entry.reference)
+    hint = f"list it with: inos ls {entry.name}/" if entry.kind is Kind.FOLDER else f"it points to {entry.target!r}"
+    raise BadInput(f"{entry.name} is a {entry.kind.value}, not a file", hint=hint)

@@ -193,6 +193,16 @@ class Catalogue:
                     return True
         return False
 
+    def seen(self, name: str) -> int:
+        """The version of a name's record that this node knows, removals included; 0 for none. Blocks shortly."""
+        record = self._records.get(TABLE, self._cipher.key_of(name))
+        return 0 if record is None else record.lamport
+
+    async def version(self, name: str) -> int:
+        """As `seen`, of what a majority knows. Raises NotEnoughNodes."""
+        record = await self._tables.read(TABLE, self._cipher.key_of(name), quorum=True)
+        return 0 if record is None else record.lamport
+
     async def nameless(self, cids: Sequence[Cid]) -> list[Cid]:
         """Those of these objects that no name stands for, as far as this node knows."""
         await self._catch_up()

@@ -9,14 +9,16 @@ repair finishes the job.
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import Unavailable
+from inos.core.errors import InosError, Unavailable
 from inos.core.ids import Cid, OwnerId
 from inos.core.options import Compression
 from inos.crypto.digest import sha256_digest
@@ -24,11 +26,12 @@ from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.objects.chunks import SealedChunk
 from inos.objects.layout import COPIES, INLINE_BYTES, Scheme
 from inos.objects.manifest import BuiltObject, ManifestBuilder, build_inline
+from inos.objects.reference import Reference
 from inos.replication.durability import UNREADABLE, Group, quorum_losses, survivable_losses
 from inos.replication.hold_caller import HoldCaller, States
 from inos.replication.layout import read_layout
 from inos.replication.placement import Candidate, Placement, choose_members
-from inos.replication.placements import Written
+from inos.replication.placements import AboutTo, Written
 from inos.replication.scheme import DEFAULT_RULES, Plan, PlanRules, choose_plan, shards_needed
 from inos.vault.blocks import Blocks
 from inos.vault.outcome import LOCAL, QUORUM, REPLICATED, Requirement, Stored
@@ -37,6 +40,23 @@ from inos.vault.sealing import Sealer, batch_chunks
 from inos.vault.upload import Home, Upload
 
 _SEED_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What one content of a put has become, before anybody is told."""
+
+    reference: Reference
+    size: int
+    sha256: bytes
+
+
+# Hears what the contents of a put have become, in order, and where they are about to be placed.
+Announced = Callable[[Sequence[Made], Sequence[Placement]], Awaitable[None]]
+
+
+async def _unannounced(_made: Sequence[Made], _placements: Sequence[Placement]) -> None:
+    """Nobody has to know: the put gives no names."""
 
 
 class MeshView(Protocol):
@@ -48,8 +68,11 @@ class MeshView(Protocol):
 class Book(Protocol):
     """The placement table, as a put writes it."""
 
-    async def found(self, placements: Sequence[Placement]) -> tuple[list[Written], bool]:
-        """Write placements of new objects as their owner; and whether a quorum has them all."""
+    async def found(
+        self, placements: Sequence[Placement], about_to: AboutTo | None = None
+    ) -> tuple[list[Written], bool]:
+        """Write placements of new objects as their owner; and whether a quorum has them all. `about_to` hears of them
+        as they will be, before each time they are written."""
 
     def known(self, cid: Cid) -> Placement | None: ...
 
@@ -100,39 +123,52 @@ class Putter:
         finally:
             del self._running[ticket]
 
-    async def put(self, source: AsyncIterator[bytes], name: str, size: int | None, requirement: Requirement) -> Stored:
+    async def put(
+        self,
+        source: AsyncIterator[bytes],
+        name: str,
+        size: int | None,
+        requirement: Requirement,
+        announced: Announced = _unannounced,
+    ) -> Stored:
         """Store everything `source` gives. Raises what `source` raises, StorageFull, NotEnoughNodes, Unavailable."""
         requirement.check_possible(len(self._view.candidates()))
         async with _closed_at_the_end(source):
-            return await self._put(source, name, size, requirement)
+            return await self._put(source, name, size, requirement, announced)
 
-    async def _put(self, source: AsyncIterator[bytes], name: str, size: int | None, requirement: Requirement) -> Stored:
+    async def _put(
+        self, source: AsyncIterator[bytes], name: str, size: int | None, requirement: Requirement, announced: Announced
+    ) -> Stored:
         with self._busy():
             blocks = Blocks(source)
             head = await blocks.read(INLINE_BYTES + 1)
             if len(head) <= INLINE_BYTES:
-                (stored,) = await self.put_small([(name, head)], requirement)
+                (stored,) = await self.put_small([(name, head)], requirement, announced)
                 return stored
             blocks.unread(head)
-            return await self._put_large(blocks, name, size, requirement)
+            return await self._put_large(blocks, name, size, requirement, announced)
 
-    async def put_small(self, items: Sequence[tuple[str, bytes]], requirement: Requirement) -> list[Stored]:
+    async def put_small(
+        self, items: Sequence[tuple[str, bytes]], requirement: Requirement, announced: Announced = _unannounced
+    ) -> list[Stored]:
         """Store several contents of at most INLINE_BYTES each, all together."""
         requirement.check_possible(len(self._view.candidates()))
         with self._busy():
             built = await self._env.in_thread(self._build_small, items)
             objects = list({one.reference.cid: (one, sha256) for one, sha256 in built}.values())
-            stored = await self._store_small(objects, requirement)
+            made = [Made(one.reference, one.size, sha256) for one, sha256 in built]
+            stored = await self._store_small(objects, requirement, partial(announced, made))
         return [stored[one.reference.cid] for one, _ in built]
 
     async def _store_small(
-        self, hashed: Sequence[tuple[BuiltObject, bytes]], requirement: Requirement
+        self, hashed: Sequence[tuple[BuiltObject, bytes]], requirement: Requirement, about_to: AboutTo
     ) -> dict[Cid, Stored]:
         objects = [one for one, _ in hashed]
         chunks = [list(one.manifest_chunks) for one in objects]
         await self._env.in_thread(self._home.put_many, [chunk for some in chunks for chunk in some])
         plan, members = self._plan(max((one.size for one in objects), default=0))
-        written, agreed = await self._book.found([self._placement(one, plan, members) for one in objects])
+        placements = [self._placement(one, plan, members) for one in objects]
+        written, agreed = await self._book.found(placements, about_to)
         states = await self._holders.many(written, chunks)
         stored = {}
         for (one, sha256), entry, holders in zip(hashed, written, states, strict=True):
@@ -148,6 +184,14 @@ class Putter:
         manifest = layout.manifest
         plan, members = self._plan(manifest.stored_size, manifest.scheme)
         await self._book.found([Placement(cid, self._owner, plan.scheme, plan.copies, members, manifest.stored_size)])
+
+    def is_whole_here(self, placement: Placement) -> bool:
+        """Whether this node has enough pieces of an object to read all of it. Blocks."""
+        try:
+            groups = read_layout(placement.cid, self._home.get).groups(placement, self._home.get)
+            return all(len(self._home.present(list(set(one.addresses)))) >= one.need for one in groups)
+        except InosError:
+            return False
 
     def _build_small(self, items: Sequence[tuple[str, bytes]]) -> list[tuple[BuiltObject, bytes]]:
         return [
@@ -171,7 +215,9 @@ class Putter:
             built.reference.cid, self._owner, plan.scheme, plan.copies, members, built.stored_size, epoch=0
         )
 
-    async def _put_large(self, blocks: Blocks, name: str, size: int | None, requirement: Requirement) -> Stored:
+    async def _put_large(
+        self, blocks: Blocks, name: str, size: int | None, requirement: Requirement, announced: Announced
+    ) -> Stored:
         spooled: list[SealedChunk] = []
         if size is None:
             sealer, spooled, ended = await self._spool(blocks)
@@ -185,7 +231,7 @@ class Putter:
         builder = ManifestBuilder(self._secret, plan.scheme, name=name, chunk_bytes=self._rules.chunk_bytes)
         upload = Upload(self._home, pusher, self._env, blocks, sealer, builder, plan, members)
         await upload.run(spooled)
-        return await self._commit(upload, requirement)
+        return await self._commit(upload, requirement, announced)
 
     def _sealer(self) -> Sealer:
         return Sealer(self._secret, COPIES, self._env, self._rules.chunk_bytes, self._compression)
@@ -206,12 +252,13 @@ class Putter:
             spooled += [SealedChunk(chunk.address, b"", chunk.key, chunk.plain_size) for chunk in chunks]
         return sealer, spooled, False
 
-    async def _commit(self, upload: Upload, requirement: Requirement) -> Stored:
+    async def _commit(self, upload: Upload, requirement: Requirement, announced: Announced) -> Stored:
         digest, sha256 = upload.sealer.content.digest(), upload.sealer.sha256.digest()
         built = await self._env.in_thread(upload.builder.finish, upload.blocks.total_bytes, digest)
         manifest = list(built.manifest_chunks)
         await self._env.in_thread(self._home.put_many, manifest)
-        (written,), agreed = await self._book.found([self._placement(built, upload.plan, upload.members)])
+        about_to = partial(announced, [Made(built.reference, built.size, sha256)])
+        (written,), agreed = await self._book.found([self._placement(built, upload.plan, upload.members)], about_to)
         placement = written.placement
         groups = await self._env.in_thread(self._shapes, placement)
 

@@ -7,13 +7,13 @@ object is removed only when the last of its names is.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Final
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, Conflict, Corrupt, NotEnoughNodes, NotFound, Refused
+from inos.core.errors import BadInput, Corrupt, NotEnoughNodes, NotFound, Refused
 from inos.core.ids import Cid, ContentDigest, OwnerId
 from inos.core.reports import (
     BatchItem,
@@ -23,13 +23,13 @@ from inos.core.reports import (
     PutReport,
     RemoveReport,
 )
-from inos.core.turns import Turns
 from inos.objects.reference import ObjectName, Reference, parse_target
 from inos.replication.layout import Layout
 from inos.replication.placement import Placement
 from inos.replication.placements import Placements
-from inos.vault.catalogue import Entry, Kind
+from inos.vault.catalogue import Entry, Kind, cid_of, reference_of
 from inos.vault.get import Getter, Opened
+from inos.vault.namer import Namer
 from inos.vault.names import Catalogue
 from inos.vault.outcome import LOCAL, Requirement, Stored
 from inos.vault.put import Putter
@@ -65,6 +65,7 @@ class Vault:
         catalogue: Catalogue,
         placements: Placements,
         env: Env,
+        namer: Namer,
         *,
         freed_after_s: float,
         used: Callable[[Cid], None] = lambda _cid: None,
@@ -77,52 +78,45 @@ class Vault:
         self._catalogue = catalogue
         self._placements = placements
         self._env = env
+        self._namer = namer
         self._freed_after_s = freed_after_s
-        self._naming = Turns()
 
     async def put(self, source: AsyncIterator[bytes], options: PutOptions) -> PutReport:
         """Store what `source` gives under the name in `options`, or nameless."""
         start_s = self._env.monotonic_s()
         name = ObjectName.parse(options.name) if options.name is not None else None
         requirement = Requirement(options.require)
-        stored = await self._putter.put(source, name.parts[-1] if name else "", options.size, requirement)
-        self._used(stored.reference.cid)
-        agreed = True
-        if name is not None:
-            agreed = await self._name([_file_entry(name, stored, options.mode, options.modified_ms)])
-        return _put_report(stored, name or "", agreed, self._env.monotonic_s() - start_s)
+        if name is None:
+            stored = await self._putter.put(source, "", options.size, requirement)
+            self._used(stored.reference.cid)
+            return _put_report(stored, "", True, self._env.monotonic_s() - start_s)
+        with self._namer.noted() as key:
+            noting = partial(
+                self._namer.note_names, key, [Entry(name, Kind.FILE, "", 0, options.mode, options.modified_ms)]
+            )
+            stored = await self._putter.put(source, name.parts[-1], options.size, requirement, noting)
+            self._used(stored.reference.cid)
+            agreed = await self._namer.name([_file_entry(name, stored, options.mode, options.modified_ms)])
+        return _put_report(stored, name, agreed, self._env.monotonic_s() - start_s)
 
     async def put_batch(self, items: Sequence[BatchItem], require: str) -> list[PutReport]:
         """Store many small files, acknowledged together."""
         start_s = self._env.monotonic_s()
         names = [ObjectName.parse(item.name) for item in items]
         contents = [(name.parts[-1], item.data) for name, item in zip(names, items, strict=True)]
-        stored = await self._putter.put_small(contents, Requirement(require))
-        entries = [
-            _file_entry(name, one, item.mode, item.modified_ms)
-            for name, one, item in zip(names, stored, items, strict=True)
+        meant = [
+            Entry(name, Kind.FILE, "", 0, item.mode, item.modified_ms) for name, item in zip(names, items, strict=True)
         ]
-        agreed = await self._name(entries)
+        with self._namer.noted() as key:
+            noting = partial(self._namer.note_names, key, meant)
+            stored = await self._putter.put_small(contents, Requirement(require), noting)
+            entries = [
+                _file_entry(name, one, item.mode, item.modified_ms)
+                for name, one, item in zip(names, stored, items, strict=True)
+            ]
+            agreed = await self._namer.name(entries)
         seconds = self._env.monotonic_s() - start_s
         return [_put_report(one, name, agreed, seconds) for one, name in zip(stored, names, strict=True)]
-
-    async def _name(self, entries: Sequence[Entry]) -> bool:
-        """Write names for objects just stored; whether a quorum has them. What they stood for before is removed where
-        no other name does. Raises Conflict when one of the objects was removed while it was being put."""
-        async with self._naming.shared():
-            cids = [cid for cid in map(_cid_of, entries) if cid is not None]
-            if await self._env.in_thread(lambda: any(map(self._placements.removed, cids))):
-                raise Conflict(
-                    "the same content was removed while it was being put", hint="put it again; nothing was kept of it"
-                )
-            replaced = await self._catalogue.objects_named([entry.name for entry in entries])
-            agreed = await self._catalogue.write(entries)
-        if replaced:
-            # Cut off, nobody can say whether it has other names: its space is not worth the risk, nor a failed put.
-            with suppress(NotEnoughNodes):
-                async with self._naming.alone():
-                    await self._remove_unnamed(replaced)
-        return agreed
 
     async def revive(self, cid: Cid) -> bool:
         """Take back the removal of an object that still has a name: whoever removed it had not heard of that name.
@@ -138,21 +132,13 @@ class Vault:
             return False  # its manifest is not here: another node of this owner may have it
         return True
 
-    async def _remove_unnamed(self, cids: Sequence[Cid]) -> list[Cid]:
-        """Remove those of these objects that no name stands for; needs a turn alone."""
-        await self._catalogue.refresh()
-        unnamed = [cid for cid in dict.fromkeys(cids) if not await self._catalogue.names_of(cid)]
-        if unnamed:
-            await self._placements.remove(unnamed)
-        return unnamed
-
     async def put_entry(self, entry: Entry) -> CatalogueItem:
         """Record a folder or a link under its name."""
         named = Entry(
             ObjectName.parse(entry.name), entry.kind, mode=entry.mode, modified_ms=entry.modified_ms,
             target=entry.target,
         )  # fmt: skip
-        await self._name([named])
+        await self._namer.name([named])
         return catalogue_item(named)
 
     async def open(self, target: str, start: int, end: int | None) -> Reading:
@@ -166,7 +152,7 @@ class Vault:
             entry = await self._given_anew(parse_target(target), entry)
             if entry is None:
                 raise
-            reference = _reference_of(entry)
+            reference = reference_of(entry)
             opened = await self._getter.open(reference)
         self._used(reference.cid)
         size = opened.inner.size
@@ -188,21 +174,21 @@ class Vault:
         if isinstance(meant, ObjectName | ContentDigest):
             entry = await self._entry(meant)
             try:
-                placement, layout = await self._getter.locate(_reference_of(entry).cid)
+                placement, layout = await self._getter.locate(reference_of(entry).cid)
             except NotFound:
                 latest = await self._given_anew(meant, entry)
                 if latest is None:
                     raise
                 entry = latest
-                placement, layout = await self._getter.locate(_reference_of(entry).cid)
-            return placement, layout, entry, _reference_of(entry)
+                placement, layout = await self._getter.locate(reference_of(entry).cid)
+            return placement, layout, entry, reference_of(entry)
         cid = meant.cid if isinstance(meant, Reference) else meant
         placement, layout = await self._getter.locate(cid)
         named = next(iter(await self._catalogue.names_of(cid)), None)
         if isinstance(meant, Reference):
             await self._getter.open(meant)
             return placement, layout, named, meant
-        return placement, layout, named, None if named is None else _reference_of(named)
+        return placement, layout, named, None if named is None else reference_of(named)
 
     async def find(self, sha256: ContentDigest, after: str, limit: int) -> CataloguePage:
         """Names of files whose whole content has this SHA-256, behind `after`."""
@@ -303,11 +289,12 @@ class Vault:
         if isinstance(meant, ObjectName):
             await self._catalogue.learn(meant)
         # Alone, so that no put gives one of these objects a name between the look and the removal.
-        async with self._naming.alone():
+        async with self._namer.turns.alone():
             names, cids = await self._meant_by(meant)
-            if names:
-                await self._catalogue.remove(names)
-            unnamed = await self._remove_unnamed(cids)
+            with self._namer.removing(await self._namer.note_removal(cids)):
+                if names:
+                    await self._catalogue.remove(names)
+                unnamed = await self._namer.remove_unnamed(cids)
         return RemoveReport(tuple(names), len(names) or len(unnamed), self._freed_after_s)
 
     async def _meant_by(
@@ -338,9 +325,9 @@ class Vault:
             return meant, next(iter(await self._catalogue.names_of(meant.cid)), None)
         if isinstance(meant, ObjectName | ContentDigest):
             entry = await self._entry(meant)
-            return _reference_of(entry), entry
+            return reference_of(entry), entry
         for entry in await self._catalogue.names_of(meant):
-            return _reference_of(entry), entry
+            return reference_of(entry), entry
         raise BadInput(
             f"a cid alone does not open an object: {meant}", hint="give its reference (inos:<cid>#<key>) or its name"
         )
@@ -370,7 +357,7 @@ async def _resumed(head: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGener
 
 
 def catalogue_item(entry: Entry) -> CatalogueItem:
-    cid = _cid_of(entry)
+    cid = cid_of(entry)
     return CatalogueItem(
         name=entry.name,
         kind=entry.kind.value,
@@ -390,18 +377,7 @@ def _page(entries: Sequence[Entry], limit: int) -> CataloguePage:
 
 
 def _objects_in(entries: Iterable[Entry]) -> list[Cid]:
-    return list(dict.fromkeys(cid for cid in map(_cid_of, entries) if cid is not None))
-
-
-def _cid_of(entry: Entry) -> Cid | None:
-    return Reference.parse(entry.reference).cid if entry.reference else None
-
-
-def _reference_of(entry: Entry) -> Reference:
-    if entry.kind is Kind.FILE:
-        return Reference.parse(entry.reference)
-    hint = f"list it with: inos ls {entry.name}/" if entry.kind is Kind.FOLDER else f"it points to {entry.target!r}"
-    raise BadInput(f"{entry.name} is a {entry.kind.value}, not a file", hint=hint)
+    return list(dict.fromkeys(cid for cid in map(cid_of, entries) if cid is not None))
 
 
 def _file_entry(name: str, stored: Stored, mode: int, modified_ms: int) -> Entry:
