@@ -8,6 +8,7 @@ goes on from there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 from typing import Final
 
 import trio
@@ -74,9 +75,10 @@ class Restoring:
             return None  # it lay within one before
         insert = self._insert_marks if name.marks else self._insert_messages
         try:
-            async for lines in self._segments.lines(name):
-                for start in range(0, len(lines), _BATCH):
-                    await self._env.in_thread(insert, lines[start : start + _BATCH])
+            async with aclosing(self._segments.lines(name)) as read:
+                async for lines in read:
+                    for start in range(0, len(lines), _BATCH):
+                        await self._env.in_thread(insert, lines[start : start + _BATCH])
         except InosError as error:
             return error
         taken.of(name.series).add(*name.span)

@@ -7,6 +7,7 @@ and found again from the phrase like everything else. Nothing larger than a piec
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -116,9 +117,10 @@ class SegmentStore:
         writer = SegmentWriter(into.kind)
         yield writer.begin()
         for part in parts:
-            async for lines in self.lines(part.name):
-                for start in range(0, len(lines), _LINES):
-                    yield await self._env.in_thread(_packed, writer, lines[start : start + _LINES])
+            async with aclosing(self.lines(part.name)) as read:
+                async for lines in read:
+                    for start in range(0, len(lines), _LINES):
+                        yield await self._env.in_thread(_packed, writer, lines[start : start + _LINES])
         yield writer.end()
 
     async def safe(self, name: SegmentName) -> bool:
