@@ -20,9 +20,9 @@ from inos.core.messages.marks import STATES, Mark, MarkName, Marks
 from inos.core.messages.message import Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.sync import MAX_BATCH, Result
-from inos.core.messages.words import text_of, words_of
 from inos.messages import sqlite_reading as reading
 from inos.messages.corpus import CorpusStats, MarkChange
+from inos.messages.fresh_words import FreshWords, indexed_words
 from inos.messages.sqlite_schema import BLOCK_BITS, MIGRATIONS
 from inos.messages.stored_form import pack, text_in, unpack
 from inos.store.cursor import Cursor, first, one
@@ -32,10 +32,6 @@ from inos.store.filesystem import REAL_FILES, Files
 # Indexing takes three times as long as storing, so a backlog that comes in is stored first. What a search has to go
 # through costs it some 8 us a message that has not its words: 80 ms for as many.
 MAX_UNINDEXED: Final = 10_000
-# Messages just stored are kept until they are indexed: reading them again takes five times as long as their words. Only
-# so many, of so few bytes packed.
-_MAX_FRESH: Final = 2_000
-_FRESH_BYTES: Final = 2_048
 _UNREAD: Final = STATES.index("unread")
 _INSERT: Final = (
     "INSERT INTO messages (seq, id, time_ms, received_ms, agent, kind, priority, task, role, recipient)"
@@ -55,7 +51,7 @@ class SqliteCorpus:
         """Open the corpus at `path`, or begin one where nothing is. Raises as `Database` does."""
         self._database = Database(path, key, env, migrations=MIGRATIONS, files=files)
         made = str(next_id(int(env.now_s() * 1000), env.token_bytes(10), None))
-        self._fresh: dict[int, Message] = {}
+        self._fresh = FreshWords()
         self._identity: str = self._database.read(reading.identity) or self._database.write(partial(_begin, made))
 
     @property
@@ -84,8 +80,8 @@ class SqliteCorpus:
 
     def _remembered(self, prepared: Sequence[_Prepared], results: list[Result]) -> list[Result]:
         for (message, _, body), result in zip(prepared, results, strict=True):
-            if result.fate == "stored" and len(body) <= _FRESH_BYTES and len(self._fresh) < _MAX_FRESH:
-                self._fresh[result.seq] = message
+            if result.fate == "stored":
+                self._fresh.keep(result.seq, message, len(body))
         return results
 
     def mark(self, ids: Sequence[str], name: MarkName, mark: Mark) -> list[StoredMessage]:
@@ -105,19 +101,18 @@ class SqliteCorpus:
         return self._database.write(partial(_index, found)) if found else 0
 
     def _indexed_texts(self, behind: int, most: int) -> Iterator[tuple[int, str]]:
-        for seq in [each for each in tuple(self._fresh) if each <= behind]:  # writers indexed them
-            self._fresh.pop(seq, None)
+        self._fresh.forget(behind)
         last = behind + most
-        while behind < last and (message := self._fresh.pop(behind + 1, None)) is not None:
+        while behind < last and (words := self._fresh.words(behind + 1)) is not None:
             behind += 1
-            yield behind, _indexed(text_of(message))
+            yield behind, words
         if behind < last:
             for seq, body in self._database.read(partial(reading.unindexed, behind, last - behind)):
-                yield seq, _indexed(text_in(body))
+                yield seq, indexed_words(text_in(body))
 
     def query(self, query: MessageQuery) -> MessagePage:
         """See Reading."""
-        return self._database.read(partial(reading.page, query))
+        return self._database.read(partial(reading.page, query, self._fresh.words))
 
     def get(self, message_id: str) -> StoredMessage:
         """See Reading."""
@@ -180,7 +175,7 @@ def _insert(prepared: Sequence[_Prepared], now_ms: int, cursor: Cursor) -> list[
         list(cursor.execute(sql, (seq, seq - last_seq)))
         if seq - indexed_seq > MAX_UNINDEXED:
             waiting = reading.unindexed(indexed_seq, 2 * len(fresh), cursor)
-            _index([(number, _indexed(text_in(body))) for number, body in waiting], cursor)
+            _index([(number, indexed_words(text_in(body))) for number, body in waiting], cursor)
     return results
 
 
@@ -245,10 +240,6 @@ def _merge(cursor: Cursor, message_id: str, change: Marks) -> bool:
     update = "UPDATE messages SET state = ?, marks = ?, mark_seq = ? WHERE seq = ?"
     list(cursor.execute(update, (after, shown, mark_seq, seq)))
     return True
-
-
-def _indexed(text: str) -> str:
-    return " ".join(dict.fromkeys(words_of(text)))
 
 
 def _index(found: Sequence[tuple[int, str]], cursor: Cursor) -> int:

@@ -8,7 +8,7 @@ page ends as soon as it is full.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -19,12 +19,14 @@ from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.ranking import RANKED, best, may_have
 from inos.core.messages.words import has_words, query_words, snippet, text_of
 from inos.messages.corpus import MAX_ANSWER_BYTES, MarkChange
+from inos.messages.fresh_words import among
 from inos.messages.sqlite_plan import Plan, driver_for, limits, page_sql, search_sql
 from inos.messages.stored_form import message_of, text_in, unpack
 from inos.store.cursor import Cursor, Row, first, one
 
 _COLUMNS: Final = "seq, received_ms, marks, (SELECT body FROM bodies WHERE bodies.seq = messages.seq) AS body"
 _NO_MARKS: Final = Marks()
+Fresh = Callable[[int], str | None]
 # So few are gone through sooner than the index of words is asked.
 _FEW: Final = 200
 
@@ -90,8 +92,8 @@ def _stored(row: Row, words: list[str] | None = None) -> StoredMessage:
     return StoredMessage(message, seq, received_ms, marks_of(encoded), found)
 
 
-def page(query: MessageQuery, cursor: Cursor) -> MessagePage:
-    """The page of a query."""
+def page(query: MessageQuery, fresh: Fresh, cursor: Cursor) -> MessagePage:
+    """The page of a query. `fresh` gives the words of some messages that are not indexed yet."""
     words = query_words(query.text)
     plan = driver_for(query, lambda sql, values: int(one(cursor.execute(sql, values))[0]), limits(query, cursor))
     if plan is None:
@@ -100,23 +102,28 @@ def page(query: MessageQuery, cursor: Cursor) -> MessagePage:
         return _cut(_rows(cursor, plan, _COLUMNS), query, [])
     _, _, _, indexed_seq = counters(cursor)
     if query.order == "best":
-        found = list(islice(_found(cursor, plan, words, indexed_seq), RANKED))
+        found = list(islice(_found(cursor, plan, words, indexed_seq, fresh), RANKED))
         chosen = best([unpack(row[3]) for row in found], words, query.limit)
         return MessagePage(tuple(_stored(found[place], words) for place in chosen))
-    return _cut(_found(cursor, plan, words, indexed_seq), query, words)
+    return _cut(_found(cursor, plan, words, indexed_seq, fresh), query, words)
 
 
-def _found(cursor: Cursor, plan: Plan, words: list[str], indexed_seq: int) -> Iterator[Row]:
+def _found(cursor: Cursor, plan: Plan, words: list[str], indexed_seq: int, fresh: Fresh) -> Iterator[Row]:
     """In order: what is not indexed is at the newest end."""
     if plan.newest_first:
-        yield from _scanned(cursor, plan.above(indexed_seq), words)
+        yield from _scanned(cursor, plan.above(indexed_seq), words, fresh)
     yield from _searched(cursor, plan.up_to(indexed_seq), words)
     if not plan.newest_first:
-        yield from _scanned(cursor, plan.above(indexed_seq), words)
+        yield from _scanned(cursor, plan.above(indexed_seq), words, fresh)
 
 
-def _scanned(cursor: Cursor, plan: Plan, words: list[str]) -> Iterator[Row]:
-    for *fields, body in _rows(cursor, plan, _COLUMNS):
+def _scanned(cursor: Cursor, plan: Plan, words: list[str], fresh: Fresh = lambda _: None) -> Iterator[Row]:
+    for row in _rows(cursor, plan, _COLUMNS):
+        *fields, body = row
+        if (known := fresh(row[0])) is not None:
+            if among(known, words):
+                yield row
+            continue
         encoded = unpack(body)
         if may_have(encoded, words) and has_words(text_in(encoded), words):
             yield *fields, encoded

@@ -13,7 +13,7 @@ from typing import Final
 from inos.core.messages.words import PLAIN_TABLE, PREFIX_FROM, plain
 
 # Of those that match, the newest so many are compared.
-RANKED: Final = 1_000
+RANKED: Final = 500
 # How soon more of a word stops counting, and how much a long text takes away: what is usual where texts are ranked.
 _ENOUGH: Final = 1.2
 _LENGTH: Final = 0.75
