@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from crash import node_operations, root_operations, store_operations
+from crash import message_operations, node_operations, root_operations, store_operations
 from crash.flips import KINDS, Flipped, flip_all
 from crash.operations import Operation
 from crash.play import Prepared, Result, Violation, killed, unpowered
@@ -31,6 +31,7 @@ from crash.watched import can_watch
 
 OPERATIONS: Final = (
     *store_operations.OPERATIONS, *store_operations.REBUILDS, *root_operations.OPERATIONS, *node_operations.OPERATIONS,
+    *message_operations.OPERATIONS,
 )  # fmt: skip
 
 

@@ -16,11 +16,11 @@ from crash.calls import Step
 from crash.power import PowerLoss
 
 ROOT = Path(__file__).resolve().parents[2]
-# One of each kind: what is stored how, rows, upkeep, copies, secrets, backup, components, a node.
+# One of each kind: what is stored how, rows, upkeep, copies, secrets, backup, components, a node, messages.
 SLICE = (
     "put a batch", "move chunks", "rows of applications", "records", "vacuum", "upgrade the", "rebuild a damaged",
     "init", "give the passphrase", "back up again", "restore over", "remove a component", "node: replace",
-    "node: remove",
+    "node: remove", "messages: let go", "messages: sync",
 )  # fmt: skip
 
 
