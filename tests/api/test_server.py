@@ -130,6 +130,21 @@ def test_a_request_in_flight_is_answered_before_stopping(tmp_path: Path) -> None
     assert answers == [200]
 
 
+def test_connections_that_nobody_uses_are_closed_for_those_who_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(server_module, "IDLE_SPARED_S", 0.2)
+    with served(MemoryService(RealEnv()), tmp_path) as node:
+        idle = [socket.create_connection(("127.0.0.1", node.port), timeout=20) for _ in range(3)]
+        late = http.client.HTTPConnection("127.0.0.1", node.port, timeout=20)
+        late.request("GET", "/health")
+        assert late.getresponse().status == 200, "they were still open when it came"
+        assert [connection.recv(1) for connection in idle] == [b""] * 3
+        for connection in (late, *idle):
+            connection.close()
+
+
 def test_more_connections_than_room_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
     with served(MemoryService(RealEnv()), tmp_path) as node:

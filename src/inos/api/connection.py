@@ -40,6 +40,8 @@ class HttpConnection:
         self._stream = stream
         self._sending = trio.Lock()
         self._idle = TrioSingleTask()
+        self._idling = trio.CancelScope()
+        self._idle_since_s: float | None = trio.current_time()
         self._protocol: Any = None
         self._gone = False
         self._handed = handed_over(stream)
@@ -74,6 +76,11 @@ class HttpConnection:
         """Close at once, whatever is being read or written."""
         self._stream.socket.close()
 
+    def close_if_idle(self, for_s: float) -> None:
+        """Close it if nothing was asked for that long."""
+        if self._idle_since_s is not None and trio.current_time() - self._idle_since_s >= for_s:
+            self._idling.cancel()
+
     async def _read(self) -> None:
         try:
             while data := await self._receive():
@@ -105,12 +112,14 @@ class HttpConnection:
             await self._protocol.handle(Closed())
         elif isinstance(event, Updated):
             if event.idle and not self._gone:  # an answer that ends after its client left waits for nobody
+                self._idle_since_s = trio.current_time()
                 await self._idle.restart(self._tasks, self._close_when_idle)
             else:
+                self._idle_since_s = None
                 await self._idle.stop()
 
     async def _close_when_idle(self) -> None:
-        with trio.move_on_after(self._config.keep_alive_timeout):
+        with trio.move_on_after(self._config.keep_alive_timeout) as self._idling:
             await self._context.terminated.wait()
         with trio.CancelScope(shield=True):  # closing ends the reader, which cancels this task
             await self._protocol.handle(Closed())

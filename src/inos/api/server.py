@@ -34,6 +34,10 @@ log = logging.getLogger(__name__)
 # One person's tools open a handful; the rest is room for a console and scripts. Each costs at most about 2 MiB.
 MAX_CONNECTIONS: Final = 128
 BACKLOG: Final = 128
+# While all connections are taken those that were idle for so long are closed. A request comes right behind its
+# connection; a client that comes back later than this opens another.
+IDLE_SPARED_S: Final = 5.0
+CROWDED_LOOK_S: Final = 0.5
 # Messages of READ_BYTES between socket and service; enough to overlap the two, small beside the node's memory.
 QUEUE: Final = 4
 # Also the time a client has for a whole request head.
@@ -163,7 +167,7 @@ class _Connections:
         """Take connections as long as there is room; the system's backlog holds the rest."""
         while True:
             while len(self._open) >= MAX_CONNECTIONS:
-                await self._room.wait()
+                await self._make_room()
             try:
                 stream = await listener.accept()
             except OSError as error:
@@ -175,6 +179,14 @@ class _Connections:
             connection = HttpConnection(self._app, self._config, self._context, stream)
             self._open.add(connection)
             self._start(self._serve, connection)
+
+    async def _make_room(self) -> None:
+        """Wait until one ends, or it is time to look again."""
+        with trio.move_on_after(CROWDED_LOOK_S):
+            await self._room.wait()
+            return
+        for connection in self._open:
+            connection.close_if_idle(IDLE_SPARED_S)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """While all connections are taken each is good for one request, and whoever waits for one gets a turn: a client
