@@ -141,7 +141,8 @@ def test_connections_that_nobody_uses_are_closed_for_those_who_wait(
         late.request("GET", "/health")
         assert late.getresponse().status == 200, "they were still open when it came"
         assert [connection.recv(1) for connection in idle] == [b""] * 3
-        for connection in (late, *idle):
+        late.close()
+        for connection in idle:
             connection.close()
 
 
