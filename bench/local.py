@@ -70,14 +70,18 @@ def _round(context: Context, source: Path, samples: Samples, *, first: bool) -> 
     stamp(source)
     os.sync()
     spare_pages(folder)
+    say("cp, dd")
     samples.add("cp+fsync", copy_fsync(source, folder))
     spare_pages(folder)
     samples.add("dd conv=fsync", dd_fsync(source, folder))
+    say("the vault alone")
     _vault(source, folder / "vault", samples)
+    say("a node, through its API")
     _api(context, source, samples)
     # One round of the others is enough to place them, and they take longer than all else here.
     for name, measure in OTHERS.items() if first else ():
         if shutil.which(name):
+            say(f"{name}, which may take minutes")
             put, get = measure(source, folder)
             samples.add(f"{name} put", put)
             samples.add(f"{name} get", get)

@@ -67,11 +67,13 @@ class Worker:
         env: Env,
         interval_s: float,
         backoff: Backoff | None = None,
+        first_after_s: float = 0.0,
     ) -> None:
         self.status = WorkerStatus(name)
         self._step = step
         self._env = env
         self._interval_s = interval_s
+        self._first_after_s = first_after_s
         self._backoff = backoff or Backoff(min(1.0, interval_s))
         self._wake = trio.Event()
 
@@ -80,8 +82,10 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Run rounds until cancelled."""
+        """Run rounds until cancelled. A poke brings the first one forward, too."""
         try:
+            if self._first_after_s:
+                await self._wait(self._first_after_s)
             while True:
                 await self._wait(await self._round())
         finally:
@@ -124,11 +128,20 @@ class WorkerSet:
         self._nursery: trio.Nursery | None = None
 
     def add(
-        self, name: str, step: Callable[[], Awaitable[None]], *, interval_s: float, backoff: Backoff | None = None
+        self,
+        name: str,
+        step: Callable[[], Awaitable[None]],
+        *,
+        interval_s: float,
+        backoff: Backoff | None = None,
+        first_after_s: float = 0.0,
     ) -> Worker:
+        """A worker of that name, which runs first `first_after_s` from the start: 0 for what others wait for."""
         if name in self._workers:
             raise ValueError(f"two workers named {name!r}")
-        worker = self._workers[name] = Worker(name, step, env=self._env, interval_s=interval_s, backoff=backoff)
+        worker = self._workers[name] = Worker(
+            name, step, env=self._env, interval_s=interval_s, backoff=backoff, first_after_s=first_after_s
+        )
         if self._nursery is not None:
             self._nursery.start_soon(worker.run)
         return worker

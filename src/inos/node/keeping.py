@@ -17,6 +17,7 @@ from inos.node.database_upkeep import (
     CHECKPOINT_EVERY_S,
     INTEGRITY_EVERY_S,
     SPARE_EVERY_S,
+    SPARE_FIRST_AFTER_S,
     VACUUM_EVERY_S,
     DatabaseUpkeep,
 )
@@ -175,4 +176,4 @@ def _look_after_database(upkeep: DatabaseUpkeep, workers: WorkerSet) -> None:
     workers.add("checkpoint", upkeep.checkpoint, interval_s=CHECKPOINT_EVERY_S)
     workers.add("vacuum", upkeep.vacuum, interval_s=VACUUM_EVERY_S)
     workers.add("integrity", upkeep.integrity, interval_s=INTEGRITY_EVERY_S)
-    workers.add("spare", upkeep.spare, interval_s=SPARE_EVERY_S)
+    workers.add("spare", upkeep.spare, interval_s=SPARE_EVERY_S, first_after_s=SPARE_FIRST_AFTER_S)
