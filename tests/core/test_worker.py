@@ -57,6 +57,14 @@ async def test_rounds_come_at_the_interval_with_jitter() -> None:
 
 
 @mock_time
+async def test_the_interval_may_change_from_round_to_round() -> None:
+    step = Step()
+    worker = Worker("w", step, env=SimEnv(1), interval_s=lambda: 10 if len(step.times) < 3 else 1000)
+    await run_for(worker, 900)
+    assert len(step.times) == 3
+
+
+@mock_time
 async def test_poke_starts_a_round_now_and_many_pokes_make_one() -> None:
     step = Step()
     worker = Worker("w", step, env=SimEnv(1), interval_s=1000)

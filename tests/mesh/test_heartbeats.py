@@ -13,11 +13,12 @@ from inos.core import codec
 from inos.core.errors import BadFrame
 from inos.core.ids import PeerId
 from inos.mesh.admission import MemberAdmission
-from inos.mesh.heartbeats import BEAT_S, METHOD, Beat, Heartbeats, decode_beat
+from inos.mesh.heartbeats import BEAT_S, METHOD, TIMEOUT_S, Beat, Heartbeats, decode_beat
 from inos.mesh.liveness import FAILED_AFTER_S, Change, Liveness, State
 from inos.mesh.network import Message
 from inos.sim.fabric import MemoryFabric
 from inos.sim.network import MemoryNetwork
+from inos.sim.wires import Weather
 from inos.state.membership import Membership
 from inos.testing.env import SimEnv
 from inos.testing.members import Machine, Team
@@ -142,6 +143,29 @@ async def test_a_blink_shorter_than_the_limit_is_nothing() -> None:
         village.fabric.heal()
         await trio.sleep(60)
         assert village.nodes[A.peer].seen() == [(B.peer, State.ALIVE)]
+        nursery.cancel_scope.cancel()
+
+
+@sim_test
+async def test_a_beat_that_is_lost_is_repeated_at_once() -> None:
+    village = Village([A, B])
+    async with trio.open_nursery() as nursery:
+        await village.run(nursery)
+        await trio.sleep(30)
+        sent = village.fabric.counters.sent
+        await trio.sleep(600)
+        at_rest = village.fabric.counters.sent - sent
+        village.fabric.set_weather(Weather(lost=0.3))
+        await trio.sleep(600)
+        assert village.fabric.counters.sent - sent - at_rest > 1.2 * at_rest
+        village.fabric.set_weather(Weather())
+        await trio.sleep(60)
+        village.fabric.cut(A.peer, B.peer)
+        await trio.sleep(FAILED_AFTER_S - BEAT_S * 1.1 - TIMEOUT_S)
+        changes = len(village.nodes[A.peer].changes)
+        village.fabric.heal()
+        await trio.sleep(60)
+        assert len(village.nodes[A.peer].changes) == changes
         nursery.cancel_scope.cancel()
 
 

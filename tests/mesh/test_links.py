@@ -12,7 +12,7 @@ from inos.core.ids import PeerId
 from inos.core.worker import Phase, WorkerSet
 from inos.mesh.addressbook import MAX_PEERS, AddressBook
 from inos.mesh.admission import MemberAdmission
-from inos.mesh.links import DIAL_TIMEOUT_S, FULL_MESH, PARALLEL, PICKS, Links, choose_links
+from inos.mesh.links import DIAL_TIMEOUT_S, FULL_MESH, LOOK_S, PARALLEL, PICKS, REST_S, Links, choose_links
 from inos.mesh.throttle import Throttle
 from inos.sim.fabric import MemoryFabric
 from inos.sim.network import MemoryNetwork
@@ -64,6 +64,15 @@ def reachable(networks: dict[PeerId, MemoryNetwork], start: PeerId) -> set[PeerI
 @sim_test
 async def test_a_small_mesh_is_full() -> None:
     country = Country(MACHINES[:7])
+    for links in country.links.values():
+        await links.step()
+        await links.step()
+        assert links.pause_s() == REST_S
+    lost = country.links[A.peer]
+    country.fabric.stop(B.peer)
+    await lost.step()
+    assert lost.pause_s() == LOOK_S
+    country.start(B)
     for links in country.links.values():
         await links.step()
     for peer, network in country.networks.items():

@@ -39,7 +39,9 @@ class View:
 
 
 def assignment(view: View) -> Assignment:
-    return Assignment(view, {spec.name: spec for spec in SPECS}, lambda *place: Place(*place) == EXTRA)
+    return Assignment(
+        view, {spec.name: spec for spec in SPECS}, lambda *place: Place(*place) == EXTRA, lambda _table: False
+    )
 
 
 MEMBERS = st.dictionaries(st.sampled_from(NODES), st.sampled_from([1.0, 1.0, 1.0, 2.0]), max_size=len(NODES))

@@ -57,7 +57,8 @@ class Backoff:
 
 
 class Worker:
-    """One named background activity. `step` does one bounded round and returns; raise to report failure."""
+    """One named background activity. `step` does one bounded round and returns; raise to report failure. `interval_s`
+    may be asked after each round: a worker that finds all well can rest for longer."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Worker:
         step: Callable[[], Awaitable[None]],
         *,
         env: Env,
-        interval_s: float,
+        interval_s: float | Callable[[], float],
         backoff: Backoff | None = None,
         first_after_s: float = 0.0,
     ) -> None:
@@ -74,7 +75,7 @@ class Worker:
         self._env = env
         self._interval_s = interval_s
         self._first_after_s = first_after_s
-        self._backoff = backoff or Backoff(min(1.0, interval_s))
+        self._backoff = backoff or Backoff(min(1.0, self._rest_s()))
         self._wake = trio.Event()
 
     def poke(self) -> None:
@@ -108,7 +109,10 @@ class Worker:
         status.failures_in_row = 0
         status.last_success_s = self._env.monotonic_s()
         status.phase = Phase.WAITING
-        return self._interval_s
+        return self._rest_s()
+
+    def _rest_s(self) -> float:
+        return self._interval_s() if callable(self._interval_s) else self._interval_s
 
     async def _wait(self, delay_s: float) -> None:
         jittered_s = delay_s * (1 + JITTER * (2 * self._env.random.random() - 1))
@@ -132,7 +136,7 @@ class WorkerSet:
         name: str,
         step: Callable[[], Awaitable[None]],
         *,
-        interval_s: float,
+        interval_s: float | Callable[[], float],
         backoff: Backoff | None = None,
         first_after_s: float = 0.0,
     ) -> Worker:

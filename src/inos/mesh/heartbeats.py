@@ -1,9 +1,10 @@
 """Beats between connected members: small calls that keep silence meaningful, and the events they give rise to.
 
 A beat is answered by a beat, so one call tells both sides that the other lives, and how loaded it is; whoever was
-beaten to it does not call back within the same interval. Any frame counts as a sign of life, not beats alone. Beats go
-to every member we are connected to (`links.py` bounds them to a few dozen); a member of a large mesh that we keep no
-link to is not judged by us but by those who do.
+beaten to it does not call back within the same interval. At rest they are far apart; one that goes unanswered is
+repeated at once, so that as many may be lost before silence is failure. Any frame counts as a sign of life, not beats
+alone. Beats go to every member we are connected to (`links.py` bounds them to a few dozen); a member of a large mesh
+that we keep no link to is not judged by us but by those who do.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from inos.mesh.network import Message, Outcome, PeerEvents, Peers, Signals
 log = logging.getLogger(__name__)
 
 METHOD: Final = "mesh.beat"
-# A quarter of the time after which silence is failure: three beats may be lost.
-BEAT_S: Final = 1.25
+# With the two that follow one that was lost, three before silence is failure, the last with a second left for it.
+BEAT_S: Final = 2.0
 JITTER: Final = 0.1
-# Long enough for a busy peer, short enough that a lost beat is followed by two more before it is too late.
-TIMEOUT_S: Final = 1.5
+# Long enough for a busy peer; a late answer still is a sign of life.
+TIMEOUT_S: Final = 1.0
+RETRIES: Final = 2
+# Between two judgements at most: far below what `liveness.py` takes for a pause of our own.
+_TICK_S: Final = 1.0
 # A peer that beat us within this share of the interval need not be called in this round.
 _FRESH: Final = 0.7
 # Between two judgements: many peers about to fail one after another must not make a busy loop.
@@ -95,6 +99,9 @@ class Heartbeats:
         self._watched = watched
         self._beaten_s: dict[PeerId, float] = {}
         self._calling: set[PeerId] = set()
+        self._unanswered: dict[PeerId, int] = {}
+        self._said = Beat()
+        self._message = Message(self._said.encode())
         self._on_change: list[ChangeHandler] = []
         self._on_beat: list[BeatHandler] = []
         network.serve_plain(METHOD, self._answer)
@@ -113,7 +120,7 @@ class Heartbeats:
             beat_at_s = self._env.monotonic_s() + BEAT_S * self._jittered()
             self._beat_round()
             while (now_s := self._env.monotonic_s()) < beat_at_s:
-                wake_s = min(beat_at_s, max(self._liveness.deadline_s(), now_s + _SHORTEST_S))
+                wake_s = min(beat_at_s, now_s + _TICK_S, max(self._liveness.deadline_s(), now_s + _SHORTEST_S))
                 await trio.sleep(wake_s - now_s)
                 self.observe()
 
@@ -138,14 +145,18 @@ class Heartbeats:
         connected = self._network.connected()
         for gone in self._beaten_s.keys() - connected:
             del self._beaten_s[gone]
+            self._unanswered.pop(gone, None)
         due = [peer for peer in connected if now_s - self._beaten_s.get(peer, -BEAT_S) > BEAT_S * _FRESH]
         if not due:
             return
-        request = Message(self._own().encode())
         for peer in sorted(due):
             if peer not in self._calling:
-                self._calling.add(peer)
-                self._network.call_soon(peer, METHOD, request, partial(self._answered, peer), timeout_s=TIMEOUT_S)
+                self._unanswered.pop(peer, None)
+                self._call(peer)
+
+    def _call(self, peer: PeerId) -> None:
+        self._calling.add(peer)
+        self._network.call_soon(peer, METHOD, self._own_message(), partial(self._answered, peer), timeout_s=TIMEOUT_S)
 
     def _answered(self, peer: PeerId, outcome: Outcome) -> None:
         self._calling.discard(peer)
@@ -155,12 +166,26 @@ class Heartbeats:
             self._note(peer, decode_beat(outcome.payload))
         except InosError as error:
             log.debug("no beat from %s: %s", peer.short(), error)
+            self._call_again(peer)
+
+    def _call_again(self, peer: PeerId) -> None:
+        tries = self._unanswered[peer] = self._unanswered.get(peer, 0) + 1
+        if tries <= RETRIES and peer in self._network.connected():
+            self._call(peer)
 
     def _answer(self, peer: PeerId, request: Message) -> Message:
         self._note(peer, decode_beat(request.payload))
-        return Message(self._own().encode())
+        return self._own_message()
+
+    def _own_message(self) -> Message:
+        """What this node says now: the same bytes as long as that is the same."""
+        beat = self._own()
+        if beat is not self._said:
+            self._said, self._message = beat, Message(beat.encode())
+        return self._message
 
     def _note(self, peer: PeerId, beat: Beat) -> None:
         self._beaten_s[peer] = self._env.monotonic_s()
+        self._unanswered.pop(peer, None)
         for handler in self._on_beat:
             handler(peer, beat)

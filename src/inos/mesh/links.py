@@ -36,6 +36,10 @@ PARALLEL: Final = 8
 DIAL_TIMEOUT_S: Final = 5.0
 _BACKOFF: Final = Backoff(base_s=1.0, max_s=60.0)
 _JITTER: Final = 0.2
+# A member that is missing is looked for this often (its own backoff is longer); with nobody missing, a round only finds
+# out that there are new members, and these dial as well.
+LOOK_S: Final = 1.0
+REST_S: Final = 5.0
 # Failed dials in a row after which a spare link is made: about 7 s.
 _SILENT_FAILURES: Final = 3
 
@@ -91,6 +95,7 @@ class Links:
         self._ranked: dict[int, list[bytes]] = {}
         # In a large mesh most links are others' picks: their end must show as a failure, not as something unwatched.
         self._lost: set[PeerId] = set()
+        self._some_missing = True
         self._parting: set[PeerId] = set()
         self._tried_all = trio.Event()
         network.on_connected(self._gain)
@@ -133,6 +138,10 @@ class Links:
         self._forgive(peer)
         return peer not in self._network.connected()
 
+    def pause_s(self) -> float:
+        """Until the next round, unless something changes before."""
+        return LOOK_S if self._some_missing else REST_S
+
     async def step(self) -> None:
         """Dial every target that is missing and due, and wait for all of them."""
         if due := self._due():
@@ -155,9 +164,11 @@ class Links:
             peers = {member.peer for member in chosen}
             for gone in [peer for peer in self._attempts if peer not in peers]:
                 del self._attempts[gone]
+        missing = [member for member in chosen if member.peer not in connected]
+        self._some_missing = bool(missing)
         due: list[tuple[PeerId, Sequence[str]]] = []
-        for member in chosen:
-            if member.peer in connected or self._attempts.get(member.peer, _FRESH).next_s > now_s:
+        for member in missing:
+            if self._attempts.get(member.peer, _FRESH).next_s > now_s:
                 continue
             if addresses := self._where(member):
                 due.append((member.peer, addresses))

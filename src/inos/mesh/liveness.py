@@ -19,10 +19,11 @@ from typing import Final
 
 from inos.core.ids import PeerId
 
-# Four missed beats of 1.25 s.
+# A beat of 2 s and the two that follow at once where it was lost, and a second for the last.
 FAILED_AFTER_S: Final = 5.0
-# Ticks come at least every beat (1.25 s and its jitter); twice as long is a pause of ours, not of everybody else.
-OWN_PAUSE_S: Final = 3.0
+# Ticks come at least every second; over twice as long is a pause of ours, not of everybody else. With the beat before
+# it (2 s and its jitter) it must stay below FAILED_AFTER_S.
+OWN_PAUSE_S: Final = 2.5
 # Observation is halved when it reaches this: what a member did last month matters more than last year.
 _WINDOW_S: Final = 30 * 86_400.0
 # What is assumed of a member before it was watched: 95 % of one day.
@@ -121,7 +122,14 @@ class Liveness:
             self._forgive(now_s)
         else:
             self._account(passed_s)
-        return [change for peer, watch in self._watched.items() if (change := self._judge(peer, watch, now_s))]
+        # Nearly all are alive and were heard lately: of these there is nothing to judge.
+        heard_after_s = now_s - self._failed_after_s
+        doubtful = [
+            (peer, watch)
+            for peer, watch in self._watched.items()
+            if watch.state is not State.ALIVE or watch.heard_s is None or watch.heard_s <= heard_after_s
+        ]
+        return [change for peer, watch in doubtful if (change := self._judge(peer, watch, now_s))]
 
     def deadline_s(self) -> float:
         """When the next peer fails unless it is heard before; infinite when none can."""

@@ -161,6 +161,11 @@ def _assemble(
     meeting = open_meeting(network, identity, membership, admission, workers, env, settings.repair_after_s)
     network = meeting.network
     own_sector = sector_of(bytes(identity.owner))
+
+    def all_hold(table: str) -> bool:
+        # Whoever holds an object hears of its changes and its removal; a larger mesh asks (`Collector`).
+        return table == PLACEMENT and len(membership.members()) <= EVERYBODY_MEMBERS
+
     specs = [
         membership.member_table(), membership.revocation_table(), placement_table(), catalogue_table(), hub_table(),
     ]  # fmt: skip
@@ -170,11 +175,8 @@ def _assemble(
         meeting.view,
         env,
         specs,
-        also_hold=lambda table, sector: (
-            (table == CATALOGUE and sector == own_sector)
-            # Whoever holds an object hears of its changes and its removal; a larger mesh asks (`Collector`).
-            or (table == PLACEMENT and len(membership.members()) <= EVERYBODY_MEMBERS)
-        ),
+        also_hold=lambda table, sector: (table == CATALOGUE and sector == own_sector) or all_hold(table),
+        all_hold=all_hold,
     )
     tables.on_applied(MEMBERS, membership.apply_member)
     tables.on_applied(REVOCATIONS, membership.apply_revocation)

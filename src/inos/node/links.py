@@ -22,8 +22,6 @@ from inos.node.identity import Identity
 from inos.node.mesh_view import MeshView
 from inos.state.membership import Membership
 
-# A member that is missing is looked for this often; its own backoff is longer.
-LINKS_EVERY_S = 1.0
 # So long a node that has just started may take to meet those who are there before others are said to be away.
 _MEET_S = 2.0
 
@@ -100,9 +98,13 @@ class _OwnBeat:
     def __init__(self, env: Env) -> None:
         self.summary: Callable[[], bytes] = bytes
         self._env = env
+        self._last = Beat()
 
     def __call__(self) -> Beat:
-        return Beat(self._env.load(), self.summary())
+        load, roots = self._env.load(), self.summary()
+        if load != self._last.load or roots != self._last.roots:
+            self._last = Beat(load, roots)
+        return self._last
 
 
 def open_meeting(
@@ -120,7 +122,7 @@ def open_meeting(
     links = Links(network, env, me=identity.node, members=membership.members, book=book)
     heartbeats = Heartbeats(network, env, liveness, own=own_beat, watched=links.watched)
     view = MeshView(identity.node, membership, liveness, network, witnesses, env, repair_after_s=repair_after_s)
-    worker = workers.add("links", links.step, interval_s=LINKS_EVERY_S)
+    worker = workers.add("links", links.step, interval_s=links.pause_s)
     reach = Reach(network, links, witnesses, env)
     workers.add("reach", reach.step, interval_s=STEP_S)
 
@@ -131,4 +133,5 @@ def open_meeting(
     witnesses.on_change(meeting.heard_of)
     admission.on_welcome(meeting.hint)
     meeting.on_change(worker.poke)
+    network.on_disconnected(lambda _peer: worker.poke())
     return meeting

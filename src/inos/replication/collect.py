@@ -92,7 +92,7 @@ class PlacementBook(Protocol):
 
     def removed(self, cid: Cid) -> bool: ...
 
-    async def refresh(self, cid: Cid) -> None:
+    async def refresh(self, cids: Sequence[Cid]) -> None:
         """Learn of changes, where this node does not hear of them by itself."""
 
 
@@ -298,8 +298,7 @@ class Collector:
         """Learn of removals and moves that only the replicas of an object's placement know: some objects each round,
         all of them in turn."""
         behind = [row.cid for row in rows if self._asked is None or row.cid > self._asked]
-        for cid in behind[:_ASK_ABOUT]:
-            await self._placements.refresh(cid)
+        await self._placements.refresh(behind[:_ASK_ABOUT])
         self._asked = behind[_ASK_ABOUT - 1] if len(behind) > _ASK_ABOUT else None
 
     async def _handed_over(self, cid: Cid) -> bool:

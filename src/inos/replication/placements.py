@@ -76,6 +76,8 @@ class Tables(Protocol):
 
     async def read(self, table: str, key: bytes, *, quorum: bool = False) -> Record | None: ...
 
+    async def learn(self, table: str, keys: Sequence[bytes]) -> None: ...
+
     async def take(self, encoded: Sequence[bytes]) -> list[Verdict]: ...
 
     def holds(self, table: str, key: bytes) -> bool: ...
@@ -176,10 +178,9 @@ class Placements:
             agreed = await self._written(await self._env.in_thread(self._sign_removals, cids))
         return agreed
 
-    async def refresh(self, cid: Cid) -> None:
-        """Learn what the replicas know of an object, unless this node is kept up to date anyway."""
-        if not self._tables.holds(TABLE, bytes(cid)):
-            await self._learn([cid])
+    async def refresh(self, cids: Sequence[Cid]) -> None:
+        """Learn what the replicas know of these objects, but for those about which this node hears anyway."""
+        await self._tables.learn(TABLE, [bytes(cid) for cid in cids if not self._tables.holds(TABLE, bytes(cid))])
 
     async def _outdone(self, records: Sequence[Record]) -> bool:
         """Whether the replicas, or this node by now, know something later than one of these."""

@@ -34,6 +34,8 @@ from inos.store.replica import ReplicaReader
 
 # Repairs go on behind the reader's back; a burst of reads must not become a burst of them.
 MAX_REPAIRS: Final = 16
+# Replicas asked at once for many keys: in a large mesh nearly every key has others.
+_ASKED_AT_ONCE: Final = 16
 
 T = TypeVar("T")
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
@@ -133,6 +135,28 @@ class TableReader:
             return merge_pages([page, mine], limit)
         pages = await self._gather(place, lambda node: self._scan_one(node, request), strict=quorum, mine=bool(records))
         return merge_pages([*(page for page, _ in pages.values()), mine], limit)
+
+    async def learn(self, table: str, keys: Sequence[bytes]) -> None:
+        """Take over later versions of these keys from all of their live replicas."""
+        self._assignment.refresh()
+        asked: dict[bytes, list[bytes]] = {}
+        for key in keys:
+            for node in self._assignment.others(self._assignment.place_of(table, key)):
+                asked.setdefault(node, []).append(key)
+        found: dict[bytes, None] = {}
+        limit = trio.CapacityLimiter(_ASKED_AT_ONCE)
+
+        async def ask(node: bytes, part: list[bytes]) -> None:
+            async with limit:
+                with suppress(InosError):
+                    found.update(dict.fromkeys((await self._client.fetch(node, table, part)).records))
+
+        async with trio.open_nursery() as nursery:
+            for node, part in asked.items():
+                for start in range(0, len(part), wire.MAX_FETCH_KEYS):
+                    nursery.start_soon(ask, node, part[start : start + wire.MAX_FETCH_KEYS])
+        if found:
+            await self._intake.take(list(found))
 
     async def _from_nearest(self, place: Place, key: bytes, mine: Record | None) -> Record | None:
         """What the nearest replica that is in step has; None when a majority should be asked."""

@@ -13,6 +13,7 @@ from inos.state.sectors import SECTORS, even_replicas, replica_count, replicas, 
 from inos.state.tables import EVERYWHERE_SECTOR, Scope, TableSpec
 
 AlsoHold = Callable[[str, int], bool]
+AllHold = Callable[[str], bool]
 
 
 class Place(NamedTuple):
@@ -43,11 +44,14 @@ class MembersView(Protocol):
 class Assignment:
     """Which members keep a place, worked out once for each change of members. Owned by the event loop."""
 
-    def __init__(self, view: MembersView, specs: Mapping[str, TableSpec], also_hold: AlsoHold) -> None:
+    def __init__(
+        self, view: MembersView, specs: Mapping[str, TableSpec], also_hold: AlsoHold, all_hold: AllHold
+    ) -> None:
         """`also_hold` is asked once for each change of members."""
         self._view = view
         self._specs = specs
         self._also_hold = also_hold
+        self._all_hold = all_hold
         self._members: dict[bytes, float] = {}
         self._even: frozenset[bytes] | None = None
         self._replicas: dict[Place, tuple[bytes, ...]] = {}
@@ -112,6 +116,10 @@ class Assignment:
     def is_everywhere(self, place: Place) -> bool:
         """Whether every member holds `place`."""
         return self._specs[place.table].scope is Scope.EVERYWHERE
+
+    def all_hold(self, place: Place) -> bool:
+        """Whether every member is to hear of what is written to `place`, by its part in the mesh or by choice."""
+        return self.is_everywhere(place) or self._all_hold(place.table)
 
     def holds(self, node: bytes, place: Place) -> bool:
         """Whether `node` should have every record of `place`, by its part in the mesh or, for this node, by choice."""

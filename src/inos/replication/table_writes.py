@@ -7,7 +7,8 @@ What an answer says:
   replicas are back. A node alone in its mesh is `local` too: one replica survives the loss of none.
 
 Tables kept everywhere have the same replicas as one sector would, for the majority; everyone else hears of a change by
-a push (small mesh), by gossip, and at last by anti-entropy.
+a push (small mesh), by gossip, and at last by anti-entropy. So it is with tables in sectors of which every member of a
+small mesh keeps all.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ class TableWriter:
 
     def _listeners(self, place: Place, voting: Sequence[bytes]) -> list[bytes]:
         """Live members that hold the place without a vote, when there are few enough to tell each."""
-        if not self._assignment.is_everywhere(place) or self._assignment.size() > DIRECT_MEMBERS:
+        if not self._assignment.all_hold(place) or self._assignment.size() > DIRECT_MEMBERS:
             return []
         return [node for node in self._assignment.others_alive() if node not in voting]
 

@@ -25,7 +25,7 @@ from inos.replication.table_gate import Gate, Verdict
 from inos.replication.table_intake import Intake, RecordHandler
 from inos.replication.table_reads import Page, TableReader
 from inos.replication.table_server import TableServer
-from inos.replication.table_view import AlsoHold, Assignment, MembersView, Place
+from inos.replication.table_view import AllHold, AlsoHold, Assignment, MembersView, Place
 from inos.replication.table_writes import TOPIC, WRITE_DEADLINE_S, TableNetwork, TableWriter, WriteResult
 from inos.state.lamport import LamportClock
 from inos.state.record import Record
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
 
-# Beats in a row that differ, each time in another way, after which somebody is asked all the same: 5 s.
-_MOVING_BEATS: Final = 4
+# Beats in a row that differ, each time in another way, after which somebody is asked all the same: 6 s.
+_MOVING_BEATS: Final = 3
 
 
 class _Differing:
@@ -61,6 +61,10 @@ def _hold_no_more(_table: str, _sector: int) -> bool:
     return False
 
 
+def _not_all(_table: str) -> bool:
+    return False
+
+
 class Tables:
     """The tables of one node. Owned by the event loop."""
 
@@ -73,13 +77,15 @@ class Tables:
         specs: Sequence[TableSpec],
         *,
         also_hold: AlsoHold = _hold_no_more,
+        all_hold: AllHold = _not_all,
     ) -> None:
         """Serves the table calls of `network` from now on. `also_hold(table, sector)` names sectors this node keeps
-        beside those it is a replica of: its owner's catalogue, so that it reads it when cut off."""
+        beside those it is a replica of: its owner's catalogue, so that it reads it when cut off. `all_hold(table)`
+        says that every member does so with all sectors, and is told of each write at once."""
         named = {spec.name: spec for spec in specs}
         self.clock = LamportClock()
         self._network = network
-        self._assignment = Assignment(members, named, also_hold)
+        self._assignment = Assignment(members, named, also_hold, all_hold)
         self._gate = Gate(store, named, self.clock)
         self._intake = Intake(self._gate, store, named, env)
         client = TableClient(network, env)
@@ -131,6 +137,11 @@ class Tables:
         """A page, removals included, of the keys under `prefix` greater than `after`; `prefix` must name the whole
         partition of a table in sectors. Raises as `read` does."""
         return await self._reader.scan(table, prefix, after=after, limit=limit, quorum=quorum)
+
+    async def learn(self, table: str, keys: Sequence[bytes]) -> None:
+        """Take over what the replicas of these keys have that this node has not, of those that answer: one call to each
+        of them for all of its keys. Meant for keys that this node is not kept up to date about."""
+        await self._reader.learn(table, keys)
 
     async def catch_up(self, table: str, prefix: bytes) -> None:
         """Learn what a majority of the replicas has under `prefix` (see `scan`), unless this node has compared itself

@@ -53,12 +53,13 @@ class JumpClock(Clock):
         """Asked by the event loop when no task can run: the time to go on to what comes next."""
         runner = scheduler.GLOBAL_RUN_CONTEXT.runner
         while self._events and not runner.runq:
-            due_s, at = min((events.next_s(), at) for at, events in enumerate(self._events))
+            first = self._events[0] if len(self._events) == 1 else min(self._events, key=lambda events: events.next_s())
+            due_s = first.next_s()
             deadline = runner.deadlines.next_deadline()
             if due_s > deadline or due_s == inf:
                 break
             self._now_s = max(self._now_s, due_s)
-            self._events[at].run_due(self._now_s)
+            first.run_due(self._now_s)
         if runner.runq:
             return 0.0
         if deadline == inf:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # A simulation has hundreds of databases in one process: some 80 KiB of pages, which SQLite sets aside anyway for any
 # connection, and 300 KiB of log.
-CACHE_PAGES: Final = 20
+CACHE_PAGES: Final = 256
 AUTOCHECKPOINT_PAGES: Final = 64
 _BLOCK_BYTES: Final = 4096
 

@@ -18,8 +18,6 @@ from collections.abc import Callable
 from math import ceil
 from typing import Final
 
-import trio
-
 from inos.core.env import Env
 from inos.core.errors import BadInput, PeerUnavailable
 from inos.core.ids import PeerId
@@ -97,7 +95,7 @@ class MemoryFabric(Wires):
         after a while, and `peer` finds out when it next uses them."""
         super().asleep(peer)
         nap = self._naps[peer] = self.number()
-        self.schedule.at(trio.current_time() + links_break_after_s, self._give_up_on, (peer, nap))
+        self.schedule.at(self.schedule.now_s() + links_break_after_s, self._give_up_on, (peer, nap))
 
     def _give_up_on(self, sleep: tuple[PeerId, int]) -> None:
         peer, nap = sleep
@@ -122,12 +120,12 @@ class MemoryFabric(Wires):
         """Put `frame` on its wire."""
         if self._tampering and frame.source in self._tampering:
             frame.message = self._tampering[frame.source](frame)
-        way = self.way(frame.source, frame.target)
+        way = self._ways.get((frame.source, frame.target)) or self.way(frame.source, frame.target)
         counters = self.counters
         counters.sent += 1
         size_bytes = frame.size_bytes
         counters.sent_bytes += size_bytes
-        now_s = leaves_s = trio.current_time()
+        now_s = leaves_s = self.schedule.now_s()
         if way.up is not None:
             leaves_s = way.up.through(size_bytes, now_s)
         if way.blocked:
@@ -167,15 +165,15 @@ class MemoryFabric(Wires):
     def _take_in(self, frame: Frame) -> None:
         """The first byte has come; the rest comes as fast as the receiver's line lets it."""
         down = self.way(frame.source, frame.target).down
-        now_s = trio.current_time()
+        now_s = self.schedule.now_s()
         self.schedule.at(down.through(frame.size_bytes, now_s) if down is not None else now_s, self._deliver, frame)
 
     def _deliver(self, frame: Frame) -> None:
-        way = self.way(frame.source, frame.target)
+        way = self._ways.get((frame.source, frame.target)) or self.way(frame.source, frame.target)
         if way.blocked:
             self.counters.lost += 1
         elif way.handling_s and frame.kind is Kind.REQUEST:
-            self.schedule.at(trio.current_time() + way.handling_s, self._hand_over, frame)
+            self.schedule.at(self.schedule.now_s() + way.handling_s, self._hand_over, frame)
         else:
             self._hand_over(frame)
 
@@ -187,7 +185,7 @@ class MemoryFabric(Wires):
             return
         self.counters.arrived += 1
         for watcher in self._watchers:
-            watcher(trio.current_time(), frame)
+            watcher(self.schedule.now_s(), frame)
         station.receive(frame)
 
     def reset(self, frame: Frame) -> None:

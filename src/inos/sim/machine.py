@@ -24,6 +24,8 @@ class MachineEnv(SimEnv):
 
     def __init__(self, seed: int, disk: SimDisk) -> None:
         super().__init__(seed)
+        # The same by a shorter way: it is asked hundreds of times for each simulated second.
+        self._time_s = trio.lowlevel.current_clock().current_time
         self.disk = disk
         self.late_s = 0.0
         """How late work in a thread may begin and end, each at most."""

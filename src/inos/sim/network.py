@@ -153,7 +153,7 @@ class MemoryNetwork:
 
     def hear(self, peer: PeerId) -> None:
         """Note a sign of life."""
-        self._heard_s[peer] = self._fabric.env.monotonic_s()
+        self._heard_s[peer] = self._fabric.schedule.now_s()
 
     # -- what the fabric tells a node
 
@@ -258,7 +258,8 @@ class MemoryNetwork:
         return result
 
     def _send(self, call: Call, kind: Kind, request: Message, number: int) -> None:
-        self._fabric.schedule.expire_at(trio.current_time() + call.timeout_s, call)
+        schedule = self._fabric.schedule
+        schedule.expire_at(schedule.now_s() + call.timeout_s, call)
         self._fabric.send(Frame(kind, self._me, call.to, call.method, request, number, call))
 
     def _take_answer(self, frame: Frame) -> None:

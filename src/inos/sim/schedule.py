@@ -36,6 +36,8 @@ class Schedule:
         self._entered = 0
         self._sleep: trio.CancelScope | None = None
         self._running = False
+        self.now_s: Callable[[], float] = trio.current_time
+        """trio's time, by the shortest way."""
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -65,6 +67,7 @@ class Schedule:
     def _begin(self) -> None:
         self._running = True
         clock = trio.lowlevel.current_clock()
+        self.now_s = clock.current_time
         trio.lowlevel.spawn_system_task(self._run, clock if isinstance(clock, JumpClock) else None)
 
     async def _run(self, clock: JumpClock | None) -> None:
@@ -78,6 +81,7 @@ class Schedule:
                 self.run_due(trio.current_time())
         finally:
             self._running, self._sleep = False, None
+            self.now_s = trio.current_time
 
     def run_due(self, now_s: float) -> None:
         """Call what is due by now."""

@@ -7,6 +7,7 @@ every process: no object addresses, no hash order, no wall clock.
 from __future__ import annotations
 
 from collections import deque
+from struct import Struct
 from typing import Final
 
 import trio
@@ -15,6 +16,10 @@ from inos.crypto.hashing import ContentHasher
 from inos.sim.frames import Frame
 
 KEPT_LINES: Final = 200
+# Hashed together: a call for each frame costs more than its bytes.
+_PARTS_AT_ONCE: Final = 3000
+_LONG_BYTES: Final = 4096
+_MOMENT: Final = Struct("<dQ")
 
 
 class Trace:
@@ -22,24 +27,36 @@ class Trace:
 
     def __init__(self, keep: int = KEPT_LINES) -> None:
         self._hasher = ContentHasher()
+        self._parts: list[bytes] = []
+        self._heads: dict[tuple[str, ...], bytes] = {}
         self._lines: deque[str] = deque(maxlen=keep)
         self.events = 0
 
     def note(self, text: str) -> None:
         """One event, now."""
         line = f"{trio.current_time():.6f} {text}"
-        self._hasher.update(line.encode())
+        self._parts.append(line.encode())
         self._lines.append(line)
         self.events += 1
 
     def frame(self, at_s: float, frame: Frame, payload: bytes, body_bytes: int) -> None:
         """One frame that arrives. Hashed, not kept: there are hundreds a second."""
-        head = f"{at_s!r}{frame.kind._value_}{frame.source}{frame.target}{frame.name}{body_bytes}"
-        self._hasher.update(head.encode() + payload)
+        where = (frame.kind._value_, frame.source, frame.target, frame.name)
+        head = self._heads.get(where)
+        if head is None:
+            head = self._heads[where] = "".join(where).encode()
+        self._parts += (_MOMENT.pack(at_s, body_bytes), head, payload)
         self.events += 1
+        if len(self._parts) >= _PARTS_AT_ONCE or len(payload) > _LONG_BYTES:
+            self._hash()
+
+    def _hash(self) -> None:
+        self._hasher.update(b"".join(self._parts))
+        self._parts.clear()
 
     def digest(self) -> str:
         """Hex of the hash of everything noted so far."""
+        self._hash()
         return self._hasher.digest().hex()
 
     def latest(self) -> list[str]:

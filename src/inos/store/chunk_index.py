@@ -47,9 +47,16 @@ def held(cursor: Cursor, addresses: Iterable[Address]) -> dict[Address, Row]:
     return {row.address: row for row in map(_row, cursor.executemany(sql, ((address,) for address in addresses)))}
 
 
-def page(cursor: Cursor, after: Address | None, limit: int) -> list[Row]:
-    """The next rows in address order, without data."""
-    return _page(cursor, "address > ?", (after or b"",), limit)
+def page(cursor: Cursor, after: Address | None, limit: int, *, data: bool = False) -> list[Row]:
+    """The next rows in address order, without data or with that of inline chunks."""
+    if not data:
+        return _page(cursor, "address > ?", (after or b"",), limit)
+    sql = (
+        "SELECT address, size, location, data FROM chunks LEFT JOIN inline_chunks USING (address)"
+        " WHERE address > ? ORDER BY address LIMIT ?"
+    )
+    rows = cursor.execute(sql, (after or b"", limit))
+    return [Row(Address(row[0]), row[1], Location(row[2]), row[3]) for row in rows]
 
 
 def in_folder(cursor: Cursor, prefix: int) -> dict[Address, Row]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Final
 
 from inos.core.errors import Conflict
@@ -80,17 +79,28 @@ class DiskMark:
         self._claims = claims
         self._after: Address | None = None
         self._ended = False
+        self._waiting: list[Address] = []
         database.write(lambda cursor: marking.begin(cursor, self, now_s))
 
     def add(self, addresses: Iterable[Address]) -> None:
-        for part in _parts(addresses):
-            self._database.write(lambda cursor, part=part: self._mark(cursor, part))  # type: ignore[misc]
-
-    def _mark(self, cursor: Cursor, addresses: list[Address]) -> None:
+        # Objects are small and many: a transaction for each would cost more than all else in a round.
         self._marking.check(self)
-        index.mark(cursor, addresses)
+        for address in addresses:
+            self._waiting.append(address)
+            if len(self._waiting) >= _MARKS:
+                self._write_marks()
+
+    def _write_marks(self) -> None:
+        self._database.write(self._mark)
+        self._waiting.clear()
+
+    def _mark(self, cursor: Cursor) -> None:
+        self._marking.check(self)
+        index.mark(cursor, self._waiting)
 
     def sweep(self, touched_before_s: float) -> StoreUsage:
+        if self._waiting:
+            self._write_marks()
         while not self._ended:
             found = self._database.read(
                 lambda cursor: index.unmarked(cursor, touched_before_s, self._after, SWEEP_CHUNKS)
@@ -121,9 +131,3 @@ class DiskMark:
         self._marking.check(self)
         self._marking.end(cursor)
         self._ended = True
-
-
-def _parts(addresses: Iterable[Address]) -> Iterator[list[Address]]:
-    rest = iter(addresses)
-    while part := list(islice(rest, _MARKS)):
-        yield part

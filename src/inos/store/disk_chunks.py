@@ -179,19 +179,20 @@ class DiskChunkStore:
             yield from (row.address for row in page)
             after = page[-1].address
 
-    def _page(self, after: Address | None, limit: int) -> list[Row]:
-        return self._database.read(lambda cursor: index.page(cursor, after, limit))
+    def _page(self, after: Address | None, limit: int, *, data: bool = False) -> list[Row]:
+        return self._database.read(lambda cursor: index.page(cursor, after, limit, data=data))
 
     def usage(self) -> StoreUsage:
         return self._database.read(index.usage)
 
     def scrub(self, after: Address | None, limit: int, end: Address | None = None) -> ScrubResult:
-        page = [row for row in self._page(after, limit) if end is None or row.address <= end]
+        page = [row for row in self._page(after, limit, data=True) if end is None or row.address <= end]
         good: list[Address] = []
         corrupt: list[Address] = []
         for row in page:
             try:
-                self.get(row.address)
+                if self._verified(row) is None:
+                    self._look_again(row.address)
                 good.append(row.address)
             except NotFound:  # removed meanwhile
                 continue

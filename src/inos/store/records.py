@@ -5,7 +5,7 @@ Rules
   asks, for all records that changed it since. So applying a record costs no hashing but its own, and comparing an
   unchanged table costs a dictionary lookup.
 - Roots are cached in memory, also those of a whole table together; a change drops what it outdates after its commit,
-  and what is computed from an older snapshot is not kept.
+  and what is computed from an older snapshot is not kept. So with the records read last (`recent.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from inos.state.merge import supersedes
 from inos.state.record import Record
 from inos.store.cursor import Cursor, Row, first
 from inos.store.database import Database
+from inos.store.recent import RecentRecords
 from inos.store.replica import (
     BUCKETS,
     EMPTY_BUCKET,
@@ -44,6 +45,7 @@ class RecordStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
+        self._recent = RecentRecords()
         self._roots: dict[Sector, bytes] = {}
         self._changes: dict[Sector, int] = {}
         self._sectors: dict[str, set[int]] = {}
@@ -54,13 +56,19 @@ class RecordStore:
 
     def apply(self, records: Sequence[Record], sectors: Sequence[int]) -> list[bool]:
         check_paired(records, sectors)
-        applied, stale = self._database.write(partial(_apply, records=records, sectors=sectors))
+        try:
+            applied, stale = self._database.write(partial(_apply, records=records, sectors=sectors))
+        finally:
+            self._recent.forget((record.table, record.key) for record in records)
         self._forget(stale)
         return applied
 
     async def apply_async(self, records: Sequence[Record], sectors: Sequence[int]) -> list[bool]:
         check_paired(records, sectors)
-        applied, stale = await self._database.write_async(partial(_apply, records=records, sectors=sectors))
+        try:
+            applied, stale = await self._database.write_async(partial(_apply, records=records, sectors=sectors))
+        finally:
+            self._recent.forget((record.table, record.key) for record in records)
         self._forget(stale)
         return applied
 
@@ -75,14 +83,23 @@ class RecordStore:
     # Reading
 
     def get(self, table: str, key: bytes) -> Record | None:
-        return self._database.read(lambda cursor: _get(cursor, table, key))
+        if (known := self._recent.get((table, key))) is not None:
+            return known
+        since = self._recent.changes()
+        found = self._database.read(lambda cursor: _get(cursor, table, key))
+        if found is not None:
+            self._recent.keep([found], since)
+        return found
 
     def get_many(self, table: str, keys: Sequence[bytes]) -> list[Record]:
-        sql = f"SELECT {_COLUMNS} FROM records WHERE tbl = ? AND key = ?"  # noqa: S608 - constants
-        wanted = dict.fromkeys(keys)
-        return self._database.read(
-            lambda cursor: [_record(row) for row in cursor.executemany(sql, ((table, key) for key in wanted))]
-        )
+        known = {key: self._recent.get((table, key)) for key in keys}
+        missing = [key for key, record in known.items() if record is None]
+        if missing:
+            since = self._recent.changes()
+            read = self._database.read(lambda cursor: _get_all(cursor, table, missing))
+            known.update((record.key, record) for record in read)
+            self._recent.keep(read, since)
+        return [record for record in known.values() if record is not None]
 
     def scan(
         self, table: str, prefix: bytes, after: bytes, limit: int, *, include_removed: bool = False
@@ -195,6 +212,11 @@ def _get(cursor: Cursor, table: str, key: bytes) -> Record | None:
     sql = f"SELECT {_COLUMNS} FROM records WHERE tbl = ? AND key = ?"  # noqa: S608 - constants
     row = first(cursor.execute(sql, (table, key)))
     return None if row is None else _record(row)
+
+
+def _get_all(cursor: Cursor, table: str, keys: Iterable[bytes]) -> list[Record]:
+    sql = f"SELECT {_COLUMNS} FROM records WHERE tbl = ? AND key = ?"  # noqa: S608 - constants
+    return [_record(row) for row in cursor.executemany(sql, ((table, key) for key in keys))]
 
 
 def _record(row: Row) -> Record:

@@ -31,6 +31,7 @@ class SimEnv:
         self.skew_s = skew_s
         self.busy = busy
         self._machine = machine
+        self._time_s: Callable[[], float] = trio.current_time
         self._random = random.Random(seed)  # noqa: S311 - repeatable by intent, and never a real key
 
     @property
@@ -38,10 +39,10 @@ class SimEnv:
         return self._random
 
     def now_s(self) -> float:
-        return EPOCH_S + self.skew_s + trio.current_time()
+        return EPOCH_S + self.skew_s + self._time_s()
 
     def monotonic_s(self) -> float:
-        return trio.current_time()
+        return self._time_s()
 
     def token_bytes(self, size: int) -> bytes:
         return self._random.randbytes(size)

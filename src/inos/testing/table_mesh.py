@@ -106,8 +106,10 @@ class Node:
         self.blind = False
         kept = frozenset(also_hold)
         self.tables = Tables(
-            store, self.network, self, mesh.env, SPECS, also_hold=lambda table, sector: Place(table, sector) in kept
-        )
+            store, self.network, self, mesh.env, SPECS,
+            also_hold=lambda table, sector: table in mesh.all_hold or Place(table, sector) in kept,
+            all_hold=lambda table: table in mesh.all_hold,
+        )  # fmt: skip
 
     @property
     def me(self) -> bytes:
@@ -150,6 +152,8 @@ class TableMesh:
         self.fabric = MemoryFabric(self.env, latency_s=0.001)
         self.members: dict[bytes, float] = {}
         self.nodes: list[Node] = []
+        self.all_hold: set[str] = set()
+        """Tables of which every member keeps all sectors. To be said before the nodes are added."""
         self._stores = stores
         self._nursery: trio.Nursery | None = None
 

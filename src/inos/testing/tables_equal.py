@@ -228,6 +228,33 @@ class EqualSuite(MeshSuite):
             assert (await observer.tables.scan(NOTES, b"same")).records == records
 
     @virtual
+    async def test_what_everybody_keeps_is_told_to_everybody(self, tmp_path: Path) -> None:
+        async with self.mesh(tmp_path, 0) as mesh:
+            mesh.all_hold.add(NOTES)
+            writer, *others = [await mesh.add() for _ in range(12)]
+            record = writer.note("told")
+            await writer.tables.write([record])
+            await trio.sleep(1)
+            assert len(mesh.replicas(record)) < len(mesh.nodes)
+            assert all(other.has(record) for other in others)
+            assert sum(other.network.calls.total() for other in others) == 0
+
+    @virtual
+    async def test_many_keys_are_learned_with_one_call_a_replica(self, tmp_path: Path) -> None:
+        async with self.mesh(tmp_path, 12) as mesh:
+            writer = mesh.nodes[0]
+            records = [writer.note(f"{number:04}") for number in range(40)]
+            await writer.tables.write(records)
+            reader = await mesh.add()
+            silent = mesh.nodes[3]
+            mesh.part([silent])
+            await reader.tables.learn(NOTES, [record.key for record in records])
+            assert all(reader.has(record) for record in records)
+            assert reader.network.calls == {wire.FETCH: len(mesh.nodes) - 2}
+            mesh.part(mesh.nodes)
+            await reader.tables.learn(NOTES, [records[0].key])
+
+    @virtual
     async def test_a_refused_record_is_not_asked_for_again_and_again(self, tmp_path: Path) -> None:
         async with self.mesh(tmp_path, 2) as mesh:
             honest, hostile = mesh.nodes
