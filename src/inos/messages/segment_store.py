@@ -111,7 +111,8 @@ class SegmentStore:
 
     async def merge(self, into: SegmentName, parts: Iterable[Segment]) -> bool:
         """Put one that holds what these hold; whether it is safe as `put` says. They stay."""
-        return await self._put(into, self._merged(into, list(parts)), None)
+        async with aclosing(self._merged(into, list(parts))) as merged:
+            return await self._put(into, merged, None)
 
     async def _merged(self, into: SegmentName, parts: Sequence[Segment]) -> AsyncGenerator[bytes, None]:
         writer = SegmentWriter(into.kind)

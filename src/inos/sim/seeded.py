@@ -22,7 +22,7 @@ from inos.sim.clock import JumpClock
 
 T = TypeVar("T")
 
-COLLECT_EVERY_S: Final = 60.0
+COLLECT_EVERY_S: Final = 120.0
 
 
 def run_seeded(seed: int, main: Callable[[], Awaitable[T]]) -> T:

@@ -81,9 +81,17 @@ def _trust_wall_clocks() -> Iterator[None]:
     clocks: WeakKeyDictionary[LamportClock, Env] = WeakKeyDictionary()
 
     def init(
-        self: Tables, store: Any, network: Any, members: Any, env: Env, specs: Any, *, also_hold: Any = None
+        self: Tables,
+        store: Any,
+        network: Any,
+        members: Any,
+        env: Env,
+        specs: Any,
+        *,
+        also_hold: Any = None,
+        all_hold: Any = None,
     ) -> None:
-        begin(self, store, network, members, env, specs, also_hold=also_hold)
+        begin(self, store, network, members, env, specs, also_hold=also_hold, all_hold=all_hold)
         clocks[self.clock] = env
 
     def tick(self: LamportClock, after: int = 0) -> int:
