@@ -68,6 +68,11 @@ def test_what_was_overtaken_is_tried_again_for_ever() -> None:
     script.wait(seconds=10).partition("", "a b").wait(minutes=2).heal().run(minutes=3)
 
 
+def test_a_disk_that_fills_up_while_its_machine_joins() -> None:
+    """A node that could not begin for want of room said so in a group of errors, which nobody understood."""
+    cluster(3).put("letter", 20_000, "a").at(20).join().fill_disk("d", 0).run(seconds=40)
+
+
 # Names
 
 

@@ -50,7 +50,7 @@ class Crew:
 @asynccontextmanager
 async def open_crew() -> AsyncGenerator[Crew, None]:
     """A crew for as long as the block lasts; its tasks are cancelled at the end."""
-    async with trio.open_nursery() as nursery:
+    async with open_tasks() as nursery:
         try:
             yield Crew(nursery)
         finally:

@@ -13,9 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-import trio
-
-from inos.core.crew import Crew, open_crew
+from inos.core.crew import Crew, open_crew, open_tasks
 from inos.core.env import Env
 from inos.core.errors import InosError
 from inos.core.options import Compression
@@ -99,7 +97,8 @@ class Core:
 
 @asynccontextmanager
 async def open_core(parts: Parts, env: Env) -> AsyncGenerator[Core, None]:
-    """A node, from opening its network to closing it. Raises what opening the network raises."""
+    """A node, from opening its network to closing it. Raises what opening the network raises, and InosError where
+    it cannot begin, on a full disk say."""
     membership = await env.in_thread(_remembered, parts)
     opened: list[Network] = []
     admission = MemberAdmission(
@@ -108,7 +107,7 @@ async def open_core(parts: Parts, env: Env) -> AsyncGenerator[Core, None]:
     async with parts.open_network(admission) as network, open_crew() as crew:
         opened.append(network)
         core = _assemble(parts, membership, admission, network, crew, env)
-        async with trio.open_nursery() as nursery:
+        async with open_tasks() as nursery:
             await nursery.start(core.tables.run)
             presence = _presence(core, env)
             await presence.step()

@@ -399,7 +399,9 @@ class Join(Action):
     verb = "join"
 
     async def act(self, world: World) -> None:
-        node = await world.cluster.add()
+        node = world.cluster.include()
+        world.disturb(node.number)
+        await world.start(node)
         world.disturb(node.number)
 
 

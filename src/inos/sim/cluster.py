@@ -334,18 +334,22 @@ class Cluster:
         self._numbered = 0
         self._records: dict[int, Record] = {}
         self._nursery = nursery
-        founder = Keyring(MasterSecret(blake3_digest(b"owner 0"))).owner_key()
-        self._founder = founder
+        founder = self._founder = Keyring(MasterSecret(blake3_digest(b"owner 0"))).owner_key()
         self.genesis: Genesis = found_mesh(OwnerId(founder.public_key), blake3_digest(b"mesh")[:16])
 
     # Nodes
 
     async def add(self, *, owner: int = 0, quota_bytes: int | None = None) -> ClusterNode:
         """One more node, started. Owner 0 founded the mesh."""
+        node = self.include(owner=owner, quota_bytes=quota_bytes)
+        await node.start()
+        return node
+
+    def include(self, *, owner: int = 0, quota_bytes: int | None = None) -> ClusterNode:
+        """One more node, still to be started."""
         node = self._new_node(owner, quota_bytes)
         node.prepare()
         self.nodes.append(node)
-        await node.start()
         return node
 
     async def add_all(self, count: int) -> None:
