@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import apsw
 import hypothesis
 import psutil
 import pytest
@@ -42,3 +43,12 @@ def _no_process_left_behind() -> Iterator[None]:
     _, alive = psutil.wait_procs([c for c in me.children(recursive=True) if c.pid not in before], timeout=LINGER_S)
     left = [f"{process.pid}: {' '.join(process.cmdline())[:200]}" for process in alive if process.is_running()]
     assert not left, "processes left running:\n" + "\n".join(left)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_database_left_open() -> Iterator[None]:
+    """Whoever opened a database has closed it, also where opening failed half-way: the interpreter would close it when it
+    ends, and a file system in Python cannot answer any more then: it would crash."""
+    yield
+    left = sorted(connection.filename for connection in apsw.connections())
+    assert not left, f"databases left open: {left}"

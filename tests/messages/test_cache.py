@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -241,9 +242,8 @@ def test_a_bit_flipped_on_the_disk_is_noticed() -> None:
         cache.close()
         disk.rot(str(place.folder / "cache.db"))
         try:
-            cache = place.open()
-            noticed += bool(cache.check())
-            cache.close()
+            with closing(place.open()) as cache:
+                noticed += bool(cache.check())
         except Corrupt as error:
             noticed += 1
             assert "hub" in error.hint, "what to do about a cache, not about a node"

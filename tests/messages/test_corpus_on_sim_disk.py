@@ -48,6 +48,7 @@ def test_what_was_acknowledged_outlives_any_power_cut() -> None:
             corpus.index_step(4)
         cut += disk.files is not alive
         disk.crash()
+        corpus.close()
         corpus = opened(disk)
         there = [each.message for each in corpus.after(0, 100)]
         assert there in (stored, stored + tried), attempt

@@ -120,10 +120,10 @@ class AgentCache:
             self._database = Database(
                 path, key, env, migrations=CACHE_MIGRATIONS, files=files, keeps_previous=False, synced=synced
             )
-            self._log = CacheLog(self._database, path, files, self.limits.max_bytes)
-            self.outbox = Outbox(self._database)
-            self.copies = Copies(self._database, self._room)
             try:
+                self._log = CacheLog(self._database, path, files, self.limits.max_bytes)
+                self.outbox = Outbox(self._database)
+                self.copies = Copies(self._database, self._room)
                 self._last_id = self._begun()
             except BaseException:
                 self._database.close()

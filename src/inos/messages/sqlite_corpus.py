@@ -52,7 +52,11 @@ class SqliteCorpus:
         self._database = Database(path, key, env, migrations=MIGRATIONS, files=files)
         made = str(next_id(int(env.now_s() * 1000), env.token_bytes(10), None))
         self._fresh = FreshWords()
-        self._identity: str = self._database.read(reading.identity) or self._database.write(partial(_begin, made))
+        try:
+            self._identity: str = self._database.read(reading.identity) or self._database.write(partial(_begin, made))
+        except BaseException:
+            self._database.close()
+            raise
 
     @property
     def identity(self) -> str:
