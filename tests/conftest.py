@@ -47,8 +47,8 @@ def _no_process_left_behind() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_database_left_open() -> Iterator[None]:
-    """Whoever opened a database has closed it, also where opening failed half-way: the interpreter would close it when it
-    ends, and a file system in Python cannot answer any more then: it would crash."""
+    """Whoever opened a database has closed it, also where opening failed half-way: the interpreter would close it at
+    its end, when a file system in Python cannot answer any more, and crash."""
     yield
     left = sorted(connection.filename for connection in apsw.connections())
     assert not left, f"databases left open: {left}"
