@@ -31,6 +31,9 @@ from inos.state.hello import Hello
 from inos.state.invitations import Invitation, Terms, make_invitation
 from inos.state.records import sign_record
 from inos.state.tickets import make_ticket
+from inos.vault.catalogue import Entry
+from inos.vault.catalogue import Kind as EntryKind
+from inos.vault.unfinished import Naming, Note, Object
 
 FOUNDER, NODE = SigningKey(b"\1" * 32), SigningKey(b"\2" * 32)
 SECRET, NONCE = b"\3" * 32, b"\4" * 16
@@ -157,3 +160,9 @@ def backup_snapshot() -> bytes:
     """A snapshot with a list of each kind."""
     part = Part(1, 10, 0, (b"l" * 32,))
     return Snapshot("full", 1_700_000_000_000, "a", "0.1.0", "{}", part, part, part).encode()
+
+
+def unfinished_note() -> bytes:
+    """What a put was about to name."""
+    entry = Entry("/letters/one", EntryKind.FILE, "inos:x", 10, 0o644, 1_700_000_000_000, sha256=bytes(32))
+    return Note((Naming(entry, 3),), (Object(Cid(bytes(32)), 7, True),)).encode()

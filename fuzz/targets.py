@@ -50,6 +50,7 @@ from inos.state import capability, certificates, hello, invitations, joining, re
 from inos.store import replica
 from inos.store.repositories.search import parse_words
 from inos.testing.row_samples import sample
+from inos.vault.unfinished import Note
 
 Decoder = Callable[[bytes], object]
 Samples = Callable[[], Sequence[bytes]]
@@ -394,5 +395,6 @@ TARGETS: Final[Mapping[str, Target]] = {
     "store.repositories.search.parse_words": Target(
         in_text(lambda text: parse_words(text, "")), (BadInput,), lambda: ["zürich trip".encode(), b"a b c"]
     ),
+    "vault.unfinished.Note.decode": Target(Note.decode, (Corrupt,), lambda: [samples.unfinished_note()]),
     **{name: Target(*found) for name, found in MESSAGE_DECODERS.items()},
 }

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import AsyncGenerator
 from typing import Any
 
+from inos.core.messages.calls import MessageEvent
 from inos.core.messages.ids import parse_id
+from inos.testing.corpus import message
+from inos.testing.memory_service import MemoryService
 
 Cli = Any
 
@@ -66,6 +70,22 @@ def test_what_comes_in_is_followed(inos: Cli) -> None:
         inos("msg", "post", "other", "-a", "me", "-k", "error")
         inos("msg", "post", "after", "-a", "me")
         assert json.loads(following.stdout.readline())["message"]["content"] == {"text": "after"}
+        following.terminate()
+
+
+def test_what_comes_in_while_the_stream_opens_is_followed_too(service: MemoryService, inos: Cli) -> None:
+    """The corpus was empty when it was listed: what came right after has no message before it to go on from."""
+    events = service.messages.events
+    late = message(1, content={"text": "right after the list"})
+
+    async def after_one_more(seq: int | None) -> AsyncGenerator[MessageEvent, None]:
+        service.messages.corpus.insert([late], late.time_ms)
+        return await events(seq)
+
+    service.messages.events = after_one_more  # type: ignore[method-assign,assignment]
+    with inos.popen("msg", "tail", "-f", "--json") as following:
+        assert following.stdout is not None
+        assert json.loads(following.stdout.readline())["message"]["id"] == late.id
         following.terminate()
 
 

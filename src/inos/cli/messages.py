@@ -139,16 +139,22 @@ def tail(
 
     inos msg tail -f --kind error
     """
+    from inos.core.messages.query import MessageQuery
+
     query = query_of(agent, task, role, kind, priority, state, since, "", limit)
 
     async def work(messages: Messages) -> None:
+        # Before the list is asked for, so that nothing falls between the two.
+        newest = await messages.page(MessageQuery(limit=1)) if follow else None
         page = await messages.page(query)
-        shown = page.messages
         _note_part(page)
-        for each in reversed(shown):
+        for each in reversed(page.messages):
             _say(each, as_json)
-        if follow:
-            await _follow(messages, query, max((each.seq for each in shown), default=None), as_json)
+        if newest is not None:
+            seen = (*newest.messages, *page.messages)
+            # What a node keeps itself it counts by itself: only a hub's own numbers say where its stream goes on.
+            whole = newest.whole and page.whole
+            await _follow(messages, query, max((each.seq for each in seen), default=0) if whole else None, as_json)
 
     _ask(home, work)
 

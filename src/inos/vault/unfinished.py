@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
 from inos.core.env import Env
-from inos.core.errors import Corrupt
+from inos.core.errors import Corrupt, InosError
 from inos.core.ids import Cid
 from inos.vault.catalogue import Entry, Kind
 
@@ -73,7 +73,7 @@ class Note:
                 raise ValueError(value["v"])
             objects = tuple(Object(Cid.parse(cid), int(at), bool(fresh)) for cid, at, fresh in value["objects"])
             return cls(tuple(map(_naming, value["names"])), objects)
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, InosError):
             raise Corrupt("not a note of what is unfinished") from None
 
 
