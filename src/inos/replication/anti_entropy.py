@@ -144,6 +144,13 @@ class AntiEntropy:
             except PeerUnavailable:
                 continue
 
+    async def meet(self, node: bytes, place: Place) -> None:
+        """Exchange with `node` all that differs in one place that is held here, however much that is. Raises what its
+        answers raise, and StorageFull."""
+        while not await self._reconcile(node, place):
+            self._room = MAX_ROUND_RECORDS
+        self._agreed(node, place)
+
     def _choose(self) -> list[bytes]:
         alive = set(self._assignment.others_alive())
         chosen = [node for node in self._suspects if node in alive][:SUSPECTS_A_ROUND]

@@ -136,6 +136,13 @@ class TableReader:
         pages = await self._gather(place, lambda node: self._scan_one(node, request), strict=quorum, mine=bool(records))
         return merge_pages([*(page for page, _ in pages.values()), mine], limit)
 
+    async def unlike(self, place: Place, root: bytes) -> list[bytes]:
+        """Those that have something else than `root` in a place held here, among enough of its other replicas to make
+        a majority. Raises NotEnoughNodes."""
+        ours = {place: root}
+        answers = await self._gather(place, lambda node: self._client.digests(node, ours), strict=True, mine=True)
+        return [node for node, differing in answers.items() if place in differing]
+
     async def learn(self, table: str, keys: Sequence[bytes]) -> None:
         """Take over later versions of these keys from all of their live replicas."""
         self._assignment.refresh()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from inos.core.env import Env
+from inos.core.errors import InosError, NotEnoughNodes, StorageFull
 from inos.replication.anti_entropy import AntiEntropy
 from inos.replication.quorum import Lanes, Push
 from inos.replication.table_client import TableClient
@@ -89,6 +90,7 @@ class Tables:
         self._gate = Gate(store, named, self.clock)
         self._intake = Intake(self._gate, store, named, env)
         client = TableClient(network, env)
+        self._store, self._env = store, env
         self._differing = _Differing()
         self._equaliser = AntiEntropy(store, named, self._assignment, client, self._intake, env)
         self._lanes = Lanes(client.push, self._equaliser.suspect)
@@ -143,17 +145,33 @@ class Tables:
         of them for all of its keys. Meant for keys that this node is not kept up to date about."""
         await self._reader.learn(table, keys)
 
-    async def catch_up(self, table: str, prefix: bytes) -> None:
+    async def catch_up(self, table: str, prefix: bytes, *, quorum: bool = False) -> None:
         """Learn what a majority of the replicas has under `prefix` (see `scan`), unless this node has compared itself
-        with one of them lately. Raises NotEnoughNodes without a majority."""
+        with one of them lately. With `quorum` that does not count: everything that was acknowledged at quorum before
+        this began is here when it returns. Raises NotEnoughNodes without a majority."""
         self._assignment.refresh()
-        if self._equaliser.in_step(self._assignment.place_of(table, prefix)):
+        place = self._assignment.place_of(table, prefix)
+        if quorum and self._assignment.holds(self._assignment.me, place):
+            await self._meet_majority(place)
+            return
+        if self._equaliser.in_step(place) and not quorum:
             return
         after: bytes | None = b""
         while after is not None:
             page = await self.scan(table, prefix, after=after, quorum=True)
             await self.take([record.encoded for record in page.records])
             after = page.after
+
+    async def _meet_majority(self, place: Place) -> None:
+        """Exchange what differs with a majority: digests where nothing does."""
+        roots = await self._env.in_thread(self._store.roots, place.table)
+        for node in await self._reader.unlike(place, roots.get(place.sector, b"")):
+            try:
+                await self._equaliser.meet(node, place)
+            except StorageFull:
+                raise
+            except InosError as error:
+                raise NotEnoughNodes(f"a replica went silent: {error}", hint="try again in a moment") from None
 
     async def step(self) -> None:
         """One round of background work, for a Worker."""

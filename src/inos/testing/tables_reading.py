@@ -51,6 +51,29 @@ class ReadingSuite(MeshSuite):
             assert await mesh.nodes[0].tables.read(NOTES, record.key) == record
 
     @virtual
+    async def test_catching_up_at_quorum_brings_what_a_majority_has(self, tmp_path: Path) -> None:
+        """Also to one that has compared itself lately, with somebody who did not have it then; cheaply where there is
+        nothing."""
+        async with self.mesh(tmp_path, 5) as mesh:
+            writer, reader = mesh.nodes[:2]
+            while reader.tables.behind:
+                await mesh.round()
+            mesh.part([reader])
+            record = writer.note("note")
+            assert (await writer.tables.write([record])).level is Level.QUORUM
+            with pytest.raises(NotEnoughNodes):
+                await reader.tables.catch_up(NOTES, record.key, quorum=True)
+            mesh.fabric.heal()
+            mesh.part([writer])
+            await reader.tables.catch_up(NOTES, record.key)
+            assert not reader.has(record)
+            await reader.tables.catch_up(NOTES, record.key, quorum=True)
+            assert reader.has(record)
+            before = reader.network.calls.total()
+            await reader.tables.catch_up(NOTES, record.key, quorum=True)
+            assert reader.network.calls.total() - before <= len(mesh.nodes)
+
+    @virtual
     async def test_cut_off_a_node_reads_what_it_has(self, tmp_path: Path) -> None:
         async with self.mesh(tmp_path, 9) as mesh:
             writer = mesh.nodes[0]

@@ -41,7 +41,7 @@ class Tables(Protocol):
 
     async def take(self, encoded: Sequence[bytes]) -> list[Verdict]: ...
 
-    async def catch_up(self, table: str, prefix: bytes) -> None: ...
+    async def catch_up(self, table: str, prefix: bytes, *, quorum: bool = False) -> None: ...
 
 
 class LocalRecords(Protocol):
@@ -100,10 +100,11 @@ class Catalogue:
                 await self._tables.take([latest.encoded])
         return await self._env.in_thread(lambda: any(self._records.get(TABLE, r.key) != r for r in records))
 
-    async def refresh(self) -> None:
+    async def refresh(self, *, quorum: bool = False) -> None:
         """Learn names that were written while this node was away, unless it has compared itself lately. Whoever removes
-        an object because it has no name left must have asked. Raises NotEnoughNodes when cut off since before that."""
-        await self._tables.catch_up(TABLE, self._cipher.prefix)
+        an object because it has no name left must have asked. Raises NotEnoughNodes when cut off since before that.
+        With `quorum` every name is here that a majority had before this began; NotEnoughNodes when cut off now."""
+        await self._tables.catch_up(TABLE, self._cipher.prefix, quorum=quorum)
 
     async def learn(self, name: str) -> None:
         """Hear from a majority what `name` stands for now: whoever removes it removes that, not what it stood for a
