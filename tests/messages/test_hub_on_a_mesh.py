@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -14,6 +14,8 @@ from inos.core.messages.calls import MessageEvent
 from inos.core.messages.message import Draft, Message
 from inos.core.messages.query import MessageQuery
 from inos.messages.hub import MARKS_PATIENCE_S
+from inos.messages.restoring import PATIENCE_S
+from inos.messages.segments import SegmentName
 from inos.node.message_desk import MessageDesk
 from inos.sim.cluster import Cluster, ClusterNode, ClusterSettings, open_cluster
 from inos.testing.run import sim_test
@@ -200,6 +202,10 @@ async def _never() -> None:
     await trio.sleep_forever()
 
 
+async def _nothing() -> None:
+    await trio.lowlevel.checkpoint()
+
+
 @sim_test
 async def test_two_hubs_on_two_sides_lose_nothing_and_become_one() -> None:
     async with open_cluster(5) as cluster:
@@ -328,3 +334,70 @@ async def test_nodes_of_another_owner_are_refused() -> None:
         await post(stranger, 1, agent="mine")  # an owner's only node is that owner's hub
         assert await arrived(stranger, 1, "mine") == [0]
         assert (await desk(a).report()).messages == 0
+
+
+@sim_test
+async def test_what_the_hub_before_covered_last_comes_before_what_its_agents_write_next() -> None:
+    """The name of its last segment has not reached the node that takes over, which has compared itself lately."""
+    async with open_cluster(5) as cluster:
+        a, b, c, d, _ = cluster.nodes
+        await desk(a).take_hub()
+        await post(d, 3)
+        await arrived(c, 3)
+        await covered(c)
+        await cluster.passes(30)
+        for node in cluster.nodes:  # nobody brings b what it misses
+            node.core.tables._equaliser.step = _nothing  # type: ignore[method-assign]
+        cluster.fabric.cut(a.peer, b.peer)
+        await post(d, 3, start=3)
+        await arrived(c, 6)
+        await covered(c)
+        await cluster.passes(25)  # d hears that they are covered, and forgets them
+        await desk(b).take_hub()
+        await post(d, 3, start=6)
+        assert await arrived(c, 9) == list(range(9))
+
+
+@sim_test
+async def test_what_a_hub_cannot_read_is_waited_for_a_minute_and_comes_late() -> None:
+    """Then with its marks, behind what its agent has written since; nothing overtakes it before."""
+    async with open_cluster(5) as cluster:
+        a, b, c, d, _ = cluster.nodes
+        await desk(a).take_hub()
+        posted = await post(d, 3)
+        await arrived(c, 3)
+        await covered(c)
+        assert (await desk(c).mark([posted[1].id], "read", True, "me")).covered
+        await post(d, 3, start=3)
+        await arrived(c, 6)
+        await covered(c)
+        await cluster.passes(40)  # d hears that they are covered, and forgets them
+        await a.crash()
+        readable = _unreadable_first(b)
+        await desk(b).take_hub()
+        await post(d, 3, start=6)
+        with pytest.raises(trio.TooSlowError):
+            await arrived(c, 1, within_s=PATIENCE_S - 32)
+        assert await arrived(c, 6) == [3, 4, 5, 6, 7, 8]
+        worker = next(each for each in b.core.workers.statuses() if each.name == "segments")
+        assert "1 segments of messages cannot be read" in worker.last_error
+        readable.set()
+        assert await arrived(c, 9) == [3, 4, 5, 6, 7, 8, 0, 1, 2]
+        await cluster.passes(30)
+        assert (await desk(c).get(posted[1].id)).marks.has("read")
+
+
+def _unreadable_first(node: ClusterNode) -> trio.Event:
+    """The first messages that the mesh keeps cannot be read by `node` until the event is set."""
+    segments, readable = node.core.messaging.role._segments, trio.Event()
+    lines = segments.lines
+
+    async def lines_or_not(name: SegmentName) -> AsyncGenerator[list[bytes], None]:
+        if (name.marks, name.first) == (False, 1) and not readable.is_set():
+            raise Unavailable("nobody has it")
+        async with aclosing(lines(name)) as read:
+            async for part in read:
+                yield part
+
+    segments.lines = lines_or_not  # type: ignore[method-assign]
+    return readable

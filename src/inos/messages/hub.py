@@ -15,7 +15,7 @@ from typing import Final, TypeVar, TypeVarTuple
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, InosError, NotFound, Unavailable
+from inos.core.errors import BadInput, InosError, NotFound, Unavailable, from_wire
 from inos.core.messages.calls import Marked, MessageEvent
 from inos.core.messages.marks import Mark, MarkName, Marks
 from inos.core.messages.message import Message
@@ -25,7 +25,7 @@ from inos.core.messages.sync import MAX_BATCH, Ack, Result
 from inos.messages.corpus import Corpus, CorpusStats
 from inos.messages.covering import Covering
 from inos.messages.hub_memory import HubMemory
-from inos.messages.restoring import Restoring
+from inos.messages.restoring import PATIENCE_S, Restoring
 from inos.messages.segment_store import SegmentStore
 
 # Batches that wait for the disk: 64 of 500 messages are seconds of it. An agent over its share is told to come later.
@@ -33,10 +33,6 @@ MAX_WAITING: Final = 64
 MAX_MARKED: Final = 1_000
 MAX_EVENTS: Final = 100
 MARKS_PATIENCE_S: Final = 5.0
-# What no node can read for so long does not keep the others waiting; it is taken in when it turns up.
-RESTORE_PATIENCE_S: Final = 60.0
-# An agent that comes from another hub has this one look for that hub's segments, not more often than this.
-_LOOK_EVERY_S: Final = 2.0
 _INDEX: Final = 500
 
 T = TypeVar("T")
@@ -67,7 +63,9 @@ class Hub:
         self._ready = False
         self._closed = self._retired = False
         self._opened_s = env.monotonic_s()
-        self._looked_s = -_LOOK_EVERY_S
+        self._looking = trio.Lock()
+        self._asked = self._looked = 0
+        self._look_failed: InosError | None = None
         self._room = Room(MAX_WAITING, "batches wait for the disk of the hub")
         self._running = 0
         self._idle = trio.Event()
@@ -89,12 +87,8 @@ class Hub:
         """Take in what earlier hubs left, then serve. Raises what keeps it from that; to be tried again."""
         if self._ready:
             return
-        late = self._env.monotonic_s() - self._opened_s > RESTORE_PATIENCE_S
-        try:
-            await self.restoring.step(in_order=not late)
-        except Unavailable:
-            if not late:
-                raise
+        late = self._env.monotonic_s() - self._opened_s > PATIENCE_S
+        await self.restoring.step(sure=True, alone=late)
         covered = self.memory.covered
         if covered.restoring:
             # All of it came out of segments: none of it needs to be put again.
@@ -112,6 +106,7 @@ class Hub:
                 await self.covering.step()
             finally:
                 await self.restoring.step()
+            self.restoring.check_whole()
 
     async def _measure(self) -> None:
         now_s, used_bytes = self._env.monotonic_s(), (await self._stats()).used_bytes
@@ -165,15 +160,21 @@ class Hub:
         return self.corpus.insert(messages, int(self._env.now_s() * 1000))
 
     async def _look_again(self) -> None:
-        """Whoever comes from another hub has messages covered there: those are to be in before what follows them."""
-        now_s = self._env.monotonic_s()
-        if now_s - self._looked_s >= _LOOK_EVERY_S:
-            self._looked_s = now_s
-            try:
-                await self.restoring.step(in_order=True)
-            except InosError:
-                self._looked_s = -_LOOK_EVERY_S
-                raise
+        """Whoever comes from another hub has messages covered there: those are to be in before what follows them. One
+        look serves all who asked before it began, and nobody else."""
+        self._asked += 1
+        number = self._asked
+        async with self._looking:
+            if self._looked < number:
+                asked, self._look_failed = self._asked, None
+                try:
+                    await self.restoring.step(sure=True)
+                except InosError as error:
+                    self._look_failed = error
+                self._looked = asked
+            failed = self._look_failed
+        if failed is not None:
+            raise from_wire(failed.code, failed.message, failed.hint)
 
     async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> Marked:
         """Set or take away a mark; it is on this disk when this returns, and outlives this node where the answer says

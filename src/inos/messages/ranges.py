@@ -55,6 +55,10 @@ class TakenIn:
         """What is there of one series."""
         return self._series.setdefault(series, Ranges())
 
+    def forget_marks(self) -> None:
+        """All segments of marks are to be taken in again, which changes nothing where they are in."""
+        self._series = {name: ranges for name, ranges in self._series.items() if not name.endswith("/marks")}
+
     def to_json(self) -> dict[str, Any]:
         """`{series: ranges}`."""
         return {name: ranges.to_json() for name, ranges in sorted(self._series.items())}

@@ -1,12 +1,14 @@
 """Segments of other hubs, taken into a corpus: all of them before a new hub serves, later ones when they turn up.
 
 Order matters: terms as they came, then seqs, so that each agent's messages keep their order; marks last, because they
-stay only on messages that are there. What was taken in is noted after each segment, so that whoever is interrupted
-goes on from there.
+stay only on messages that are there. So nothing behind a segment that cannot be read is taken in; only one that was
+waited for PATIENCE_S is passed over, and comes late when it turns up. What was taken in is noted after each segment,
+so that whoever is interrupted goes on from there.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import Final
@@ -14,14 +16,20 @@ from typing import Final
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import InosError, Unavailable
+from inos.core.errors import InosError, StorageFull, Unavailable
 from inos.core.messages.message import Message
 from inos.messages.corpus import Corpus
 from inos.messages.hub_memory import HubMemory
 from inos.messages.segment_store import SegmentStore
-from inos.messages.segments import Segment, decode_marks
+from inos.messages.segments import Segment, SegmentName, decode_marks
 
+log = logging.getLogger(__name__)
+
+# What no node can read for so long does not keep the others waiting.
+PATIENCE_S: Final = 60.0
 _BATCH: Final = 200
+_AWAY: Final = "inos peers shows who is away"
+_AGAIN: Final = f"they are tried again; {_AWAY}"
 
 
 class Restoring:
@@ -33,35 +41,51 @@ class Restoring:
         self._memory = memory
         self._env = env
         self._busy = trio.Lock()
+        self._blocked_s: float | None = None
+        self._why = ""
         self.missing = 0
         """Segments known and not taken in."""
         self.taken = 0
         """Segments taken in since the start."""
+        self.passed: set[SegmentName] = set()
+        """Segments that could not be read and were passed over since the start."""
 
-    async def step(self, *, in_order: bool = False) -> None:
-        """One round: everything that is known and not there. Raises Unavailable when some of it cannot be read now;
-        the rest is in, but `in_order` nothing behind it."""
+    async def step(self, *, sure: bool = False, alone: bool = False) -> None:
+        """One round: everything that is known and not there, in order. Raises Unavailable when some of it cannot be
+        read now and still keeps what follows waiting. `sure` of every segment that was safe before this began, or
+        Unavailable; `alone`: where too few nodes answer, of those this node knows."""
         async with self._busy:
-            if not await self._segments.refresh() and in_order:
-                raise Unavailable(
-                    "too few nodes answer to know which messages the mesh keeps", hint="inos peers shows who is away"
-                )
-            lacking = self._lacking(await self._segments.known())
-            self.missing = len(lacking)
-            errors: list[InosError] = []
-            for each in lacking:
-                error = await self._take(each)
-                if error is None:
-                    self.missing -= 1
-                    continue
-                errors.append(error)
-                if in_order:
-                    break
-        if errors:
-            raise Unavailable(
-                f"{len(errors)} segments of messages cannot be read now: {errors[0]}",
-                hint="they are tried again; inos peers shows who is away",
-            )
+            if not await self._segments.refresh(sure=sure) and sure and not alone:
+                raise Unavailable("too few nodes answer to know which messages the mesh keeps", hint=_AWAY)
+            await self._take_all(self._lacking(await self._segments.known()))
+
+    def check_whole(self) -> None:
+        """Raises Unavailable where something is missing."""
+        if self.missing:
+            raise Unavailable(f"{self.missing} segments of messages cannot be read now: {self._why}", hint=_AGAIN)
+
+    async def _take_all(self, lacking: Sequence[Segment]) -> None:
+        self.missing = len(lacking)
+        for each in lacking:
+            error = await self._take(each)
+            if error is None:
+                self.missing -= 1
+                continue
+            self._why = str(error)
+            if each.name in self.passed:
+                continue
+            if not self._waited():
+                self.check_whole()
+            self.passed.add(each.name)
+            log.warning("%s cannot be read, what follows it waits no longer: %s", each.name, error)
+        self._blocked_s = None
+
+    def _waited(self) -> bool:
+        """Whether something has kept what follows it waiting for long enough."""
+        now_s = self._env.monotonic_s()
+        if self._blocked_s is None:
+            self._blocked_s = now_s
+        return now_s - self._blocked_s >= PATIENCE_S
 
     def _lacking(self, there: Iterable[Segment]) -> list[Segment]:
         taken = self._memory.covered.taken
@@ -79,9 +103,13 @@ class Restoring:
                 async for lines in read:
                     for start in range(0, len(lines), _BATCH):
                         await self._env.in_thread(insert, lines[start : start + _BATCH])
+        except StorageFull:
+            raise  # that is this node's own trouble: what follows would find no room either
         except InosError as error:
             return error
         taken.of(name.series).add(*name.span)
+        if not name.marks and any(_within(each, name) for each in self.passed):
+            taken.forget_marks()  # those of its messages found nothing to stay on
         self.taken += 1
         await self._memory.save()
         return None
@@ -91,3 +119,7 @@ class Restoring:
 
     def _insert_marks(self, lines: Sequence[bytes]) -> None:
         self._corpus.merge_marks([decode_marks(line) for line in lines])
+
+
+def _within(inner: SegmentName, outer: SegmentName) -> bool:
+    return inner.series == outer.series and outer.first <= inner.first and inner.last <= outer.last

@@ -53,10 +53,10 @@ class Entry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The owner's catalogue. `refresh` asks a majority what there is; NotEnoughNodes where it cannot. `enough` says
-    whether what is here is all there can be nevertheless."""
+    """The owner's catalogue. `refresh(sure)` learns of names written elsewhere: sure, of all that a majority had before
+    it began; NotEnoughNodes where it cannot. `enough` says whether what is here is all there can be nevertheless."""
 
-    refresh: Callable[[], Awaitable[None]]
+    refresh: Callable[[bool], Awaitable[None]]
     page: Callable[[str, str, int], Awaitable[Sequence[Entry]]]
     enough: Callable[[], bool]
 
@@ -71,10 +71,11 @@ class SegmentStore:
         self._alone = alone
         self._env = env
 
-    async def refresh(self) -> bool:
-        """Learn of segments put elsewhere; whether this node knows of all of them now."""
+    async def refresh(self, *, sure: bool) -> bool:
+        """Learn of segments put elsewhere, where that was not done lately; when `sure`, of every one that was safe
+        before this began. Whether that was possible."""
         try:
-            await self._names.refresh()
+            await self._names.refresh(sure)
         except NotEnoughNodes:
             return self._names.enough()
         return True

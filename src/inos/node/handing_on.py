@@ -1,18 +1,22 @@
 """A hub that is one no more brings what its corpus has and the mesh has not to the one there is now, as an agent would:
-in order, again after any failure, without harm when it is there already."""
+in order, again after any failure, without harm when it is there already; and only after that one has taken in what the
+mesh has of this corpus."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from inos.core.env import Env
-from inos.core.errors import NotFound
+from inos.core.errors import NotFound, Unavailable
 from inos.core.messages.marks import Marks
+from inos.core.messages.message import Message
 from inos.messages import hub_calls as wire
 from inos.messages.hub import Hub
 from inos.node.hub_door import HubDoor
 
 _BATCH: Final = 200
+_HOPS: Final = 3
 
 
 class HandingOn:
@@ -22,17 +26,29 @@ class HandingOn:
         self._door = door
         self._name = name
         self._env = env
+        self._told = ""
 
     async def __call__(self, hub: Hub) -> None:
         """Returns when the hub there is now has everything. Raises Unavailable, StorageFull, Busy…: then again."""
+        self._told = hub.identity
         await self._messages(hub)
         await self._marks(hub)
 
     async def _messages(self, hub: Hub) -> None:
         seq = hub.memory.covered.seq
         while page := await self._env.in_thread(hub.corpus.after, seq, _BATCH):
-            await self._door.sync([each.message for each in page], self._name, "")
+            await self._send([each.message for each in page])
             seq = page[-1].seq
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        """A hub of another name than was told looks for what the one of that name left, stores nothing, and says its
+        own."""
+        for _ in range(_HOPS):
+            ack = await self._door.sync(messages, self._name, self._told)
+            if ack.results:
+                return
+            self._told = ack.hub
+        raise Unavailable("the hub is moving to another node", hint="it is tried again in a few seconds")
 
     async def _marks(self, hub: Hub) -> None:
         mark_seq = hub.memory.covered.mark_seq
@@ -55,4 +71,4 @@ class HandingOn:
             stored = await self._env.in_thread(hub.corpus.get, message_id)
         except NotFound:
             return
-        await self._door.sync([stored.message], self._name, "")
+        await self._send([stored.message])

@@ -23,7 +23,7 @@ from inos.messages.hub import Hub
 from inos.messages.hub_config import DEFAULT_SNAPSHOT_S
 from inos.messages.hub_record import TABLE as HUBS
 from inos.messages.hub_record import key_of
-from inos.messages.office import Wish, knows_enough
+from inos.messages.office import Wish
 from inos.messages.segment_store import Names, SegmentStore
 from inos.node.disk import Disk
 from inos.node.handing_on import HandingOn
@@ -110,10 +110,10 @@ def open_messaging(
     catalogue = keeping.catalogue
 
     def enough() -> bool:
-        replicas = tables.replicas(CATALOGUE, bytes(identity.owner))
-        return knows_enough(len(replicas), sum(map(meeting.view.alive, replicas)))
+        """Of two, each has every name that both of them have acknowledged."""
+        return len(tables.replicas(CATALOGUE, bytes(identity.owner))) <= 2
 
-    names = Names(catalogue.refresh, catalogue.page, enough)
+    names = Names(lambda sure: catalogue.refresh(quorum=sure), catalogue.page, enough)
     segments = SegmentStore(keeping.vault, names, lambda: len(membership.members()) <= 1, env)
     role = HubRole(
         Desk(identity.node, identity.owner, identity.owner_key, settings.wish),
