@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from inos.core.ids import Cid
 from inos.core.messages.message import Message
+from inos.messages.segments import SegmentName
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +34,10 @@ class MessageBook:
     """How often each machine has lost its disk."""
     looked: dict[str, int] = field(default_factory=dict)
     """Up to where each corpus was seen to be safe."""
+    places: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    """Where each message was covered: corpus and seq."""
+    passed: dict[SegmentName, None] = field(default_factory=dict)
+    """Segments that some hub could not read for so long that it went on without them."""
     segments: dict[Cid, None] = field(default_factory=dict)
     """Objects that were seen to be segments."""
     used: bool = False
@@ -45,6 +50,12 @@ class MessageBook:
     def acknowledged(self, message: Message, machine: int) -> None:
         """Its writer was told that it is kept."""
         self.written[message.id] = Written(message, machine)
+
+    def may_be_late(self, message_id: str) -> bool:
+        """Whether it was in a segment that some hub went on without."""
+        places = self.places.get(message_id, set())
+        spans = [(one.corpus, one.first, one.last) for one in self.passed]
+        return any(corpus == of and first <= seq <= last for of, first, last in spans for corpus, seq in places)
 
     def lost(self, machine: int) -> None:
         """The disk of the machine is gone, or will never be read again."""
