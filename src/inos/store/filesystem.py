@@ -8,7 +8,7 @@ the order of writing, syncing and renaming; nothing here adds a sync of its own,
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,9 +103,7 @@ class RealFiles:
             return _read(file.fileno(), limit)
 
     def listed(self, folder: Path) -> list[tuple[str, int]]:
-        with os.scandir(folder) as entries:
-            files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
-            return [(entry.name, entry.stat(follow_symlinks=False).st_size) for entry in files]
+        return [(name, found.st_size) for name, found in _regular_files(folder)]
 
     def allocated(self, path: Path) -> int:
         try:
@@ -114,9 +112,7 @@ class RealFiles:
             return 0
 
     def allocated_in(self, folder: Path) -> int:
-        with os.scandir(folder) as entries:
-            files = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
-            return sum(entry.stat(follow_symlinks=False).st_blocks for entry in files) * _STAT_BLOCK_BYTES
+        return sum(found.st_blocks for _, found in _regular_files(folder)) * _STAT_BLOCK_BYTES
 
     def make_folders(self, root: Path, names: Sequence[str]) -> None:
         parents: dict[Path, None] = {}
@@ -185,3 +181,12 @@ def _read(descriptor: int, limit: int) -> bytes:
             break
         data += more
     return data
+
+
+def _regular_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Each, but those that somebody removes meanwhile."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    yield entry.name, entry.stat(follow_symlinks=False)
