@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inos.core.ids import Address
-from inos.crypto.hashing import address_of, blake3_digest, keyed_digest
+from inos.crypto.digest import sha256_digest
+from inos.crypto.hashing import address_of, keyed_digest
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk, open_chunk, seal_chunk
 from inos.objects.erasure import encode_parity
 from inos.objects.layout import Scheme
@@ -42,7 +43,7 @@ def store(
         parity = encode_parity([chunk.stored for chunk in stripe], scheme.stripe_parity)
         builder.add_stripe(stripe, [(address_of(shard), len(shard)) for shard in parity])
         chunks |= {chunk.address: chunk.stored for chunk in stripe} | {address_of(shard): shard for shard in parity}
-    built = builder.finish(len(content), blake3_digest(content))
+    built = builder.finish(len(content), sha256_digest(content))
     return Stored(built, chunks | dict(built.manifest_chunks))
 
 

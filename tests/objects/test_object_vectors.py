@@ -15,16 +15,20 @@ import pytest
 from object_samples import SECRET, Stored, noise, read, store
 
 from inos.core.ids import Cid
+from inos.crypto.digest import sha256_digest
 from inos.crypto.hashing import address_of, blake3_digest
 from inos.objects import gf256
 from inos.objects.chunks import CHUNK_BYTES, open_chunk, seal_chunk
 from inos.objects.erasure import encode_parity
 from inos.objects.layout import COPIES, Scheme
 from inos.objects.manifest import build_inline
+from inos.objects.manifest_codec import OuterManifest
 from inos.objects.merkle import inclusion_proof, merkle_root
+from inos.objects.opening import open_inner
 from inos.objects.reference import Reference, parse_target
 
 VECTORS = Path(__file__).parent / "vectors"
+OBJECT_BYTES = 4 * CHUNK_BYTES + 5
 
 
 def references() -> dict[str, Any]:
@@ -64,7 +68,7 @@ def merkle() -> dict[str, Any]:
     }
 
 
-def inline() -> dict[str, Any]:
+def inline_2() -> dict[str, Any]:
     built = build_inline(b"hello, mesh", SECRET, "/hello.txt")
     return {"reference": str(built.reference), "manifest": built.manifest_chunks[0][1].hex()}
 
@@ -77,17 +81,20 @@ def _outline(stored: Stored) -> dict[str, Any]:
     }
 
 
-def objects() -> dict[str, Any]:
-    content = noise("object", 4 * CHUNK_BYTES + 5)
+def objects_2() -> dict[str, Any]:
+    content = noise("object", OBJECT_BYTES)
     return {
-        "content hash": blake3_digest(content).hex(),
+        "content hash": sha256_digest(content).hex(),
         "copies": _outline(store(content, COPIES, name="/copies")),
         "3+2": _outline(store(content, Scheme(3, 2), name="/coded")),
         "3+2 in two pages": _outline(store(content, Scheme(3, 2), name="/coded", page_chunks=3)),
     }
 
 
-@pytest.mark.parametrize("make", [references, chunk, stripes, merkle, inline, objects], ids=lambda make: make.__name__)
+VECTORS_MADE = [references, chunk, stripes, merkle, inline_2, objects_2]
+
+
+@pytest.mark.parametrize("make", VECTORS_MADE, ids=lambda make: make.__name__)
 def test_the_same_input_gives_the_same_bytes(make: Callable[[], dict[str, Any]]) -> None:
     assert make() == json.loads((VECTORS / f"{make.__name__}.json").read_text())
 
@@ -100,8 +107,24 @@ def test_a_compressed_chunk_opens(name: str) -> None:
     assert open_chunk(stored, bytes.fromhex(vector["key"]), 1000) == bytes(range(100)) * 10
 
 
-def test_an_inline_object_opens() -> None:
-    vector = json.loads((VECTORS / "inline.json").read_text())
+@pytest.mark.parametrize("name", ["inline", "inline_2"])
+def test_an_inline_object_opens(name: str) -> None:
+    vector = json.loads((VECTORS / f"{name}.json").read_text())
     reference = parse_target(vector["reference"])
     assert isinstance(reference, Reference)
     assert read(reference, {reference.cid.address: bytes.fromhex(vector["manifest"])}) == b"hello, mesh"
+
+
+@pytest.mark.parametrize("name", ["objects", "objects_2"])
+def test_an_object_opens(name: str) -> None:
+    """Version 1 of the inner part says the BLAKE3 of the content, version 2 its SHA-256; the pieces are the same."""
+    content = noise("object", OBJECT_BYTES)
+    vector = json.loads((VECTORS / f"{name}.json").read_text())
+    digest = blake3_digest if name == "objects" else sha256_digest
+    assert vector["content hash"] == digest(content).hex()
+    pieces = store(content, COPIES).chunks
+    reference = parse_target(vector["copies"]["reference"])
+    assert isinstance(reference, Reference)
+    manifest = bytes.fromhex(vector["copies"]["manifest"][0])
+    assert open_inner(OuterManifest.decode(manifest), reference.key).content_hash == digest(content)
+    assert read(reference, {**pieces, reference.cid.address: manifest}) == content

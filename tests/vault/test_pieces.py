@@ -8,7 +8,8 @@ import pytest
 import trio
 
 from inos.core.env import RealEnv
-from inos.crypto.hashing import Addressed, address_of, blake3_digest
+from inos.crypto.digest import sha256_digest
+from inos.crypto.hashing import Addressed, address_of
 from inos.objects.chunks import CHUNK_BYTES, open_chunk
 from inos.objects.layout import COPIES, Scheme
 from inos.vault.sealing import Sealer
@@ -30,6 +31,6 @@ def test_every_piece_is_addressed_by_its_own_bytes(scheme: Scheme) -> None:
             assert isinstance(piece, Addressed)
             assert address_of(piece.data) == piece.address
         assert b"".join(open_chunk(chunk.stored, chunk.key, chunk.plain_size) for chunk in chunks) == plain
-        assert sealer.content.digest() == blake3_digest(plain)
+        assert sealer.sha256.digest() == sha256_digest(plain)
 
     trio.run(work)

@@ -27,9 +27,12 @@ from inos.api.streaming import while_there
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, InosError, StorageFull
 from inos.core.reports import to_dict
+from inos.core.writeback import start_writeback
 
 # A batch of a put (vault/sealing.py): each costs a hop to a thread.
 BLOCK_BYTES: Final = 8 << 20
+# Of a file being written, what the disk is told to begin with: whoever syncs it afterwards waits that much less.
+_WRITEBACK_BYTES: Final = 8 << 20
 
 
 class StoreFile:
@@ -67,12 +70,11 @@ class WriteFile:
     async def _write(self, descriptor: int, target: str, start: int) -> int:
         """In order, so that what is there is always a beginning; by offset, so that nobody else's writing moves it."""
         download = await self._service.open(target, start, None)
-        at = start
+        growing = _Growing(descriptor, start)
         async with aclosing(download.chunks) as chunks:
             async for chunk in chunks:
-                await self._env.in_thread(_write_all, descriptor, chunk, at)
-                at += len(chunk)
-        return at - start
+                await self._env.in_thread(growing.add, chunk)
+        return growing.end - start
 
 
 @contextmanager
@@ -104,14 +106,25 @@ def _read(descriptor: int, size: int) -> bytes:
         raise _file_error(error, "read") from None
 
 
-def _write_all(descriptor: int, data: bytes, at: int) -> None:
-    rest = memoryview(data)
-    try:
-        while rest:
-            written = os.pwrite(descriptor, rest, at)
-            rest, at = rest[written:], at + written
-    except OSError as error:
-        raise _file_error(error, "written") from None
+class _Growing:
+    """A file that gets longer from `end` on, by what is added."""
+
+    def __init__(self, descriptor: int, start: int) -> None:
+        self._descriptor = descriptor
+        self._begun = self.end = start  # up to `_begun` the disk was told to write
+
+    def add(self, data: bytes) -> None:
+        """Write all of `data` at the end. Blocks."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                written = os.pwrite(self._descriptor, rest, self.end)
+                rest, self.end = rest[written:], self.end + written
+        except OSError as error:
+            raise _file_error(error, "written") from None
+        if self.end - self._begun >= _WRITEBACK_BYTES:
+            start_writeback(self._descriptor, self._begun, self.end - self._begun)
+            self._begun = self.end
 
 
 def _file_error(error: OSError, done: str) -> InosError:

@@ -14,10 +14,11 @@ from inos.core.codec import encode
 from inos.core.errors import BadInput, TooLarge
 from inos.core.ids import DIGEST_BYTES, Address, Cid
 from inos.core.options import Compression
-from inos.crypto.hashing import ContentHasher, address_of, blake3_digest
+from inos.crypto.digest import sha256_digest
+from inos.crypto.hashing import ContentHasher, address_of
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk, pack
 from inos.objects.layout import COPIES, INLINE_BYTES, MAX_PAGES, Scheme
-from inos.objects.manifest_codec import INNER, PAGE_INNER, VERSION, OuterManifest, OuterPage
+from inos.objects.manifest_codec import INNER, INNER_VERSION, PAGE_INNER, VERSION, OuterManifest, OuterPage
 from inos.objects.merkle import EMPTY_ROOT, merkle_root
 from inos.objects.parts import ObjectFacts, Part, object_key, seal_part
 from inos.objects.reference import MAX_NAME_BYTES, Reference
@@ -25,7 +26,8 @@ from inos.objects.reference import MAX_NAME_BYTES, Reference
 
 @dataclass(frozen=True, slots=True)
 class BuiltObject:
-    """A finished object. `manifest_chunks` are to be stored: the root, whose address is the cid, then its pages."""
+    """A finished object. `manifest_chunks` are to be stored: the root, whose address is the cid, then its pages.
+    `sha256` is that of its content."""
 
     reference: Reference
     manifest_chunks: tuple[tuple[Address, bytes], ...] = field(repr=False)
@@ -33,6 +35,7 @@ class BuiltObject:
     size: int
     chunks: int
     stored_size: int
+    sha256: bytes
 
 
 class _PageDraft:
@@ -104,15 +107,15 @@ class ManifestBuilder:
             draft.parity_sizes.append(parity[0][1])
         self._ended = len(chunks) < self._scheme.data_shards or chunks[-1].plain_size < self._chunk_bytes
 
-    def finish(self, size: int, content_hash: bytes) -> BuiltObject:
-        """The object, once every stripe was added. `size` and the 32-byte BLAKE3 `content_hash` are of the whole
-        plaintext. Raises BadInput when the chunks do not add up to `size`."""
+    def finish(self, size: int, sha256: bytes) -> BuiltObject:
+        """The object, once every stripe was added. `size` and the 32-byte `sha256` are of the whole plaintext. Raises
+        BadInput when the chunks do not add up to `size`."""
         if not self._chunks or size != self._size:
             raise BadInput(f"the chunks hold {self._size} bytes, not {size}")
         facts = ObjectFacts(
             size=size,
             name=self._name,
-            content_hash=_checked_hash(content_hash),
+            content_hash=_checked_hash(sha256),
             chunk_bytes=self._chunk_bytes,
             scheme=self._scheme,
             page_chunks=self._page_chunks,
@@ -135,7 +138,7 @@ class ManifestBuilder:
             inner=_seal_inner(key, facts),
             inline=b"",
         )
-        return _built(root, key, size, stored)
+        return _built(root, key, facts, stored)
 
     def _check_stripe(self, chunks: Sequence[SealedChunk], parity: Sequence[tuple[Address, int]]) -> None:
         width = self._scheme.data_shards
@@ -165,7 +168,7 @@ def build_inline(plain: bytes, convergence_secret: bytes, name: str, compression
     facts = ObjectFacts(
         size=len(plain),
         name=_checked_name(name),
-        content_hash=blake3_digest(plain),
+        content_hash=sha256_digest(plain),
         chunk_bytes=CHUNK_BYTES,
         scheme=COPIES,
         page_chunks=0,
@@ -183,13 +186,13 @@ def build_inline(plain: bytes, convergence_secret: bytes, name: str, compression
         inner=_seal_inner(key, facts),
         inline=seal_part(key, Part.INLINE, 0, pack(plain, compression)),
     )
-    return _built(root, key, len(plain), [])
+    return _built(root, key, facts, [])
 
 
 def _seal_inner(key: bytes, facts: ObjectFacts) -> bytes:
     text = encode(
         INNER,
-        version=VERSION,
+        version=INNER_VERSION,
         size=facts.size,
         name=facts.name,
         contentHash=facts.content_hash,
@@ -198,15 +201,16 @@ def _seal_inner(key: bytes, facts: ObjectFacts) -> bytes:
     return seal_part(key, Part.INNER, 0, text)
 
 
-def _built(root: OuterManifest, key: bytes, size: int, pages: list[tuple[Address, bytes]]) -> BuiltObject:
+def _built(root: OuterManifest, key: bytes, facts: ObjectFacts, pages: list[tuple[Address, bytes]]) -> BuiltObject:
     address, data = _addressed(root.encode())
     return BuiltObject(
         reference=Reference(Cid(address), key),
         manifest_chunks=((address, data), *pages),
         scheme=root.scheme,
-        size=size,
+        size=facts.size,
         chunks=root.chunks,
         stored_size=root.stored_size,
+        sha256=facts.content_hash,
     )
 
 

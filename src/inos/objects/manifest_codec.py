@@ -28,6 +28,7 @@ from inos.objects.layout import (
 from inos.objects.merkle import EMPTY_ROOT, merkle_root
 
 VERSION: Final = 1
+INNER_VERSION: Final = 2
 MANIFEST: Final = "objects/object.capnp:Manifest"
 PAGE: Final = "objects/object.capnp:Page"
 INNER: Final = "objects/object.capnp:ManifestInner"
@@ -213,13 +214,13 @@ def verify_pages(manifest: OuterManifest, pages: Iterable[OuterPage]) -> None:
         raise Corrupt("the pages of the manifest do not belong together")
 
 
-def check_version(reader: Any, what: str) -> None:
-    """Raises NewerFormat for a version above ours, BadFrame for none at all."""
-    if reader.version > VERSION:
-        raise NewerFormat(
-            f"this {what} has version {reader.version}; this INOS reads up to {VERSION}", hint="update INOS"
-        )
-    _require(reader.version == VERSION, f"a {what} without a version")
+def check_version(reader: Any, what: str, newest: int = VERSION) -> int:
+    """The version, 1 to `newest`. Raises NewerFormat for one above, BadFrame for none at all."""
+    version: int = reader.version
+    if version > newest:
+        raise NewerFormat(f"this {what} has version {version}; this INOS reads up to {newest}", hint="update INOS")
+    _require(version > 0, f"a {what} without a version")
+    return version
 
 
 def _addresses(blob: bytes) -> tuple[Address, ...]:

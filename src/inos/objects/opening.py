@@ -10,22 +10,32 @@ from dataclasses import dataclass, field
 from inos.core.codec import reading
 from inos.core.errors import BadInput, Corrupt
 from inos.core.ids import DIGEST_BYTES
+from inos.crypto.digest import sha256_digest
 from inos.crypto.hashing import blake3_digest
 from inos.crypto.sealing import KEY_BYTES
 from inos.objects.chunks import CHUNK_BYTES, unpack
 from inos.objects.layout import INLINE_BYTES, MAX_MANIFEST_BYTES
-from inos.objects.manifest_codec import INNER, PAGE_INNER, OuterManifest, OuterPage, check_version
+from inos.objects.manifest_codec import (
+    INNER,
+    INNER_VERSION,
+    PAGE_INNER,
+    OuterManifest,
+    OuterPage,
+    check_version,
+)
 from inos.objects.parts import Part, open_part
 
 
 @dataclass(frozen=True, slots=True)
 class Inner:
-    """What only a reference opens. `size` and `chunk_size` are plaintext bytes."""
+    """What only a reference opens. `size` and `chunk_size` are plaintext bytes; `content_hash` is the SHA-256 of the
+    content, its BLAKE3 in the older `version` 1."""
 
     size: int
     name: str
     content_hash: bytes
     chunk_size: int
+    version: int = INNER_VERSION
 
     def plain_size(self, chunk: int) -> int:
         """Plaintext bytes of data chunk `chunk`: it begins at byte chunk * chunk_size."""
@@ -44,8 +54,8 @@ def open_inner(manifest: OuterManifest, key: bytes) -> Inner:
     """The inner part. Raises BadReference when `key` is another object's, Corrupt when it contradicts the rest."""
     text = open_part(key, Part.INNER, 0, manifest.inner)
     with reading(INNER, text, max_bytes=MAX_MANIFEST_BYTES) as reader:
-        check_version(reader, "manifest")
-        inner = Inner(reader.size, reader.name, bytes(reader.contentHash), reader.chunkSize)
+        version = check_version(reader, "manifest", INNER_VERSION)
+        inner = Inner(reader.size, reader.name, bytes(reader.contentHash), reader.chunkSize, version)
     if len(inner.content_hash) != DIGEST_BYTES or not 0 < inner.chunk_size <= CHUNK_BYTES:
         raise Corrupt("the inner part of the manifest makes no sense")
     fits = inner.size <= INLINE_BYTES if manifest.is_inline else -(-inner.size // inner.chunk_size) == manifest.chunks
@@ -74,7 +84,8 @@ def open_inline(manifest: OuterManifest, key: bytes) -> bytes:
         raise BadInput("the object's content is in chunks, not in its manifest")
     inner = open_inner(manifest, key)
     plain = unpack(open_part(key, Part.INLINE, 0, manifest.inline), inner.size, limit=INLINE_BYTES)
-    if blake3_digest(plain) != inner.content_hash:
+    digest = blake3_digest if inner.version == 1 else sha256_digest
+    if digest(plain) != inner.content_hash:
         raise Corrupt("inline content does not match its hash")
     return plain
 

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
-_START_WRITING: Final = 2  # SYNC_FILE_RANGE_WRITE
 _COPY_BYTES: Final = 1 << 30
 _BLOCK_BYTES: Final = 1 << 20
-
-
-def _find_sync_file_range() -> Callable[[int, int, int, int], int] | None:
-    try:
-        function = ctypes.CDLL(None).sync_file_range
-    except (OSError, AttributeError):  # not Linux
-        return None
-    function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
-    return cast("Callable[[int, int, int, int], int]", function)
-
-
-_sync_file_range: Final = _find_sync_file_range()
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -42,12 +27,6 @@ def copy_all(source: int, target: int) -> None:
                 pass
     while block := os.read(source, _BLOCK_BYTES):
         write_all(target, block)
-
-
-def start_writeback(descriptor: int) -> None:
-    """Have the kernel begin writing what `descriptor` holds, where it can be told to; promises nothing."""
-    if _sync_file_range is not None:
-        _sync_file_range(descriptor, 0, 0, _START_WRITING)
 
 
 def sync_data(descriptor: int) -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from inos.store.files import copy_all, start_writeback, sync_data, sync_folder, write_all
+from inos.core.writeback import start_writeback
+from inos.store.files import copy_all, sync_data, sync_folder, write_all
 
 # What st_blocks counts, whatever the blocks of the file system are.
 _STAT_BLOCK_BYTES: Final = 512

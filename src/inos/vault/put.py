@@ -21,7 +21,6 @@ from inos.core.env import Env
 from inos.core.errors import InosError, Unavailable
 from inos.core.ids import Cid, OwnerId
 from inos.core.options import Compression
-from inos.crypto.digest import sha256_digest
 from inos.mesh.network import MAX_BODY_BYTES, Calls
 from inos.objects.chunks import SealedChunk
 from inos.objects.layout import COPIES, INLINE_BYTES, Scheme
@@ -155,15 +154,14 @@ class Putter:
         requirement.check_possible(len(self._view.candidates()))
         with self._busy():
             built = await self._env.in_thread(self._build_small, items)
-            objects = list({one.reference.cid: (one, sha256) for one, sha256 in built}.values())
-            made = [Made(one.reference, one.size, sha256) for one, sha256 in built]
+            objects = list({one.reference.cid: one for one in built}.values())
+            made = [Made(one.reference, one.size, one.sha256) for one in built]
             stored = await self._store_small(objects, requirement, partial(announced, made))
-        return [stored[one.reference.cid] for one, _ in built]
+        return [stored[one.reference.cid] for one in built]
 
     async def _store_small(
-        self, hashed: Sequence[tuple[BuiltObject, bytes]], requirement: Requirement, about_to: AboutTo
+        self, objects: Sequence[BuiltObject], requirement: Requirement, about_to: AboutTo
     ) -> dict[Cid, Stored]:
-        objects = [one for one, _ in hashed]
         chunks = [list(one.manifest_chunks) for one in objects]
         await self._env.in_thread(self._home.put_many, [chunk for some in chunks for chunk in some])
         plan, members = self._plan(max((one.size for one in objects), default=0))
@@ -171,9 +169,9 @@ class Putter:
         written, agreed = await self._book.found(placements, about_to)
         states = await self._holders.many(written, chunks)
         stored = {}
-        for (one, sha256), entry, holders in zip(hashed, written, states, strict=True):
+        for one, entry, holders in zip(objects, written, states, strict=True):
             good = _complete(entry.placement, holders)
-            stored[one.reference.cid] = self._stored(one, sha256, entry.placement, plan, len(good) - 1, agreed)
+            stored[one.reference.cid] = self._stored(one, entry.placement, plan, len(good) - 1, agreed)
             requirement.check_reached(one.reference.cid, stored[one.reference.cid].level, len(good))
         return stored
 
@@ -193,10 +191,8 @@ class Putter:
         except InosError:
             return False
 
-    def _build_small(self, items: Sequence[tuple[str, bytes]]) -> list[tuple[BuiltObject, bytes]]:
-        return [
-            (build_inline(data, self._secret, name, self._compression), sha256_digest(data)) for name, data in items
-        ]
+    def _build_small(self, items: Sequence[tuple[str, bytes]]) -> list[BuiltObject]:
+        return [build_inline(data, self._secret, name, self._compression) for name, data in items]
 
     def _plan(self, size: int, scheme: Scheme | None = None) -> tuple[Plan, tuple[bytes, ...]]:
         """The plan for `size`, or for content cut by `scheme` before, and members chosen for it: this node first, its
@@ -253,8 +249,8 @@ class Putter:
         return sealer, spooled, False
 
     async def _commit(self, upload: Upload, requirement: Requirement, announced: Announced) -> Stored:
-        digest, sha256 = upload.sealer.content.digest(), upload.sealer.sha256.digest()
-        built = await self._env.in_thread(upload.builder.finish, upload.blocks.total_bytes, digest)
+        sha256 = upload.sealer.sha256.digest()
+        built = await self._env.in_thread(upload.builder.finish, upload.blocks.total_bytes, sha256)
         manifest = list(built.manifest_chunks)
         await self._env.in_thread(self._home.put_many, manifest)
         about_to = partial(announced, [Made(built.reference, built.size, sha256)])
@@ -264,7 +260,7 @@ class Putter:
 
         def reached(states: States) -> Stored:
             survives = survivable_losses(groups, _complete(placement, states))
-            return self._stored(built, sha256, placement, upload.plan, survives, agreed)
+            return self._stored(built, placement, upload.plan, survives, agreed)
 
         def enough(states: States) -> bool:
             level = self._level(upload.plan, survivable_losses(groups, _complete(placement, states)), agreed=True)
@@ -291,9 +287,7 @@ class Putter:
             return LOCAL
         return REPLICATED if survives >= wanted else QUORUM
 
-    def _stored(
-        self, built: BuiltObject, sha256: bytes, placement: Placement, plan: Plan, survives: int, agreed: bool
-    ) -> Stored:
+    def _stored(self, built: BuiltObject, placement: Placement, plan: Plan, survives: int, agreed: bool) -> Stored:
         """What to answer. Raises Unavailable when not even one whole set of pieces is known to be kept."""
         if survives == UNREADABLE:
             raise Unavailable(
@@ -302,7 +296,7 @@ class Putter:
             )
         level = self._level(plan, survives, agreed=agreed)
         return Stored(
-            built.reference, built.size, built.stored_size, placement, survives, self._wanted(plan), level, sha256
+            built.reference, built.size, built.stored_size, placement, survives, self._wanted(plan), level, built.sha256
         )
 
 

@@ -11,7 +11,7 @@ from inos.core.env import Env
 from inos.core.ids import Address
 from inos.core.options import Compression
 from inos.crypto.digest import Sha256
-from inos.crypto.hashing import Addressed, ContentHasher, Readable, address_of
+from inos.crypto.hashing import Addressed, Readable, address_of
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk, seal_many
 from inos.objects.erasure import encode_parity
 from inos.objects.layout import Scheme
@@ -41,7 +41,7 @@ def batch_chunks(scheme: Scheme) -> int:
 
 
 class Sealer:
-    """Seals the batches of one object in order, on two threads, hashing the content on two others along the way."""
+    """Seals the batches of one object in order, on two threads, hashing the content on another along the way."""
 
     def __init__(
         self,
@@ -56,7 +56,6 @@ class Sealer:
         self._compression: Compression = compression
         self.scheme = scheme
         self._env = env
-        self.content = ContentHasher()
         self.sha256 = Sha256()
 
     async def seal_chunks(self, plain: bytes) -> list[SealedChunk]:
@@ -71,8 +70,7 @@ class Sealer:
         async with open_tasks() as nursery:
             nursery.start_soon(part, 0, blocks[:half])
             nursery.start_soon(part, 1, blocks[half:])
-            nursery.start_soon(self._env.in_thread, self.sha256.update, plain)
-            await self._env.in_thread(self.content.update, plain)
+            await self._env.in_thread(self.sha256.update, plain)
         return sealed[0] + sealed[1]
 
     async def stripes(self, chunks: Sequence[SealedChunk]) -> list[SealedStripe]:

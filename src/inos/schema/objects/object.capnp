@@ -35,10 +35,10 @@ struct Manifest {          # its BLAKE3 is the object's cid
 }
 
 struct ManifestInner {
-  version   @0 :UInt16;    # 1
+  version   @0 :UInt16;    # 2; in 1 contentHash is a BLAKE3
   size      @1 :UInt64;    # plaintext bytes
   name      @2 :Text;
-  contentHash @3 :Data;    # BLAKE3 of the whole plaintext
+  contentHash @3 :Data;    # SHA-256 of the whole plaintext
   chunkSize @4 :UInt32;    # plaintext bytes of every chunk but the last
 }
 
