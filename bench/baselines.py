@@ -44,7 +44,7 @@ def _rate(source: Path, start: float, out: Path) -> float:
 
 
 def restic(source: Path, folder: Path) -> tuple[float, float]:
-    """Backup into a fresh repository, and restore."""
+    """Backup into a fresh repository, and restore; ends when the restored file is synced, as a get does."""
     environment = {**os.environ, "RESTIC_PASSWORD": _SECRET, "RESTIC_REPOSITORY": str(folder / "restic")}
     quiet = ["restic", "--quiet", "--cache-dir", str(folder / "restic-cache")]
     steps = (
@@ -52,11 +52,12 @@ def restic(source: Path, folder: Path) -> tuple[float, float]:
         [*quiet, "backup", str(source)],
         [*quiet, "restore", "latest", "--target", str(folder / "restic-out")],
     )
-    return _timed(steps, environment, source, folder, ("restic", "restic-cache", "restic-out"))
+    restored = folder / "restic-out"
+    return _timed(steps, environment, source, folder, restored, ("restic", "restic-cache", "restic-out"))
 
 
 def borg(source: Path, folder: Path) -> tuple[float, float]:
-    """Create an archive in a fresh encrypted repository (LZ4, BLAKE2), and extract it."""
+    """Create an archive in a fresh encrypted repository (LZ4, BLAKE2), and extract it, synced as well."""
     out = folder / "borg-out"
     out.mkdir()
     environment = {**os.environ, "BORG_PASSPHRASE": _SECRET, "BORG_BASE_DIR": str(folder / "borg-base")}
@@ -66,11 +67,16 @@ def borg(source: Path, folder: Path) -> tuple[float, float]:
         ["borg", "create", "--compression", "lz4", f"{repository}::one", str(source)],
         ["borg", "extract", f"{repository}::one"],
     )
-    return _timed(steps, environment, source, out, ("../borg", "../borg-base", "../borg-out"))
+    return _timed(steps, environment, source, out, out, ("../borg", "../borg-base", "../borg-out"))
 
 
 def _timed(
-    steps: tuple[list[str], ...], environment: dict[str, str], source: Path, folder: Path, made: tuple[str, ...]
+    steps: tuple[list[str], ...],
+    environment: dict[str, str],
+    source: Path,
+    folder: Path,
+    restored: Path,
+    made: tuple[str, ...],
 ) -> tuple[float, float]:
     seconds = []
     for step in steps:
@@ -79,7 +85,11 @@ def _timed(
         subprocess.run(
             step, check=True, env=environment, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        for file in restored.rglob(source.name):
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
         seconds.append(time.perf_counter() - start)
+        os.sync()
     for name in made:
         shutil.rmtree((folder / name).resolve(), ignore_errors=True)
     size = source.stat().st_size / MB

@@ -84,6 +84,9 @@ class SimFiles:
         self.write(str(path), file, data, start)
         self.sync(str(path), file)
 
+    def uncache(self, path: Path) -> None:
+        pass
+
     def unlink(self, path: Path) -> None:
         self._disk.before_step("write", str(path))
         self.tree.unbind(str(path))

@@ -75,6 +75,10 @@ class Files(Protocol):
     def patch_synced(self, path: Path, start: int, data: bytes) -> None:
         """Put `data` in place of what is at `start` of the file; on the disk when this returns."""
 
+    def uncache(self, path: Path) -> None:
+        """Let go of the memory in which the machine keeps what is in the file, where it can be told to; what was not
+        synced stays there. Raises nothing."""
+
     def unlink(self, path: Path) -> None:
         """Remove a file; an absent one is fine."""
 
@@ -156,6 +160,15 @@ class RealFiles:
             sync_data(descriptor)
         finally:
             os.close(descriptor)
+
+    def uncache(self, path: Path) -> None:
+        if hasattr(os, "posix_fadvise"):
+            with suppress(OSError):  # the file is gone, or its file system does not know this
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                finally:
+                    os.close(descriptor)
 
     def unlink(self, path: Path) -> None:
         path.unlink(missing_ok=True)
