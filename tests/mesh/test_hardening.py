@@ -192,7 +192,11 @@ def test_what_is_not_loaded_fails_loudly_when_used() -> None:
 
 
 def test_the_heavy_parts_stay_out() -> None:
-    heavy = ("aioquic", "OpenSSL", "Crypto", "coincurve", "fastecdsa", "requests", "grpc", "aiortc", "zeroconf")
+    heavy = (
+        *("aioquic", "OpenSSL", "Crypto", "coincurve", "fastecdsa", "requests", "grpc", "aiortc", "zeroconf", "dns"),
+        *("httpx2", "psutil._common", "cryptography.x509.base", "libp2p.kad_dht.diagnostics", "libp2p.bitswap.client"),
+        *("libp2p.relay.circuit_v2.transport",),
+    )
     code = f"import inos.mesh.libp2p_host, sys; print([name for name in {heavy!r} if name in sys.modules])"
     found = subprocess.run(
         [sys.executable, "-c", code],

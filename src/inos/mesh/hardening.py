@@ -15,8 +15,13 @@ from inos.mesh.lean_imports import prepare
 prepare()
 
 # isort: split
+# Not `from libp2p.kad_dht import …`, which would run that package.
+import libp2p.kad_dht.common as common  # noqa: E402
+import libp2p.kad_dht.kad_dht as kad_dht  # noqa: E402
+import libp2p.kad_dht.peer_routing as peer_routing  # noqa: E402
+import libp2p.kad_dht.provider_store as provider_store  # noqa: E402
+import libp2p.kad_dht.value_store as value_store  # noqa: E402
 import trio  # noqa: E402
-from libp2p.kad_dht import common, kad_dht, peer_routing, provider_store, value_store  # noqa: E402
 from libp2p.network.connection.swarm_connection import SwarmConn  # noqa: E402
 from libp2p.pubsub import pubsub, rpc_queue  # noqa: E402
 from libp2p.stream_muxer import muxer_multistream  # noqa: E402

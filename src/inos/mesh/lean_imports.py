@@ -1,10 +1,11 @@
 """Loads libp2p without the parts that INOS never runs.
 
 `import libp2p` costs 80 MB and 2 s, and fails where `fastecdsa` is kept out: its package file pulls in QUIC, TLS,
-WebRTC, RSA, secp256k1, UPnP and an ACME client. INOS uses Noise over TCP and WebSocket with Ed25519 keys. Two measures,
-both only for names listed here:
+WebRTC, RSA, secp256k1, UPnP and an ACME client. INOS uses Noise over TCP and WebSocket with Ed25519 keys. Three
+measures, all only for names listed here:
 
 * the packages of UNRUN_PACKAGES are registered without running their `__init__`; their submodules import as ever;
+* what is in LATE is imported when it is first used, which on most nodes is never (`inos.core.late_imports`);
 * each module of STAND_INS is replaced by an empty one whose attributes are types that can be named in annotations,
   `isinstance` and `except`, and that raise AbsentDependency as soon as one is instantiated or called.
 
@@ -24,14 +25,25 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any, Final, NoReturn
 
-from dns import _features
-
 from inos.core.errors import Conflict
+from inos.core.late_imports import put_off, register
 
 # The hardening was checked against this release only; another one needs its regression tests run first.
 LIBP2P_VERSION: Final = "0.8.1"
 
 UNRUN_PACKAGES: Final = ("libp2p", "libp2p.transport", "libp2p.security")
+
+# Processor time of a start without each, measured together: 0.07 s of 1.4.
+LATE: Final = (
+    "libp2p.bitswap",  # wanted for its parser of CIDs, brings a client and a payment ledger
+    "libp2p.kad_dht",  # its diagnostics
+    "libp2p.relay",  # wanted for a test whether an address is private
+    "libp2p.relay.circuit_v2",
+    "libp2p.network",
+    "cryptography.x509",  # for certificates of autotls
+    "google.protobuf.internal.python_message",  # messages in Python, where the C library has them
+    "psutil",  # what interfaces a wildcard address stands for; health checks
+)
 
 # Prefixes of module names. Only libp2p's own modules and what nothing else in a node imports: a stand-in is seen by
 # the whole process.
@@ -113,8 +125,8 @@ def prepare() -> None:
     sys.meta_path.insert(0, _StandInFinder())
     for name in UNRUN_PACKAGES:
         _register_unrun(name)
-    # dnspython (for /dns addresses) would load aioquic and pyOpenSSL, 8 MB, for DNS over QUIC.
-    _features.force("doq", False)
+    put_off((*LATE, _RESOLVERS))
+    sys.modules[_RESOLVERS].__dict__.setdefault("DNSResolver", LateResolver)
     _silence()
 
 
@@ -122,13 +134,27 @@ def _register_unrun(name: str) -> None:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.submodule_search_locations is None:
         raise Conflict(f"{name} is not a package", hint="reinstall libp2p")
-    module = ModuleType(name)
-    module.__spec__ = spec
-    module.__path__ = list(spec.submodule_search_locations)
-    sys.modules[name] = module
-    parent, _, child = name.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], child, module)
+    register(spec, ModuleType)
+
+
+_RESOLVERS: Final = "multiaddr.resolvers"
+
+
+class LateResolver:
+    """Multiaddr's DNSResolver, which every host makes one of; dnspython behind it (0.1 s) is loaded by the first /dns
+    address that is dialled."""
+
+    async def resolve(self, maddr: Any, options: dict[str, Any] | None = None) -> list[Any]:
+        """The addresses that `maddr` stands for, as multiaddr resolves them."""
+        from dns import _features
+
+        # DNS over QUIC would load aioquic and pyOpenSSL, 8 MB; DNS over HTTPS two HTTP clients. Neither is asked for.
+        _features.force("doq", False)
+        _features.force("doh", False)
+        from multiaddr.resolvers.dns import DNSResolver
+
+        found: list[Any] = await DNSResolver().resolve(maddr, options)
+        return found
 
 
 def _silence() -> None:

@@ -1,0 +1,73 @@
+"""Puts off importing modules of others that are imported on every start and used on few.
+
+A package often imports all of its parts in its `__init__`, where one part is wanted; or a module is imported at the top
+that only a rare call uses. `put_off` registers such a module without running it. It runs, whole and once, when
+something first asks for a name that it does not have yet; what imports a submodule, or the module itself to use it
+later, does not ask. So nothing behaves otherwise, only later: an error of the module's own comes at that use.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import threading
+from collections.abc import Iterable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+# One for all: what runs a module late may ask for another one that was put off.
+_running = threading.RLock()
+
+
+class _Late(ModuleType):
+    """A module that has not run. A class of its own only until then."""
+
+    def __getattr__(self, name: str) -> Any:
+        with _running:
+            if type(self) is _Late:
+                _run(self)
+        # Another thread may have run it meanwhile. While it runs, in this thread, what it has not made is not there.
+        try:
+            return self.__dict__[name]
+        except KeyError:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}") from None
+
+
+class _Running(_Late):
+    """A module that runs just now."""
+
+
+def _run(module: ModuleType) -> None:
+    spec = module.__spec__
+    assert spec is not None and spec.loader is not None
+    module.__class__ = _Running
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        module.__class__ = _Late
+        raise
+    module.__class__ = ModuleType
+
+
+def put_off(names: Iterable[str]) -> None:
+    """Import each of `names`, parents before what is in them, when it is first used. One that is imported already stays
+    as it is. Raises ModuleNotFoundError."""
+    for name in names:
+        if name in sys.modules:
+            continue
+        spec = importlib.util.find_spec(name)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        register(spec, _Late)
+
+
+def register(spec: ModuleSpec, kind: type[ModuleType]) -> ModuleType:
+    """Make the module of `spec` known, as a `kind`, without running it."""
+    module = importlib.util.module_from_spec(spec)
+    module.__class__ = kind
+    sys.modules[spec.name] = module
+    parent, _, child = spec.name.rpartition(".")
+    if parent:
+        setattr(sys.modules[parent], child, module)
+    return module
