@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from every_command import every_command
 
-from inos.api.app import make_app as make_api
-from inos.api.gate import Gate
-from inos.api.timing import Timed
+from inos.api.documents import describe
+from inos.api.sessions import Sessions
+from inos.api.timing import Timings
+from inos.api.whole import make_whole
 from inos.core import errors, reports
 from inos.core.env import RealEnv
 from inos.core.errors import InosError
@@ -43,12 +44,8 @@ def test_no_command_is_described_that_is_not_there() -> None:
 
 
 def test_every_call_is_described_and_no_other() -> None:
-    from inos.api.documents import describe
-
     env = RealEnv()
-    gate = make_api(MemoryService(env), env=env, token="t", host="127.0.0.1", version="0")
-    assert isinstance(gate, Gate) and isinstance(gate._app, Timed)
-    paths = describe(gate._app._app)["paths"]  # type: ignore[arg-type]
+    paths = describe(make_whole(MemoryService(env), [], Sessions(env), Timings(), env=env, version="0"))["paths"]
     calls = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     assert set(re.findall(r"^### `((?:GET|HEAD|PUT|POST|DELETE) \S+)`", API, re.MULTILINE)) == calls
     for call in calls:

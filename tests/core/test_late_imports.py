@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 import threading
@@ -11,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from inos.core.late_imports import put_off
+from inos.core.late_imports import put_off, put_off_calls, uncollected
 
 Write = Callable[..., None]
 RUNS = "import builtins\nbuiltins.late_runs = getattr(builtins, 'late_runs', 0) + 1\n"
@@ -108,6 +109,19 @@ def test_threads_that_ask_at_once_run_it_once(package: Write) -> None:
     assert seen == [7] * 8 and _runs() == 1
 
 
+def test_a_call_runs_it(package: Write) -> None:
+    made = RUNS + "class Made:\n    def __init__(self, value, *, twice=False):\n        self.value = value\n"
+    package(__init__="", part=made)
+    put_off_calls("latepack.part", "Made")
+    from latepack.part import Made
+
+    assert _runs() == 0
+    assert Made(7, twice=True).value == 7 and Made(8).value == 8 and _runs() == 1
+    assert isinstance(Made(7), importlib.import_module("latepack.part").Made)
+    put_off_calls("latepack.part", "Made")
+    assert isinstance(importlib.import_module("latepack.part").Made, type)
+
+
 def test_what_is_imported_already_stays(package: Write) -> None:
     package(__init__=RUNS)
     before = importlib.import_module("latepack")
@@ -118,3 +132,18 @@ def test_what_is_imported_already_stays(package: Write) -> None:
 def test_what_does_not_exist_is_said_at_once() -> None:
     with pytest.raises(ModuleNotFoundError, match="latepack_nowhere"):
         put_off(["latepack_nowhere"])
+
+
+def test_the_collector_rests_and_goes_on() -> None:
+    with pytest.raises(OSError, match="broken"), uncollected():
+        assert not gc.isenabled()
+        raise OSError("broken")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()

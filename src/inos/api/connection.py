@@ -11,6 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+import inos.api.lean_imports  # noqa: F401 - before what it makes lean
+
+# isort: split
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config

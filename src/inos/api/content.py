@@ -24,7 +24,7 @@ from inos.api.errors import send_error
 from inos.api.gate import limit_body
 from inos.api.ranges import ByteRange, parse_range
 from inos.api.service import Download, Reading, Storing
-from inos.api.streaming import Streamed, send_stream
+from inos.api.streaming import Streamed, send_start, send_stream
 from inos.core.batch import BATCH_BODY_MAX, decode_batch
 from inos.core.errors import BadInput, InosError, Unavailable
 from inos.core.reports import PutOptions, to_dict
@@ -83,7 +83,7 @@ class GetContent:
         headers = Headers(scope=scope)
         if scope["method"] == "HEAD":
             probe = await self._probe(target)
-            await _start(send, 200, content_headers(probe, probe.size))
+            await send_start(send, 200, content_headers(probe, probe.size))
             await send({"type": "http.response.body", "body": b""})
             return
         asked = parse_range(headers.get("range"))
@@ -217,17 +217,12 @@ async def _refuse_range(send: Send, size: int) -> None:
         "content-length": str(len(body)),
         "content-range": f"bytes */{size}",
     }
-    await _start(send, 416, headers)
+    await send_start(send, 416, headers)
     await send({"type": "http.response.body", "body": body})
 
 
 async def send_json(send: Send, value: object) -> None:
     """A JSON value as a whole response."""
     body = json.dumps(value).encode()
-    await _start(send, 200, {"content-type": "application/json", "content-length": str(len(body))})
+    await send_start(send, 200, {"content-type": "application/json", "content-length": str(len(body))})
     await send({"type": "http.response.body", "body": body})
-
-
-async def _start(send: Send, status: int, headers: dict[str, str]) -> None:
-    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})

@@ -1,8 +1,6 @@
-"""The inbox: a static page without data, and the session that lets it read.
+"""The inbox: a static page without data. What lets it read is in session_routes.py.
 
-    GET    /messages, /messages/assets/{name}       files of the package, open
-    POST   /messages/session {"code"}               a code for the cookie of a session
-    DELETE /messages/session                        sign out
+    GET, HEAD /messages, /messages/assets/{name}       files of the package, open
 
 The page may run its own scripts and call this node, nothing else; no page may frame it.
 """
@@ -14,11 +12,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
-from inos.api.sessions import Sessions, cookie_name
+from inos.api.streaming import send_start
 from inos.core.env import Env
 from inos.core.errors import NotFound
 from inos.crypto.hashing import blake3_digest
@@ -43,26 +39,13 @@ _HEADERS: Final = {
 }
 
 
-class CodeBody(BaseModel):
-    """The code that `inos messages` printed."""
-
-    code: str = Field(min_length=1, max_length=512)
-
-
-class LoginCode(BaseModel):
-    """A code, and the page that takes it behind its `#code=`."""
-
-    code: str
-    path: str
-
-
 class InboxFiles:
     """GET and HEAD of the page and its assets."""
 
     def __init__(self, env: Env) -> None:
         self._env = env
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         name = scope["path_params"].get("name", "")
         data = await self._env.in_thread(_read, name)
         tag = f'"{blake3_digest(data)[:16].hex()}"'
@@ -74,10 +57,12 @@ class InboxFiles:
             "cache-control": "max-age=31536000, immutable" if _HASHED.fullmatch(name) else "no-cache",
             "etag": tag,
         }
-        response = Response(status_code=304, headers=headers) if known else Response(data, headers=headers)
-        if scope["method"] == "HEAD":
-            response.body = b""
-        await response(scope, receive, send)
+        if known:
+            data = b""
+        else:
+            headers["content-length"] = str(len(data))
+        await send_start(send, 304 if known else 200, headers)
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else data})
 
 
 def _read(name: str) -> bytes:
@@ -85,26 +70,3 @@ def _read(name: str) -> bytes:
     if (name and not _NAME.fullmatch(name)) or not path.is_file():
         raise NotFound("the inbox has no such file", hint="open /messages")
     return path.read_bytes()
-
-
-def inbox_routes(sessions: Sessions) -> APIRouter:
-    """Signing in and out."""
-    router = APIRouter(tags=["messages"])
-
-    @router.post("/v1/messages/login-codes", summary="A code that opens the inbox in a browser once, within a minute")
-    async def make_login_code() -> LoginCode:
-        return LoginCode(code=sessions.make_code(), path=INBOX_PATH)
-
-    @router.post(
-        "/messages/session", summary="Open a session of the inbox with a code; needs no token", status_code=204
-    )
-    async def enter(body: CodeBody, request: Request, response: Response) -> None:
-        session = sessions.enter(body.code)
-        response.set_cookie(cookie_name(request.url.port), session, httponly=True, samesite="strict", path="/")
-
-    @router.delete("/messages/session", summary="End the session of the inbox", status_code=204)
-    async def leave(request: Request, response: Response) -> None:
-        sessions.leave(request.headers.get("cookie", ""))
-        response.delete_cookie(cookie_name(request.url.port), httponly=True, samesite="strict", path="/")
-
-    return router

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from inos.api.errors import error_dict
 from inos.api.metrics import render_metrics
+from inos.api.reports import Reports
 from inos.api.service import BackingUp, Keeping, Membership, NodeService, Reading, Reporting, TreeStoring
 from inos.api.streaming import Streamed, send_stream
 from inos.api.timing import Timings
@@ -21,12 +22,10 @@ from inos.core.reports import (
     CatalogueItem,
     CataloguePage,
     JoinReport,
-    PeerReport,
     PinReport,
     RemoveReport,
     RevokeReport,
     StatReport,
-    StatusReport,
     TicketReport,
     VerifyPlan,
     to_dict,
@@ -219,25 +218,16 @@ def _membership(service: Membership) -> APIRouter:
 
 
 def _reporting(service: Reporting, timings: Timings) -> APIRouter:
-    router = APIRouter()
-
-    @router.get("/v1/status", tags=["mesh"], summary="This node, its mesh and its workers")
-    async def status() -> StatusReport:
-        return await service.status()
-
-    @router.get("/v1/peers", tags=["mesh"], summary="Every member as this node sees it")
-    async def peers() -> list[PeerReport]:
-        return list(await service.peers())
+    router, reports = APIRouter(), Reports(service)
+    router.get("/v1/status", tags=["mesh"], summary="This node, its mesh and its workers")(reports.status)
+    router.get("/v1/peers", tags=["mesh"], summary="Every member as this node sees it")(reports.peers)
 
     @router.get("/metrics", tags=["operation"], summary="Prometheus metrics", response_class=Response)
     async def metrics(_request: Request) -> Response:
         text = render_metrics(await service.status(), timings.collect())
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @router.get("/health", tags=["operation"], summary="Answers when the node does; needs no token")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
-
+    router.get("/health", tags=["operation"], summary="Answers when the node does; needs no token")(reports.health)
     return router
 
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import inos.api.lean_imports  # noqa: F401 - before what it makes lean
+
+# isort: split
 import anyio
 import trio
 from hypercorn.app_wrappers import ASGIWrapper

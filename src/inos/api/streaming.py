@@ -27,6 +27,12 @@ class Streamed:
     length: int | None = None
 
 
+async def send_start(send: Send, status: int, headers: Mapping[str, str]) -> None:
+    """The head of a response."""
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+
+
 async def send_stream(answer: Streamed, receive: Receive, send: Send) -> None:
     """Send it. When the source fails midway, or gives another length than promised, the connection is closed short of
     the end, which every HTTP client reports; the next request of the client gets the error itself."""
@@ -60,8 +66,7 @@ async def _cancel_when_gone(receive: Receive, scope: anyio.CancelScope) -> None:
 
 
 async def _send(answer: Streamed, send: Send) -> None:
-    raw = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+    await send_start(send, answer.status, answer.headers)
     sent = 0
     try:
         async for chunk in answer.chunks:

@@ -7,19 +7,24 @@ when its input was wrong. Streams that live as long as somebody looks are left o
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Final, Literal
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import Metric
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inos.core.env import Env
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 Purpose = Literal["read", "write", "message_write", "message_read", "other"]
 # Dense around the targets: 20 to 50 ms for a first byte, 100 to be good, 200 to be told about.
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.35, 0.5, 1, 2.5, 10)
 _SERVER_FAULT: Final = 500
+_ENDS: Final = ("done", "refused", "failed")
 _PURPOSES: Final[dict[tuple[str, str], Purpose]] = {
     ("GET", "/v1/objects/content"): "read",
     ("POST", "/v1/objects:write"): "read",
@@ -33,38 +38,46 @@ _PURPOSES: Final[dict[tuple[str, str], Purpose]] = {
 }
 
 
+@dataclass(slots=True)
+class _Seconds:
+    """How many requests took how long: one count for each of BUCKETS_S, and one for what took longer."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    sum_s: float = 0.0
+
+
 class Timings:
-    """The times and ends of one node's requests since it started."""
+    """The times and ends of one node's requests since it started. Plain numbers: the Prometheus client, which makes its
+    metrics of them, is loaded when they are asked for."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._seconds = Histogram(
-            "inos_request_seconds",
-            "Time from a request to the head of its answer",
-            ["purpose"],
-            buckets=BUCKETS_S,
-            registry=self._registry,
-        )
-        self._ended = Counter(
-            "inos_requests", "Requests, by how they ended", ["purpose", "end"], registry=self._registry
-        )
-        for purpose in dict.fromkeys(_PURPOSES.values()):
-            self._seconds.labels(purpose)
-            for end in ("done", "refused", "failed"):
-                self._ended.labels(purpose, end)
+        purposes = dict.fromkeys(_PURPOSES.values())
+        self._seconds: dict[Purpose, _Seconds] = {purpose: _Seconds() for purpose in purposes}
+        self._ended: dict[tuple[Purpose, str], int] = {(purpose, end): 0 for purpose in purposes for end in _ENDS}
 
     def note(self, purpose: Purpose, seconds: float, status: int) -> None:
         """One request was answered."""
         if status < 400:
-            self._seconds.labels(purpose).observe(seconds)
+            took = self._seconds[purpose]
+            took.counts[bisect_left(BUCKETS_S, seconds)] += 1
+            took.sum_s += seconds
         end = "failed" if status >= _SERVER_FAULT else "refused" if status >= 400 else "done"
-        self._ended.labels(purpose, end).inc()
+        self._ended[purpose, end] += 1
 
     def collect(self) -> Iterator[Metric]:
-        """All of it, without the moments at which counters were made, which no alert needs."""
-        for metric in self._registry.collect():
-            metric.samples = [each for each in metric.samples if not each.name.endswith("_created")]
-            yield metric
+        """All of it."""
+        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
+        name, what = "inos_request_seconds", "Time from a request to the head of its answer"
+        seconds = HistogramMetricFamily(name, what, labels=["purpose"])
+        for purpose, took in self._seconds.items():
+            limits = [*(str(float(limit)) for limit in BUCKETS_S), "+Inf"]
+            seconds.add_metric([purpose], list(zip(limits, accumulate(took.counts), strict=True)), took.sum_s)
+        yield seconds
+        ended = CounterMetricFamily("inos_requests", "Requests, by how they ended", labels=["purpose", "end"])
+        for (purpose, end), count in self._ended.items():
+            ended.add_metric([purpose, end], count)
+        yield ended
 
 
 class Timed:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
+from inos.core.late_imports import uncollected
+
 if TYPE_CHECKING:
     from inos.core.backups import CheckReport, KeepRules, KeySource, PruneReport, SnapshotReport
     from inos.core.component_keys import KeyCalls
@@ -125,7 +127,8 @@ def backup_commands() -> BackupCommands:
 
 def node_commands() -> NodeCommands:
     """The node's side of the command line."""
-    return cast(NodeCommands, importlib.import_module("inos.daemon.run"))
+    with uncollected():
+        return cast(NodeCommands, importlib.import_module("inos.daemon.run"))
 
 
 def offline_commands() -> OfflineCommands:

@@ -4,14 +4,18 @@ A package often imports all of its parts in its `__init__`, where one part is wa
 that only a rare call uses. `put_off` registers such a module without running it. It runs, whole and once, when
 something first asks for a name that it does not have yet; what imports a submodule, or the module itself to use it
 later, does not ask. So nothing behaves otherwise, only later: an error of the module's own comes at that use.
+
+`uncollected` is for importing much that is needed.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -24,6 +28,8 @@ class _Late(ModuleType):
     """A module that has not run. A class of its own only until then."""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "__path__":  # asked by each `from … import`; a package has it without running
+            raise AttributeError(name)
         with _running:
             if type(self) is _Late:
                 _run(self)
@@ -62,6 +68,26 @@ def put_off(names: Iterable[str]) -> None:
         register(spec, _Late)
 
 
+def put_off_calls(name: str, *functions: str) -> None:
+    """Like `put_off`, for a module that others import these functions or classes from at their top: what they get runs
+    the module when it is called. Not for a class that somebody inherits from or tests for."""
+    put_off([name])
+    module = sys.modules[name]
+    if type(module) is _Late:
+        for function in functions:
+            module.__dict__.setdefault(function, _late_call(module, function))
+
+
+def _late_call(module: ModuleType, function: str) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with _running:
+            if type(module) is _Late:
+                _run(module)  # which puts the real one in the place of this
+        return getattr(module, function)(*args, **kwargs)
+
+    return call
+
+
 def register(spec: ModuleSpec, kind: type[ModuleType]) -> ModuleType:
     """Make the module of `spec` known, as a `kind`, without running it."""
     module = importlib.util.module_from_spec(spec)
@@ -71,3 +97,17 @@ def register(spec: ModuleSpec, kind: type[ModuleType]) -> ModuleType:
     if parent:
         setattr(sys.modules[parent], child, module)
     return module
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector, which walks what is being imported again and again and finds nothing: a tenth of
+    the start of a node. What was made stays for good, and is left out of later walks."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()

@@ -13,7 +13,6 @@ from inos.core.components import ComponentCalls
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, NotFound
 from inos.core.ids import Cid, ContentDigest, PeerId
-from inos.daemon.backups import node_backup
 from inos.mesh.invite import Wish, invite, may_invite
 from inos.mesh.join import Joined, join_mesh
 from inos.node.checking import Checking
@@ -111,6 +110,8 @@ class CoreService:
 
     async def backup(self, place: str, kind: str) -> AsyncGenerator[reports.BackupReport, None]:
         keyring = self._core.identity.keyring
+        from inos.daemon.backups import node_backup  # with fsspec, a thirtieth of a node's start
+
         steps = node_backup(self._core.disk, keyring, place, "mesh" if kind == "mesh" else "full", self._env)
         try:
             while (report := await self._env.in_thread(next, steps, None)) is not None:

@@ -26,7 +26,7 @@ from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from inos.core.errors import Conflict
-from inos.core.late_imports import put_off, register
+from inos.core.late_imports import put_off, put_off_calls, register
 
 # The hardening was checked against this release only; another one needs its regression tests run first.
 LIBP2P_VERSION: Final = "0.8.1"
@@ -58,6 +58,7 @@ STAND_INS: Final = (
     "libp2p.crypto.ecc",  # fastecdsa
     "libp2p.discovery",  # zeroconf, miniupnpc: ours is mesh/mdns.py
     "libp2p.autotls",
+    "libp2p.rcmgr.prometheus_exporter",  # prometheus_client, with an HTTP server: ours is api/metrics.py
 )
 
 
@@ -126,6 +127,7 @@ def prepare() -> None:
     for name in UNRUN_PACKAGES:
         _register_unrun(name)
     put_off((*LATE, _RESOLVERS))
+    put_off_calls("prometheus_client", "Counter")  # the metrics of swarms, which ours does not keep
     sys.modules[_RESOLVERS].__dict__.setdefault("DNSResolver", LateResolver)
     _silence()
 
