@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from inos.core.late_imports import put_off, put_off_calls, uncollected
+from inos.core.late_imports import put_off, put_off_classes, uncollected
 
 Write = Callable[..., None]
 RUNS = "import builtins\nbuiltins.late_runs = getattr(builtins, 'late_runs', 0) + 1\n"
@@ -109,17 +109,25 @@ def test_threads_that_ask_at_once_run_it_once(package: Write) -> None:
     assert seen == [7] * 8 and _runs() == 1
 
 
-def test_a_call_runs_it(package: Write) -> None:
-    made = RUNS + "class Made:\n    def __init__(self, value, *, twice=False):\n        self.value = value\n"
+def test_a_class_that_is_called_runs_it(package: Write) -> None:
+    made = (
+        RUNS
+        + "class Made:\n    KIND = 'real'\n    def __init__(self, value, *, twice=False):\n        self.value = value\n"
+    )
     package(__init__="", part=made)
-    put_off_calls("latepack.part", "Made")
+    put_off_classes("latepack.part", "Made")
     from latepack.part import Made
 
-    assert _runs() == 0
-    assert Made(7, twice=True).value == 7 and Made(8).value == 8 and _runs() == 1
+    def annotated(each: Made | None) -> Made | str:
+        return each or ""
+
+    assert annotated(None) == "" and _runs() == 0
+    assert Made(7, twice=True).value == 7 and Made(8).value == 8 and Made.KIND == "real" and _runs() == 1
     assert isinstance(Made(7), importlib.import_module("latepack.part").Made)
-    put_off_calls("latepack.part", "Made")
-    assert isinstance(importlib.import_module("latepack.part").Made, type)
+    with pytest.raises(TypeError, match="unexpected"):
+        Made(7, thrice=True)
+    put_off_classes("latepack.part", "Made")
+    assert importlib.import_module("latepack.part").Made.KIND == "real"
 
 
 def test_what_is_imported_already_stays(package: Write) -> None:
@@ -127,6 +135,15 @@ def test_what_is_imported_already_stays(package: Write) -> None:
     before = importlib.import_module("latepack")
     put_off(["latepack"])
     assert sys.modules["latepack"] is before and _runs() == 1
+
+
+def test_what_is_to_be_done_before_it_runs(package: Write) -> None:
+    package(__init__=RUNS + "from latepack.part import VALUE\n", part="VALUE = 7\n")
+    done: list[int] = []
+    put_off(["latepack"], before=lambda: done.append(_runs()))
+    latepack = importlib.import_module("latepack")
+    assert not done
+    assert latepack.VALUE == 7 and latepack.VALUE == 7 and done == [0] and _runs() == 1
 
 
 def test_what_does_not_exist_is_said_at_once() -> None:

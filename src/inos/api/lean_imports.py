@@ -6,8 +6,8 @@ are imported if something asks for them; so is what reads its settings from a fi
 
 from __future__ import annotations
 
-from inos.core.late_imports import put_off, put_off_calls
+from inos.core.late_imports import put_off, put_off_classes
 
 put_off(("tomllib", "hypercorn.trio", "hypercorn.protocol", "h2.events"))
 # A request to become a WebSocket is refused, in words of this one.
-put_off_calls("hypercorn.protocol.ws_stream", "WSStream")
+put_off_classes("hypercorn.protocol.ws_stream", "WSStream")

@@ -1,8 +1,11 @@
-"""Keeps pydantic out of the command line's start.
+"""Keeps pydantic out of the command line's start, and half of rich out of its help.
 
 Typer converts every parameter through a pydantic adapter, and importing pydantic takes longer than all else that a
 command does before it talks to the node. Text, paths and flags need no adapter: they get a converter of their own here;
 other types keep Typer's. A test holds what this is for: that no ordinary command imports pydantic.
+
+Typer's help names rich's Markdown and Traceback, which bring a parser of Markdown, pygments and attrs; ours uses
+neither.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from typing import Any, Final
 
 import typer.core
 from typer._coercion import RuntimeParam, TypeDescriptor, build_runtime_param
+
+from inos.core.late_imports import put_off, put_off_classes
 
 _CONVERTED: Final[tuple[Any, ...]] = (str, Path, list[str], bool)
 
@@ -35,5 +40,11 @@ def _runtime_param(descriptor: TypeDescriptor) -> RuntimeParam:
 
 
 def lighten_typer() -> None:
-    """From now on Typer converts text, paths and flags without pydantic."""
+    """From now on Typer converts text, paths and flags without pydantic, and helps without Markdown."""
+    put_off(["typer.rich_utils"], before=_lighten_rich)
     typer.core.build_runtime_param = _runtime_param  # type: ignore[attr-defined]
+
+
+def _lighten_rich() -> None:
+    put_off_classes("rich.markdown", "Markdown")
+    put_off_classes("rich.traceback", "Traceback")

@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from inos.cli.lean import lighten_typer
 from inos.cli.running import install_excepthook
+from inos.core.late_imports import uncollected
 
 
 @dataclass(frozen=True)
@@ -73,5 +74,6 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a name may hold what the terminal's encoding does not
             stream.reconfigure(errors="backslashreplace")
     lighten_typer()
-    app = make_app(sys.argv[1] if len(sys.argv) > 1 else "")
-    get_command(app)(prog_name="inos")  # not the Typer itself, which would replace the excepthook
+    with uncollected():
+        command = get_command(make_app(sys.argv[1] if len(sys.argv) > 1 else ""))
+    command(prog_name="inos")  # not the Typer itself, which would replace the excepthook

@@ -22,6 +22,7 @@ from typing import Any
 
 # One for all: what runs a module late may ask for another one that was put off.
 _running = threading.RLock()
+_before: dict[str, Callable[[], None]] = {}
 
 
 class _Late(ModuleType):
@@ -49,6 +50,7 @@ def _run(module: ModuleType) -> None:
     assert spec is not None and spec.loader is not None
     module.__class__ = _Running
     try:
+        _before.get(spec.name, _nothing)()
         spec.loader.exec_module(module)
     except BaseException:
         module.__class__ = _Late
@@ -56,9 +58,13 @@ def _run(module: ModuleType) -> None:
     module.__class__ = ModuleType
 
 
-def put_off(names: Iterable[str]) -> None:
-    """Import each of `names`, parents before what is in them, when it is first used. One that is imported already stays
-    as it is. Raises ModuleNotFoundError."""
+def _nothing() -> None:
+    """What most modules need done before they run."""
+
+
+def put_off(names: Iterable[str], *, before: Callable[[], None] = _nothing) -> None:
+    """Import each of `names`, parents before what is in them, when it is first used, after a call of `before`. One that
+    is imported already stays as it is. Raises ModuleNotFoundError."""
     for name in names:
         if name in sys.modules:
             continue
@@ -66,26 +72,36 @@ def put_off(names: Iterable[str]) -> None:
         if spec is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         register(spec, _Late)
+        _before[name] = before
 
 
-def put_off_calls(name: str, *functions: str) -> None:
-    """Like `put_off`, for a module that others import these functions or classes from at their top: what they get runs
-    the module when it is called. Not for a class that somebody inherits from or tests for."""
+def put_off_classes(name: str, *classes: str) -> None:
+    """Like `put_off`, for a module that others import these classes from at their top: they get stand-ins, fit for
+    annotations, that run the module when one is called or asked for anything. Not for a class that somebody inherits
+    from or tests for."""
     put_off([name])
     module = sys.modules[name]
     if type(module) is _Late:
-        for function in functions:
-            module.__dict__.setdefault(function, _late_call(module, function))
+        for each in classes:
+            module.__dict__.setdefault(each, _LateClass(each, (), {"__module__": name}))
 
 
-def _late_call(module: ModuleType, function: str) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with _running:
-            if type(module) is _Late:
-                _run(module)  # which puts the real one in the place of this
-        return getattr(module, function)(*args, **kwargs)
+class _LateClass(type):
+    """Stands for a class of a module that has not run."""
 
-    return call
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return _real(cls)(*args, **kwargs)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(_real(cls), name)
+
+
+def _real(stand_in: type) -> Any:
+    module = sys.modules[stand_in.__module__]
+    with _running:
+        if type(module) is _Late:
+            _run(module)  # which puts the real one in the place of this
+    return getattr(module, stand_in.__name__)
 
 
 def register(spec: ModuleSpec, kind: type[ModuleType]) -> ModuleType:

@@ -26,7 +26,7 @@ from types import ModuleType
 from typing import Any, Final, NoReturn
 
 from inos.core.errors import Conflict
-from inos.core.late_imports import put_off, put_off_calls, register
+from inos.core.late_imports import put_off, put_off_classes, register
 
 # The hardening was checked against this release only; another one needs its regression tests run first.
 LIBP2P_VERSION: Final = "0.8.1"
@@ -127,7 +127,7 @@ def prepare() -> None:
     for name in UNRUN_PACKAGES:
         _register_unrun(name)
     put_off((*LATE, _RESOLVERS))
-    put_off_calls("prometheus_client", "Counter")  # the metrics of swarms, which ours does not keep
+    put_off_classes("prometheus_client", "Counter")  # the metrics of swarms, which ours does not keep
     sys.modules[_RESOLVERS].__dict__.setdefault("DNSResolver", LateResolver)
     _silence()
 
