@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from e2e_machines import Machine, Machines, pattern, wait_for
+
+from inos.cli.local_mesh import EVENTS
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +120,20 @@ def test_a_whole_store_of_chunks_lost(mesh: list[Machine]) -> None:
     wait_for(lambda: desk.status().alive == 3, "it is back")
     assert cousin.read(desk.stat("/much").ref) == data
     wait_for(lambda: all(path.exists() for path in chunks), "it has its chunks again")
+
+
+def test_a_changed_byte_of_the_log_is_put_right_and_said(mesh: list[Machine]) -> None:
+    desk, _, cousin = mesh
+    data = pattern(30_000, 7)
+    ref = cousin.put(data, "/in-the-log").ref
+    cousin.kill()
+    log = cousin.home / "inos.db-wal"
+    found = bytearray(log.read_bytes())
+    in_use = [at for at in range(32, len(found), 24 + 4096) if found[at + 8 : at + 16] == found[16:24]]
+    found[in_use[len(in_use) // 2] + 1000] ^= 0x10
+    log.write_bytes(found)
+    cousin.restart()
+    said = json.dumps({"event": "healed", "file": "inos.db-wal", "places": 1})
+    wait_for(lambda: said in (cousin.home / EVENTS).read_text().splitlines(), "it says so")
+    assert cousin.status().repair["log_places_healed"] == 1 and desk.status().repair["log_places_healed"] == 0
+    assert cousin.read(ref) == data

@@ -76,6 +76,7 @@ class Reporting:
             "records_pending": self._core.tables.pending,
             "records_exchanged": self._core.tables.exchanged,
             "background_failures": self._core.crew.failures,
+            "log_places_healed": self._core.disk.database.mended,
         }
 
     def _worker(self, status: WorkerStatus) -> WorkerReport:
