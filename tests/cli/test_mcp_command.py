@@ -75,7 +75,7 @@ def test_an_agent_posts_finds_and_acknowledges_and_keeps_files(inos: Cli) -> Non
             assert [each["message"]["id"] for each in found["messages"]] == [posted["id"]]
             assert "[report]" in found["messages"][0]["snippet"]
             marked = await call(client, "mark_messages", ids=[posted["id"]])
-            assert marked == {"states": {posted["id"]: "acknowledged"}, "covered": False}
+            assert marked == {"states": {posted["id"]: "acknowledged"}, "covered": True}
             assert (await call(client, "get_message", message_id=posted["id"]))["state"] == "acknowledged"
             assert (await call(client, "get_file", name="/reports/today.md"))["text"] == "all is well"
             assert (await call(client, "get_file", name="/reports/today.md", start=4))["text"] == "is well"

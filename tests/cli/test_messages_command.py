@@ -34,7 +34,7 @@ def test_a_message_is_posted_listed_searched_shown_and_acknowledged(inos: Cli) -
     assert "the backup ran through" in inos("msg", "search", "backup").text
     assert inos("msg", "search", "nowhere").err == "nothing found\n"
     assert inos("msg", "ack", message_id, "--json").lines == [
-        {"id": message_id, "state": "acknowledged", "covered": False}
+        {"id": message_id, "state": "acknowledged", "covered": True}
     ]
     assert inos("msg", "show", message_id, "--json").json["state"] == "acknowledged"
     assert "completion" in inos("msg", "show", message_id).text

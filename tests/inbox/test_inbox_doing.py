@@ -131,3 +131,19 @@ def test_what_the_node_refuses_is_taken_back_on_the_page(node: Node, inbox: Inbo
     inbox.shows("stays as it was")
     expect(inbox.row("stays as it was")).to_contain_text("Unread.")
     assert node.state(message) == "unread"
+
+
+def test_what_the_hub_alone_has_is_said(node: Node, inbox: InboxPage) -> None:
+    ids = node.post_many(["one", "two"])
+    inbox.open()
+    node.service.messages.covered = False
+    inbox.row("two").click()
+    node.becomes(ids[1], "read")
+    inbox.reader.get_by_role("button", name="Acknowledge").click()
+    expect(inbox.notices).to_contain_text("On the hub's disk alone for now")
+    node.becomes(ids[1], "acknowledged")
+    node.service.messages.covered = True
+    inbox.row("one").click()
+    inbox.reader.get_by_role("button", name="Acknowledge").click()
+    node.becomes(ids[0], "acknowledged")
+    expect(inbox.notices.get_by_text("On the hub's disk alone for now")).to_have_count(1)

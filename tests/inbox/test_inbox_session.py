@@ -106,6 +106,18 @@ def test_a_lost_hub_is_said_and_comes_back_by_itself(node: Node, inbox: InboxPag
     expect(status).to_have_count(0)
 
 
+def test_a_list_without_what_the_hub_has_says_so(node: Node, inbox: InboxPage) -> None:
+    node.post("kept here")
+    node.service.messages.whole = False
+    inbox.open()
+    inbox.shows("kept here")
+    said = inbox.page.get_by_text("Shown is what this node keeps for its agents.")
+    expect(said).to_be_visible()
+    node.service.messages.whole = True
+    inbox.page.get_by_role("button", name="Ask again").click()
+    expect(said).to_have_count(0)
+
+
 def test_a_node_that_knows_its_hub_is_away_says_so(node: Node, inbox: InboxPage) -> None:
     """The streams of such a node open, and end at once or stay silent: its report is what tells."""
     node.post("shown")

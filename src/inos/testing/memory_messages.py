@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 import trio
 
@@ -20,11 +21,13 @@ _PART = 100
 
 
 class MemoryMessages:
-    """`MessageCalls` on a corpus. A test may take the hub away (`reachable`), and see what was executed."""
+    """`MessageCalls` on a corpus. A test may take the hub away (`reachable`), have it answer with less (`covered`,
+    `whole`), and see what was executed."""
 
     def __init__(self, corpus: Corpus, env: Env) -> None:
         self.corpus = corpus
         self.reachable = True
+        self.covered = self.whole = True
         self.hook = True
         self.executed: list[str] = []
         self._env = env
@@ -55,7 +58,8 @@ class MemoryMessages:
     async def query(self, query: MessageQuery) -> MessagePage:
         """A page."""
         self._check_reachable()
-        return await self._env.in_thread(self.corpus.query, query)
+        page = await self._env.in_thread(self.corpus.query, query)
+        return replace(page, whole=self.whole)
 
     async def get(self, message_id: str) -> StoredMessage:
         """One message."""
@@ -63,11 +67,11 @@ class MemoryMessages:
         return await self._env.in_thread(self.corpus.get, message_id)
 
     async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> Marked:
-        """Set a mark, or take it away; with no mesh to cover it."""
+        """Set a mark, or take it away."""
         self._check_reachable()
         marked = await self._env.in_thread(self.corpus.mark, ids, name, Mark(self._now_ms(), by, on))
         self._tell()
-        return Marked(tuple(marked), covered=False)
+        return Marked(tuple(marked), self.covered)
 
     async def execute(self, message_id: str, by: str) -> Marked:
         """Write down that it was asked for."""

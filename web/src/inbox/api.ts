@@ -1,14 +1,14 @@
 // The calls that the inbox makes. The cookie of the session goes along by itself.
 import { asCallError, call as callOnce } from "../lib/http";
-import type { MarkName, Page, Report, Stored } from "../lib/types";
+import type { Executed, Marked, MarkName, Page, Report, Stored } from "../lib/types";
 
 const MARKED_AT_ONCE = 100;
 
 export interface Api {
   page(params: URLSearchParams, signal?: AbortSignal): Promise<Page>;
   message(id: string): Promise<Stored>;
-  mark(ids: string[], mark: MarkName, on: boolean): Promise<Stored[]>;
-  execute(id: string): Promise<Stored>;
+  mark(ids: string[], mark: MarkName, on: boolean): Promise<Marked>;
+  execute(id: string): Promise<Executed>;
   unread(): Promise<number>;
   report(): Promise<Report>;
   enter(code: string): Promise<void>;
@@ -31,12 +31,14 @@ export const api: Api = {
   page: (params, signal) => call("GET", `/query/messages?${params}`, undefined, signal),
   message: (id) => call("GET", `/query/messages/${encodeURIComponent(id)}`),
   async mark(ids, mark, on) {
-    const marked: Stored[] = [];
+    const all: Marked = { messages: [], covered: true };
     for (let at = 0; at < ids.length; at += MARKED_AT_ONCE) {
       const body = { ids: ids.slice(at, at + MARKED_AT_ONCE), mark, on };
-      marked.push(...(await call<{ messages: Stored[] }>("POST", "/v1/messages/marks", body)).messages);
+      const { messages, covered } = await call<Marked>("POST", "/v1/messages/marks", body);
+      all.messages.push(...messages);
+      all.covered &&= covered;
     }
-    return marked;
+    return all;
   },
   execute: (id) => call("POST", `/v1/messages/${encodeURIComponent(id)}/execute`, {}),
   unread: async () => (await call<{ unread: number }>("GET", "/v1/messages/unread")).unread,

@@ -61,8 +61,14 @@ export class Marking {
     const todo = ids.filter((id) => !this.executing.has(id));
     this.executing = new Set([...this.executing, ...todo]);
     try {
-      for (const id of todo) this.changed(new Map([[id, (await this.api.execute(id)).marks]]));
+      let covered = true;
+      for (const id of todo) {
+        const executed = await this.api.execute(id);
+        this.changed(new Map([[id, executed.marks]]));
+        covered &&= executed.covered;
+      }
       this.notices.show(`Follow-up started for ${plural(todo.length, "message")}`);
+      this.#sayIfUncovered(covered);
       return null;
     } catch (error) {
       return asCallError(error);
@@ -77,10 +83,11 @@ export class Marking {
     const back = steps.map((step) => ({ ...step, on: !step.on }));
     const noun = count === 1 ? "Message" : plural(count, "message");
     this.notices.show(`${noun} ${what}`, () => void this.#run(back));
-    await this.#run(steps);
+    this.#sayIfUncovered(await this.#run(steps));
   }
 
-  async #run(steps: readonly Step[]): Promise<void> {
+  // Whether what it did would outlive the hub's disk.
+  async #run(steps: readonly Step[]): Promise<boolean> {
     const before = new Map<string, Row>();
     for (const row of steps.flatMap((step) => step.rows)) before.set(row.id, this.rows.get(row.id) ?? row);
     const after = new Map([...before].map(([id, row]) => [id, row.marks]));
@@ -92,22 +99,31 @@ export class Marking {
     this.#show(before, after);
     const answer = this.#turn.then(() => this.#ask(steps, before));
     this.#turn = answer;
-    this.#settle(run, before, await answer);
+    const { marks, covered } = await answer;
+    this.#settle(run, before, marks);
+    return covered;
   }
 
   // What holds by the node's word; what held before when it refuses.
-  async #ask(steps: readonly Step[], before: ReadonlyMap<string, Row>): Promise<Map<string, Marks>> {
+  async #ask(steps: readonly Step[], before: ReadonlyMap<string, Row>): Promise<{ marks: Map<string, Marks>; covered: boolean }> {
     const marks = new Map([...before].map(([id, row]) => [id, row.marks]));
+    let covered = true;
     try {
       for (const { name, on, rows } of steps) {
         const ids = rows.map((row) => row.id);
-        const marked = ids.length ? await this.api.mark(ids, name, on) : [];
-        for (const each of marked) marks.set(each.message.id, each.marks);
+        if (!ids.length) continue;
+        const marked = await this.api.mark(ids, name, on);
+        for (const each of marked.messages) marks.set(each.message.id, each.marks);
+        covered &&= marked.covered;
       }
     } catch (error) {
       this.notices.fail("Nothing was changed", asCallError(error));
     }
-    return marks;
+    return { marks, covered };
+  }
+
+  #sayIfUncovered(covered: boolean): void {
+    if (!covered) this.notices.show("On the hub's disk alone for now: too few nodes answer. They get it later.");
   }
 
   // Of two changes of one message the later one shows, also when the answer to the earlier one comes after it began.

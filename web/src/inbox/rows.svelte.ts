@@ -51,6 +51,7 @@ export class Rows {
   list = $state.raw<readonly Row[]>([]);
   loading = $state(false);
   complete = $state(false); // nothing older is left to load
+  whole = $state(true); // false while the hub cannot be asked, and only what this node keeps is shown
   failure = $state.raw<CallError | null>(null);
   // Arrivals that a search may find, but that only the node can tell.
   unsearched = $state(0);
@@ -102,6 +103,7 @@ export class Rows {
     try {
       const page = await this.api.page(toParams(filters, Date.now(), FIRST_PAGE));
       if (filters !== this.#filters) return;
+      this.whole = page.whole;
       const head = page.messages.map(rowOf);
       const last = page.next ? (head.at(-1)?.seq ?? 0) : 0;
       const fresh = new Set(head.map((row) => row.id));
@@ -126,6 +128,7 @@ export class Rows {
       const page = await this.api.page(params, mine.signal);
       if (mine !== this.#loading) return;
       if (first) this.#set([]);
+      this.whole = page.whole;
       const rows = page.messages.map(rowOf).filter((row) => first || !this.#known.has(row.id));
       this.#set([...this.list, ...rows]);
       this.#next = page.next;

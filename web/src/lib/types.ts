@@ -45,9 +45,21 @@ export interface Stored {
   snippet?: string;
 }
 
+// `whole` is false where the hub could not be asked: then it is what this node keeps for its agents.
 export interface Page {
   messages: Stored[];
   next: string;
+  whole: boolean;
+}
+
+// `covered` is false while the hub alone has the marks, so that they would be lost with its disk.
+export interface Marked {
+  messages: Stored[];
+  covered: boolean;
+}
+
+export interface Executed extends Stored {
+  covered: boolean;
 }
 
 // A message that came in (`stored`), or marks that changed.
