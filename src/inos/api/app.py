@@ -17,7 +17,7 @@ from inos.api.message_files import SyncFiles
 from inos.api.message_reading import GetMessage, QueryMessages
 from inos.api.message_sync import SyncMessage, SyncMessages
 from inos.api.plain import Plain, Raw
-from inos.api.reports import Answered, Reports
+from inos.api.plain_calls import plain_calls
 from inos.api.service import NodeService
 from inos.api.sessions import Sessions
 from inos.api.timing import Timed, Timings
@@ -39,7 +39,7 @@ def make_app(
 
         return make_whole(service, raw, sessions, timings, env=env, version=version)
 
-    plain = Plain([*raw, *_reports(service)], whole, env)
+    plain = Plain(raw, plain_calls(service), whole, env)
     return Gate(Timed(plain, timings, env), token=token, host=host, tokens=service, sessions=sessions)
 
 
@@ -65,14 +65,4 @@ def _messages(service: NodeService, env: Env, rates: Rates) -> list[Raw]:
         Raw(INBOX_PATH, InboxFiles(env), ("GET",)),
         Raw(INBOX_PATH + "/assets/{name}", InboxFiles(env), ("GET",)),
         Raw("/events", MessageEvents(service), ("GET",)),
-    ]
-
-
-def _reports(service: NodeService) -> list[Raw]:
-    """Described and answered by whole.py as well, which has them among its own."""
-    reports = Reports(service)
-    return [
-        Raw("/v1/status", Answered(reports.status), ("GET",), exact=True),
-        Raw("/v1/peers", Answered(reports.peers), ("GET",), exact=True),
-        Raw("/health", Answered(reports.health), ("GET",), exact=True),
     ]

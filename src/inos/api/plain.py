@@ -2,14 +2,15 @@
 
 FastAPI and pydantic take 0.4 s of processor time and 30 MB to load and to describe some fifty calls with. A node that
 keeps chunks or messages for others, and most that a test or a demo starts, is never asked for one of those. What is
-answered here is answered as the same route would be there: the same endpoint, the same errors, and what is no exact
-match, wrong methods too, goes there. FastAPI is loaded away from the event loop: whoever comes first waits for it,
-other calls do not.
+answered here is answered as the same route would be there, errors too; what is no exact match, a wrong method or a
+request that is not plainly right goes there. FastAPI is loaded away from the event loop: whoever comes first waits for
+it, other calls do not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +18,7 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inos.api.errors import send_error, unforeseen
+from inos.api.plain_calls import NotPlain
 from inos.core.env import Env
 from inos.core.errors import InosError
 
@@ -25,18 +27,27 @@ _REST: Final = ":path}"
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A route with an ASGI endpoint. A `path` may end with one parameter: {name} up to a slash, {name:path} to the end.
-    GET stands for HEAD too unless it is `exact`."""
+    """A route with an ASGI endpoint, which is an object, not a function. A `path` may end with one parameter: {name} up
+    to a slash, {name:path} to the end. GET stands for HEAD too."""
 
     path: str
     endpoint: ASGIApp
     methods: tuple[str, ...]
-    exact: bool = False
 
     @property
     def all_methods(self) -> frozenset[str]:
-        """With those that it stands for."""
-        return frozenset(self.methods) | ({"HEAD"} if "GET" in self.methods and not self.exact else frozenset())
+        """With HEAD where it is meant."""
+        return frozenset(self.methods) | ({"HEAD"} if "GET" in self.methods else frozenset())
+
+
+def _again(read: Sequence[Message], receive: Receive) -> Receive:
+    """`receive` once more from the start, of which `read` came already."""
+    left = deque(read)
+
+    async def again() -> Message:
+        return left.popleft() if left else await receive()
+
+    return again
 
 
 @dataclass(slots=True)
@@ -71,8 +82,17 @@ class _Table:
 class Plain:
     """An ASGI application of `routes`; what is none of them goes to the one that `make_whole` makes when needed."""
 
-    def __init__(self, routes: Sequence[Raw], make_whole: Callable[[], ASGIApp], env: Env) -> None:
+    def __init__(
+        self,
+        routes: Sequence[Raw],
+        calls: Mapping[tuple[str, str], ASGIApp],
+        make_whole: Callable[[], ASGIApp],
+        env: Env,
+    ) -> None:
+        """`calls` are by method and path; one may raise NotPlain before it answers. They are left to FastAPI once it is
+        there: pydantic writes a page of 1,000 names in 2 ms, `json` in 5."""
         self._table = _Table()
+        self._calls = calls
         for raw in routes:
             self._table.add(raw)
         self._make_whole = make_whole
@@ -82,11 +102,16 @@ class Plain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint, parameters = self._table.find(scope) if scope["type"] == "http" else (None, {})
-        if endpoint is None:
-            await (self._whole or await self._made())(scope, receive, send)
-            return
-        scope["path_params"] = parameters
-        await self._answer(endpoint, scope, receive, send)
+        if endpoint is None and scope["type"] == "http" and self._whole is None:
+            endpoint = self._calls.get((scope["method"], scope["path"]))
+        if endpoint is not None:
+            scope["path_params"] = parameters
+            try:
+                await self._answer(endpoint, scope, receive, send)
+                return
+            except NotPlain as request:
+                receive = _again(request.read, receive)
+        await (self._whole or await self._made())(scope, receive, send)
 
     async def _made(self) -> ASGIApp:
         async with self._making:
@@ -110,6 +135,8 @@ class Plain:
                 if started:
                     raise RuntimeError("an error came when the answer had begun") from error
                 await send_error(send, error)
+        except NotPlain:
+            raise
         except Exception as error:
             refusal = unforeseen(error, scope["method"], scope["path"], self._env)
             if not started:

@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from inos.api.errors import error_dict
 from inos.api.metrics import render_metrics
-from inos.api.reports import Reports
-from inos.api.service import BackingUp, Keeping, Membership, NodeService, Reading, Reporting, TreeStoring
+from inos.api.plain_calls import LIFETIME_MAX_S, LIFETIME_S, PAGE_MAX, TEXT_MAX, Reports, prefix_of
+from inos.api.service import BackingUp, Keeping, Membership, NodeService, Reading, TreeStoring
 from inos.api.streaming import Streamed, send_stream
 from inos.api.timing import Timings
 from inos.core.errors import InosError
@@ -32,11 +32,7 @@ from inos.core.reports import (
 )
 from inos.objects.reference import ObjectName, parse_sha256
 
-PAGE_MAX: Final = 1000  # about 400 KB of JSON
-TEXT_MAX: Final = 8192  # a name, a reference or a ticket with many addresses
-LIFETIME_MAX_S: Final = 30 * 24 * 3600  # an invitation forgotten for a month should not open a mesh
 PARTS_MAX: Final = 65_536  # a part of a full dedicated node is some ten chunks then
-LIFETIME_S: Final = 24 * 3600
 
 Target = Annotated[str, Query(min_length=1, max_length=TEXT_MAX, description="A reference, a cid, a name or sha256:…")]
 
@@ -113,7 +109,7 @@ def _objects(service: Reading) -> APIRouter:
         after: Annotated[str, Query(max_length=TEXT_MAX)] = "",
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = PAGE_MAX,
     ) -> CataloguePage:
-        return await service.list(_prefix(prefix), after, limit)
+        return await service.list(prefix_of(prefix), after, limit)
 
     @router.get("/objects/nameless", summary="List objects that no name stands for")
     async def list_nameless(
@@ -135,13 +131,6 @@ def _objects(service: Reading) -> APIRouter:
         return await service.stat(target)
 
     return router
-
-
-def _prefix(text: str) -> str:
-    rest = text.removeprefix("inos:")
-    if not rest.strip("/"):
-        return "/"
-    return ObjectName.parse(text) + ("/" if rest.endswith("/") else "")
 
 
 def _trees(service: TreeStoring) -> APIRouter:
@@ -217,7 +206,7 @@ def _membership(service: Membership) -> APIRouter:
     return router
 
 
-def _reporting(service: Reporting, timings: Timings) -> APIRouter:
+def _reporting(service: NodeService, timings: Timings) -> APIRouter:
     router, reports = APIRouter(), Reports(service)
     router.get("/v1/status", tags=["mesh"], summary="This node, its mesh and its workers")(reports.status)
     router.get("/v1/peers", tags=["mesh"], summary="Every member as this node sees it")(reports.peers)

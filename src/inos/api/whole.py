@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import inos.api.lean_fastapi  # noqa: F401 - before what it makes lean
+
+# isort: split
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
