@@ -10,6 +10,7 @@ import pytest
 from inos.core.env import RealEnv
 from inos.core.messages.marks import Mark
 from inos.core.messages.query import MessageQuery
+from inos.core.messages.words import query_words
 from inos.messages.sqlite_corpus import SqliteCorpus
 from inos.messages.sqlite_plan import PROBE, driver_for, limits, page_sql, search_sql
 from inos.store.cursor import Cursor, one
@@ -52,13 +53,11 @@ def plan_of(corpus: SqliteCorpus, query: MessageQuery) -> tuple[str, list[str]]:
         def count(sql: str, values: Any) -> int:
             return int(one(cursor.execute(sql, values))[0])
 
-        plan = driver_for(query, count, limits(query, cursor))
+        plan = driver_for(query, query_words(query.text), count, limits(query, cursor))
         assert plan is not None
-        statements = [page_sql(plan, "seq")]
-        if query.text:
-            statements.append(search_sql(plan, query.text.split(), "seq, received_ms, marks, 1 AS body"))
+        statements = [search_sql(plan, "seq") if plan.asked and not plan.index else page_sql(plan, "seq")]
         steps = [row[3] for sql, values in statements for row in cursor.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
-        return (plan.clauses[0].index if plan.clauses and plan.times is None else ""), steps
+        return plan.index or ("words" if plan.asked else ""), steps
 
     return corpus.database.read(work)
 
@@ -77,11 +76,11 @@ def test_nothing_is_gone_through_whole(corpus: SqliteCorpus, fields: dict[str, A
 @pytest.mark.parametrize(
     ("fields", "index"),
     [
-        ({"agent": "ada"}, "messages_agent"),
-        ({"agent": "ada", "task": "rare"}, "messages_task"),
-        ({"role": "coder", "recipient": "eve"}, "messages_recipient"),
+        ({"agent": "ada"}, "words"),
+        ({"agent": "ada", "task": "rare"}, "words"),
+        ({"role": "coder", "recipient": "eve"}, "words"),
         ({"role": "coder", "state": "archived"}, "messages_state"),
-        ({"agent": "bob", "priority": 9}, "messages_priority"),
+        ({"agent": "bob", "priority": 9}, "words"),
         ({"agent": "bob", "since_ms": NOW_MS + 5_000, "until_ms": NOW_MS + 9_000}, "messages_time"),
         ({"since_ms": NOW_MS + 5_000, "until_ms": NOW_MS + 9_000}, "messages_time"),
         ({"since_ms": NOW_MS + 5_000}, ""),
@@ -113,9 +112,9 @@ def test_looking_at_pages_wherever_they_are_costs_the_same(corpus: SqliteCorpus)
 
         def work(cursor: Any) -> None:
             connection = cursor.connection
-            plan = driver_for(query, lambda sql, values: PROBE, limits(query, cursor))
-            assert plan is not None
-            sql, values = page_sql(plan, "seq")
+            plan = driver_for(query, [], lambda sql, values: PROBE, limits(query, cursor))
+            assert plan is not None and plan.asked
+            sql, values = search_sql(plan, "seq")
             connection.set_progress_handler(tick, 10)
             try:
                 rows = iter(cursor.execute(sql, values))

@@ -1,8 +1,8 @@
 """Finding messages in a cache: by words, and by the short fields, through one index that lags behind.
 
-The index holds, for each message, the words of its text and a label for each field that can be asked for; labels begin
-with a character that no word has. What has come since the last indexing is gone through instead, so a search finds all
-there is; the short fields of each row found are checked once more.
+The index holds, for each message, the words of its text and a label for each field that can be asked for. What has come
+since the last indexing is gone through instead, so a search finds all there is; the short fields of each row found are
+checked once more.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from inos.core.messages.message import MAX_PRIORITY, MAX_TIME_MS, Message
+from inos.core.messages.message import MAX_TIME_MS, Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
-from inos.core.messages.words import PREFIX_FROM, has_words, query_words, snippet, text_of, words_of
+from inos.core.messages.words import has_words, query_words, snippet, text_of, words_of
 from inos.messages.cache_room import Room
 from inos.messages.cache_rows import ends, fact, place_since, place_until, run, set_fact
 from inos.messages.cache_schema import INDEXED
+from inos.messages.labels import asked_label, asked_priority, asked_word, labels
 from inos.messages.stored_form import message_of
 from inos.store.cursor import Cursor
 
-_LABEL: Final = "\ue000"
 _FIELDS: Final = ("task", "role", "kind", "recipient")
 _LAST_SEQ: Final = (1 << 62) - 1
 # Words of a message in the index take up about as much as its text; what is already there grows when it is rewritten.
@@ -40,12 +40,9 @@ def index_step(cursor: Cursor, room: Room, most: int) -> int:
 
 
 def _entry(message: Message) -> str:
-    labels = [_label(name, getattr(message, name)) for name in _FIELDS if getattr(message, name)]
-    return " ".join((*words_of(text_of(message)), *labels, _label("priority", str(message.priority))))
-
-
-def _label(name: str, value: str) -> str:
-    return f"{_LABEL}{name}{value.encode().hex()}"
+    # Not the agent: a cache has one.
+    fields = labels("", message.kind, message.priority, message.task, message.role, message.recipient)
+    return " ".join((*words_of(text_of(message)), fields))
 
 
 def find(cursor: Cursor, query: MessageQuery, agent: str) -> MessagePage:
@@ -120,9 +117,8 @@ def _between(cursor: Cursor, query: MessageQuery) -> tuple[int, int]:
 
 def _match(query: MessageQuery, wanted: Sequence[str]) -> str:
     """The question to the index; "" when it is not needed."""
-    parts = [f'"{word}"*' if len(word) >= PREFIX_FROM else f'"{word}"' for word in wanted]
-    parts += [f'"{_label(name, getattr(query, name))}"' for name in _FIELDS if getattr(query, name)]
+    parts = [asked_word(each) for each in wanted]
+    parts += [asked_label(name, value) for name in _FIELDS if (value := getattr(query, name))]
     if query.priority:
-        levels = range(query.priority, MAX_PRIORITY + 1)
-        parts.append("(" + " OR ".join(f'"{_label("priority", str(level))}"' for level in levels) + ")")
+        parts.append(asked_priority(query.priority))
     return " AND ".join(parts)

@@ -22,9 +22,9 @@ from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.sync import MAX_BATCH, Result
 from inos.messages import sqlite_reading as reading
 from inos.messages.corpus import CorpusStats, MarkChange
-from inos.messages.fresh_words import FreshWords, indexed_words
+from inos.messages.fresh_words import FreshWords, entry_of_json
 from inos.messages.sqlite_schema import BLOCK_BITS, MIGRATIONS
-from inos.messages.stored_form import pack, text_in, unpack
+from inos.messages.stored_form import json_in, pack, unpack
 from inos.store.cursor import Cursor, first, one
 from inos.store.database import Database
 from inos.store.filesystem import REAL_FILES, Files
@@ -41,6 +41,8 @@ _SPAN: Final = (
     "INSERT INTO spans VALUES (?, ?, ?) ON CONFLICT (block) DO UPDATE SET"
     " least_ms = min(least_ms, excluded.least_ms), most_ms = max(most_ms, excluded.most_ms)"
 )
+# Pages of the index of words that are merged in one transaction: some 5 ms.
+_MERGED_PAGES: Final = 128
 _OTHER: Final = "another message was stored under this id"
 
 
@@ -83,9 +85,9 @@ class SqliteCorpus:
         return self._remembered(prepared, await self._database.write_async(partial(_insert, prepared, now_ms)))
 
     def _remembered(self, prepared: Sequence[_Prepared], results: list[Result]) -> list[Result]:
-        for (message, _, body), result in zip(prepared, results, strict=True):
+        for (message, _, _), result in zip(prepared, results, strict=True):
             if result.fate == "stored":
-                self._fresh.keep(result.seq, message, len(body))
+                self._fresh.keep(result.seq, message)
         return results
 
     def mark(self, ids: Sequence[str], name: MarkName, mark: Mark) -> list[StoredMessage]:
@@ -101,22 +103,27 @@ class SqliteCorpus:
         """See Writing."""
         _, _, _, indexed_seq = self._database.read(reading.counters)
         # What takes time is done before the others are kept from writing.
-        found = list(self._indexed_texts(indexed_seq, most))
-        return self._database.write(partial(_index, found)) if found else 0
+        found = list(self._entries(indexed_seq, most))
+        if not found:
+            return 0
+        indexed = self._database.write(partial(_index, found))
+        self._fresh.forget(found[-1][0])
+        while self._database.write(_merge_words):  # others write in between
+            pass
+        return indexed
 
-    def _indexed_texts(self, behind: int, most: int) -> Iterator[tuple[int, str]]:
-        self._fresh.forget(behind)
+    def _entries(self, behind: int, most: int) -> Iterator[tuple[int, bytes]]:
         last = behind + most
-        while behind < last and (words := self._fresh.words(behind + 1)) is not None:
+        while behind < last and (entry := self._fresh.words(behind + 1)) is not None:
             behind += 1
-            yield behind, words
+            yield behind, entry
         if behind < last:
             for seq, body in self._database.read(partial(reading.unindexed, behind, last - behind)):
-                yield seq, indexed_words(text_in(body))
+                yield seq, entry_of_json(json_in(body))
 
     def query(self, query: MessageQuery) -> MessagePage:
         """See Reading."""
-        return self._database.read(partial(reading.page, query, self._fresh.words))
+        return self._database.read(partial(reading.page, query, self._fresh))
 
     def get(self, message_id: str) -> StoredMessage:
         """See Reading."""
@@ -179,7 +186,7 @@ def _insert(prepared: Sequence[_Prepared], now_ms: int, cursor: Cursor) -> list[
         list(cursor.execute(sql, (seq, seq - last_seq)))
         if seq - indexed_seq > MAX_UNINDEXED:
             waiting = reading.unindexed(indexed_seq, 2 * len(fresh), cursor)
-            _index([(number, indexed_words(text_in(body))) for number, body in waiting], cursor)
+            _index([(number, entry_of_json(json_in(body))) for number, body in waiting], cursor)
     return results
 
 
@@ -246,17 +253,25 @@ def _merge(cursor: Cursor, message_id: str, change: Marks) -> bool:
     return True
 
 
-def _index(found: Sequence[tuple[int, str]], cursor: Cursor) -> int:
+def _index(found: Sequence[tuple[int, bytes]], cursor: Cursor) -> int:
     """Index what nobody has indexed meanwhile."""
     (indexed_seq,) = one(cursor.execute("SELECT indexed_seq FROM corpus"))
     rest = list(_behind(found, indexed_seq))
-    list(cursor.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", rest))
+    list(cursor.executemany("INSERT INTO words (rowid, text) VALUES (?, CAST(? AS TEXT))", rest))
     if rest:
         list(cursor.execute("UPDATE corpus SET indexed_seq = ?", (rest[-1][0],)))
     return len(rest)
 
 
-def _behind(found: Sequence[tuple[int, str]], indexed_seq: int) -> Iterator[tuple[int, str]]:
+def _merge_words(cursor: Cursor) -> bool:
+    """Do a part of merging the index of words, where enough of one size came together; whether there was any."""
+    (before,) = one(cursor.execute("SELECT total_changes()"))
+    list(cursor.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (_MERGED_PAGES,)))
+    (after,) = one(cursor.execute("SELECT total_changes()"))
+    return bool(after - before >= 2)  # as FTS5 says it
+
+
+def _behind(found: Sequence[tuple[int, bytes]], indexed_seq: int) -> Iterator[tuple[int, bytes]]:
     for seq, text in found:
         if seq == indexed_seq + 1:
             indexed_seq = seq

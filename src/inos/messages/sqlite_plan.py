@@ -1,4 +1,8 @@
-"""Which index a query follows, and the SQL of it. Plain functions; counting is left to whoever has a cursor."""
+"""How a query finds its rows, and the SQL of it. Plain functions; counting is left to whoever has a cursor.
+
+Three ways: along an index of SQLite's own, for what may change (state) and for time; by the index of words, for words
+and for what never changes, up to where it goes (`indexed_seq`), and row by row behind that; or row by row.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from inos.core.messages.marks import STATES
-from inos.core.messages.message import MAX_PRIORITY, MAX_TIME_MS
+from inos.core.messages.message import MAX_TIME_MS
 from inos.core.messages.query import MessageQuery
-from inos.core.messages.words import PREFIX_FROM
+from inos.messages.labels import asked_label, asked_priority, asked_word
 from inos.messages.sqlite_schema import ARCHIVED, BLOCK_BITS
 from inos.store.cursor import Cursor, SqlValue, one
 
@@ -23,7 +27,7 @@ Count = Callable[[str, Sequence[SqlValue]], int]
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A condition, and the index that finds what meets it ("" where there is none)."""
+    """A condition, and what finds what meets it: an index, or a question to the index of words."""
 
     sql: str
     values: tuple[SqlValue, ...]
@@ -32,12 +36,14 @@ class Clause:
     """Whether the index gives rows in the order of seq."""
     arms: tuple[tuple[str, SqlValue], ...] = ()
     """The same as several conditions of one value each, so that rows come in order where the index alone has none."""
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do: rows with low <= seq <= high that meet `clauses`, found through the first of them. `count`: how many
-    the first one finds, PROBE or more being PROBE."""
+    """What to do: rows with low <= seq <= high that meet `clauses`, found through the first of them where that has an
+    `index`, else by `asked`, a question to the index of words, where that says something. `count`: how many the first
+    one finds, PROBE or more being PROBE."""
 
     clauses: tuple[Clause, ...]
     low: int
@@ -45,6 +51,8 @@ class Plan:
     order: str
     limit: int
     count: int
+    index: str = ""
+    asked: str = ""
     times: tuple[int, int] | None = None
 
     @property
@@ -53,8 +61,8 @@ class Plan:
         return self.order != "oldest"
 
     def above(self, seq: int) -> Plan:
-        """The part behind `seq`."""
-        return replace(self, low=max(self.low, seq + 1))
+        """The part behind `seq`, to be gone through row by row."""
+        return replace(self, low=max(self.low, seq + 1), index="", times=None)
 
     def up_to(self, seq: int) -> Plan:
         """The part that ends with `seq`."""
@@ -63,14 +71,18 @@ class Plan:
 
 def clauses_of(query: MessageQuery) -> list[Clause]:
     """Everything a query names, but its words and its cursor."""
-    found = [Clause(f"{name} = ?", (value,), f"messages_{name}") for name in _FIELDS if (value := getattr(query, name))]
+    found = [
+        Clause(f"{name} = ?", (value,), asked=asked_label(name, value))
+        for name in _FIELDS
+        if (value := getattr(query, name))
+    ]
+    if query.priority:
+        found.append(Clause("priority >= ?", (query.priority,), asked=asked_priority(query.priority)))
     if query.state == "open":
-        found.append(Clause(f"state != {ARCHIVED}", (), "messages_open"))
+        arms = tuple(("state = ?", value) for value in range(ARCHIVED))
+        found.append(Clause(f"state < {ARCHIVED}", (), "messages_state", ordered=False, arms=arms))
     elif query.state:
         found.append(Clause("state = ?", (STATES.index(query.state),), "messages_state"))
-    if query.priority:
-        arms = tuple(("priority = ?", value) for value in range(query.priority, MAX_PRIORITY + 1))
-        found.append(Clause("priority >= ?", (query.priority,), "messages_priority", ordered=False, arms=arms))
     if _has_times(query):
         values = (query.since_ms, query.until_ms)
         found.append(Clause("time_ms >= ? AND time_ms < ?", values, "messages_time", ordered=False))
@@ -98,21 +110,22 @@ def limits(query: MessageQuery, cursor: Cursor) -> tuple[int, int]:
     return low, high
 
 
-def driver_for(query: MessageQuery, count: Count, bounds: tuple[int, int]) -> Plan | None:
-    """The plan of a query; None where nothing can be meant."""
+def driver_for(query: MessageQuery, words: Sequence[str], count: Count, bounds: tuple[int, int]) -> Plan | None:
+    """The plan of a query that has these words; None where nothing can be meant."""
     low, high = bounds
     if low > high:
         return None
     clauses = clauses_of(query)
-    counts = [_counted(clause, low, high, count) for clause in clauses]
+    counts = {each: _counted(each, low, high, count) for each in clauses if each.index}
+    asked = " AND ".join([*(each.asked for each in clauses if each.asked), *map(asked_word, words)])
     # An index that is not in the order of seq will do only where all it finds is little.
-    usable = [number for number, each in enumerate(clauses) if each.ordered or each.arms or counts[number] < PROBE]
-    times = (query.since_ms, query.until_ms) if _has_times(query) else None
+    usable = [each for each in counts if counts[each] < PROBE or ((each.ordered or each.arms) and not asked)]
+    times = (query.since_ms, query.until_ms) if _has_times(query) and not asked else None
     if not usable:
-        return Plan(tuple(clauses), low, high, query.order, query.limit, PROBE, times)
+        return Plan(tuple(clauses), low, high, query.order, query.limit, PROBE, "", asked, times)
     best = min(usable, key=counts.__getitem__)
-    ordered = (clauses[best], *(each for number, each in enumerate(clauses) if number != best))
-    return Plan(ordered, low, high, query.order, query.limit, counts[best])
+    ordered = (best, *(each for each in clauses if each is not best))
+    return Plan(ordered, low, high, query.order, query.limit, counts[best], best.index, asked)
 
 
 def _counted(clause: Clause, low: int, high: int, count: Count) -> int:
@@ -123,19 +136,19 @@ def _counted(clause: Clause, low: int, high: int, count: Count) -> int:
 
 
 def page_sql(plan: Plan, columns: str) -> tuple[str, list[SqlValue]]:
-    """The rows of a plan in order, all of them: whoever reads stops when it has enough."""
+    """The rows of a plan in order, all of them, without the index of words: whoever reads stops when it has enough."""
     way = "DESC" if plan.newest_first else "ASC"
     if plan.times is not None:
         return _by_blocks(plan, columns, way)
     rest = list(plan.clauses)
-    driver = rest.pop(0) if rest else Clause("1", ())
-    indexed = f" INDEXED BY {driver.index}" if driver.index else ""
+    driver = rest.pop(0) if plan.index else Clause("1", ())
+    indexed = f"INDEXED BY {plan.index}" if plan.index else "NOT INDEXED"
     sqls: list[str] = []
     values: list[SqlValue] = []
     conditions: list[tuple[str, tuple[SqlValue, ...]]] = [(sql, (value,)) for sql, value in driver.arms]
     for sql, own in conditions or [(driver.sql, driver.values)]:
         where = " AND ".join([sql, "seq BETWEEN ? AND ?", *(each.sql for each in rest)])
-        sqls.append(f"SELECT {columns} FROM messages{indexed} WHERE {where}")
+        sqls.append(f"SELECT {columns} FROM messages {indexed} WHERE {where}")
         values += [*own, plan.low, plan.high, *(value for each in rest for value in each.values)]
     return f"{' UNION ALL '.join(sqls)} ORDER BY seq {way}", values
 
@@ -157,12 +170,12 @@ def _by_blocks(plan: Plan, columns: str, way: str) -> tuple[str, list[SqlValue]]
     return sql, values
 
 
-def search_sql(plan: Plan, words: Sequence[str], columns: str) -> tuple[str, list[SqlValue]]:
-    """Rows that have all of `words`, in order."""
+def search_sql(plan: Plan, columns: str) -> tuple[str, list[SqlValue]]:
+    """The rows of a plan in order, by the index of words."""
     way = "DESC" if plan.newest_first else "ASC"
-    wanted = " AND ".join(f'"{word}"*' if len(word) >= PREFIX_FROM else f'"{word}"' for word in words)
-    conditions = "".join(f" AND {each.sql}" for each in plan.clauses)
-    values = [wanted, plan.low, plan.high, *(value for each in plan.clauses for value in each.values)]
+    rest = [each for each in plan.clauses if not each.asked]
+    conditions = "".join(f" AND {each.sql}" for each in rest)
+    values = [plan.asked, plan.low, plan.high, *(value for each in rest for value in each.values)]
     sql = (
         f"SELECT {columns} FROM words CROSS JOIN messages ON messages.seq = words.rowid"
         f" WHERE words MATCH ? AND words.rowid BETWEEN ? AND ?{conditions} ORDER BY words.rowid {way}"

@@ -1,15 +1,14 @@
 """How a corpus in SQLite is read: the one row, pages, searches. Functions of a cursor, on one snapshot each.
 
-What a query names is followed along an index: of those that would do, the one with the fewest rows (counted up to
-PROBE). The rest of what it names is compared on the narrow rows that the index gives, in the order of seq, so that a
-page ends as soon as it is full.
+How a query finds its rows is decided in `sqlite_plan.py`. They come in the order of seq, so that a page ends as soon as
+it is full; what is not in the index of words yet is gone through on the narrow rows, or on the words at hand.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Final
 
 from inos.core.errors import NotFound
@@ -19,14 +18,13 @@ from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.ranking import RANKED, best, may_have
 from inos.core.messages.words import has_words, query_words, snippet, text_of
 from inos.messages.corpus import MAX_ANSWER_BYTES, MarkChange
-from inos.messages.fresh_words import among
+from inos.messages.fresh_words import FreshWords, needles
 from inos.messages.sqlite_plan import Plan, driver_for, limits, page_sql, search_sql
 from inos.messages.stored_form import message_of, text_in, unpack
 from inos.store.cursor import Cursor, Row, first, one
 
 _COLUMNS: Final = "seq, received_ms, marks, (SELECT body FROM bodies WHERE bodies.seq = messages.seq) AS body"
 _NO_MARKS: Final = Marks()
-Fresh = Callable[[int], str | None]
 # So few are gone through sooner than the index of words is asked.
 _FEW: Final = 200
 
@@ -92,55 +90,58 @@ def _stored(row: Row, words: list[str] | None = None) -> StoredMessage:
     return StoredMessage(message, seq, received_ms, marks_of(encoded), found)
 
 
-def page(query: MessageQuery, fresh: Fresh, cursor: Cursor) -> MessagePage:
-    """The page of a query. `fresh` gives the words of some messages that are not indexed yet."""
+def page(query: MessageQuery, fresh: FreshWords, cursor: Cursor) -> MessagePage:
+    """The page of a query. `fresh` has the words of messages that are not indexed yet."""
     words = query_words(query.text)
-    plan = driver_for(query, lambda sql, values: int(one(cursor.execute(sql, values))[0]), limits(query, cursor))
+    plan = driver_for(query, words, lambda sql, values: int(one(cursor.execute(sql, values))[0]), limits(query, cursor))
     if plan is None:
         return MessagePage(())
-    if not words:
-        return _cut(_rows(cursor, plan, _COLUMNS), query, [])
-    _, _, _, indexed_seq = counters(cursor)
-    if query.order == "best":
-        found = list(islice(_found(cursor, plan, words, indexed_seq, fresh), RANKED))
-        chosen = best([unpack(row[3]) for row in found], words, query.limit)
-        return MessagePage(tuple(_stored(found[place], words) for place in chosen))
-    return _cut(_found(cursor, plan, words, indexed_seq, fresh), query, words)
+    rows = _found(cursor, plan, words, fresh)
+    if query.order != "best":
+        return _cut(rows, query, words)
+    found = list(islice(rows, RANKED))
+    chosen = best([unpack(row[3]) for row in found], words, query.limit)
+    return MessagePage(tuple(_stored(found[place], words) for place in chosen))
 
 
-def _found(cursor: Cursor, plan: Plan, words: list[str], indexed_seq: int, fresh: Fresh) -> Iterator[Row]:
-    """In order: what is not indexed is at the newest end."""
-    if plan.newest_first:
-        yield from _scanned(cursor, plan.above(indexed_seq), words, fresh)
-    yield from _searched(cursor, plan.up_to(indexed_seq), words)
-    if not plan.newest_first:
-        yield from _scanned(cursor, plan.above(indexed_seq), words, fresh)
+def _found(cursor: Cursor, plan: Plan, words: list[str], fresh: FreshWords) -> Iterable[Row]:
+    """All rows of a plan that have `words`, in order."""
+    if plan.index and (not words or plan.count <= _FEW):
+        return _with_words(_rows(cursor, plan), words) if words else _rows(cursor, plan)
+    if not plan.asked:
+        return _rows(cursor, plan)
+    *_, indexed_seq = counters(cursor)
+    behind, indexed = plan.above(indexed_seq), plan.up_to(indexed_seq)
+    parts = [_at_hand(cursor, behind, words, fresh) if words else _rows(cursor, behind), _asked(cursor, indexed)]
+    return chain.from_iterable(parts if plan.newest_first else reversed(parts))
 
 
-def _scanned(cursor: Cursor, plan: Plan, words: list[str], fresh: Fresh = lambda _: None) -> Iterator[Row]:
-    for row in _rows(cursor, plan, _COLUMNS):
-        *fields, body = row
-        if (known := fresh(row[0])) is not None:
-            if among(known, words):
-                yield row
-            continue
+def _rows(cursor: Cursor, plan: Plan) -> Iterator[Row]:
+    if plan.low <= plan.high:
+        yield from cursor.execute(*page_sql(plan, _COLUMNS))
+
+
+def _asked(cursor: Cursor, plan: Plan) -> Iterator[Row]:
+    if plan.low <= plan.high:
+        yield from cursor.execute(*search_sql(plan, _COLUMNS))
+
+
+def _with_words(rows: Iterable[Row], words: list[str]) -> Iterator[Row]:
+    for *fields, body in rows:
         encoded = unpack(body)
         if may_have(encoded, words) and has_words(text_in(encoded), words):
             yield *fields, encoded
 
 
-def _searched(cursor: Cursor, plan: Plan, words: list[str]) -> Iterable[Row]:
-    if plan.count <= _FEW:
-        return _scanned(cursor, plan, words)
-    sql, values = search_sql(plan, words, _COLUMNS)
-    return cursor.execute(sql, values)
-
-
-def _rows(cursor: Cursor, plan: Plan, columns: str) -> Iterable[Row]:
-    if plan.low > plan.high:
-        return ()
-    sql, values = page_sql(plan, columns)
-    return cursor.execute(sql, values)
+def _at_hand(cursor: Cursor, plan: Plan, words: list[str], fresh: FreshWords) -> Iterator[Row]:
+    """Of a narrow row, only whether it has the words is asked at first; a whole one takes ten times as long."""
+    wanted = needles(words)
+    for (seq,) in list(cursor.execute(*page_sql(plan, "seq"))) if plan.low <= plan.high else ():
+        known = fresh.words(seq)
+        if known is not None and not all(each in known for each in wanted):
+            continue
+        rows = list(cursor.execute(f"SELECT {_COLUMNS} FROM messages WHERE seq = ?", (seq,)))
+        yield from rows if known is not None else _with_words(rows, words)
 
 
 def _cut(rows: Iterable[Row], query: MessageQuery, words: list[str]) -> MessagePage:

@@ -3,7 +3,8 @@
 `messages` has what is filtered by, narrow, so that a walk over it is short; the message itself lies in `bodies`. Rows
 are never removed: seq is a row's number, without gaps. NULL stands for empty fields, which no index has. `spans` says
 of each block of seqs in which time its messages were written, so that a span of time is found although rows lie in the
-order of their arrival. `corpus` is one row: the counters, kept in the transaction of what they count.
+order of their arrival. `words` has the words of each message up to `indexed_seq`, and what else never changes of it and
+is asked for by its value (`terms.py`). `corpus` is one row: the counters, kept in the transaction of what they count.
 """
 
 from __future__ import annotations
@@ -78,7 +79,31 @@ INSERT INTO words (words, rank) VALUES ('automerge', 8);
 UPDATE corpus SET indexed_seq = 0;
 """
 
+# An index beside a table is changed with each row, in as many places as there are values: six of them were a third of
+# what storing took. As words they are written some thousands of messages at a time. Merging is asked for (`merge`), in
+# transactions of its own, so that writers wait for a part of it at most. A page of `pgsz` bytes fits into one of the
+# file, of which the cipher takes 32; all words of an indexing, some 4 MB, into `hashsize`.
+_V3: Final = """
+DROP INDEX messages_agent;
+DROP INDEX messages_kind;
+DROP INDEX messages_priority;
+DROP INDEX messages_open;
+DROP INDEX messages_task;
+DROP INDEX messages_role;
+DROP INDEX messages_recipient;
+DROP TABLE words;
+CREATE VIRTUAL TABLE words USING fts5(
+    text, content='', detail=column, columnsize=0, tokenize='ascii'
+);
+INSERT INTO words (words, rank) VALUES ('automerge', 0);
+INSERT INTO words (words, rank) VALUES ('usermerge', 8);
+INSERT INTO words (words, rank) VALUES ('hashsize', 16777216);
+INSERT INTO words (words, rank) VALUES ('pgsz', 4000);
+UPDATE corpus SET indexed_seq = 0;
+"""
+
 MIGRATIONS: Final[Sequence[Migration]] = (
     Migration("messages, marks and words", _V1, frozenset({"corpus", "messages", "bodies", "spans", "words"})),
     Migration("words without their places", _V2, frozenset({"words"})),
+    Migration("values among the words", _V3, frozenset({"words"})),
 )

@@ -6,7 +6,8 @@ The first byte tells: JSON begins with "{", what zlib made never does.
 from __future__ import annotations
 
 import zlib
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from inos.core.errors import Corrupt
 from inos.core.messages.message import MAX_MESSAGE_BYTES, Message, parse_json
@@ -37,9 +38,15 @@ def unpack(stored: bytes) -> bytes:
     return encoded
 
 
+def json_in(stored: bytes) -> Mapping[str, Any]:
+    """The JSON of the message that was packed or not, in a fifth of the time that it takes to make it."""
+    value: Mapping[str, Any] = parse_json("a stored message", unpack(stored), MAX_MESSAGE_BYTES)
+    return value
+
+
 def text_in(stored: bytes) -> str:
-    """What is searched of the message that was packed or not, in a third of the time that it takes to make it."""
-    return text_of_json(parse_json("a stored message", unpack(stored), MAX_MESSAGE_BYTES))
+    """What is searched of it."""
+    return text_of_json(json_in(stored))
 
 
 def message_of(stored: bytes) -> Message:
