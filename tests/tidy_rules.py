@@ -79,6 +79,7 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     "pyeclib": ("objects/*",),
     "lz4": ("objects/*",),
     "zstandard": ("objects/chunks.py",),
+    "msgspec": ("core/messages/quick.py",),
     "fastapi": ("api/*",),
     "starlette": ("api/*", "cli/mcp_http.py"),  # its names for what a server is
     "hypercorn": ("api/*",),

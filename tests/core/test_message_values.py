@@ -21,8 +21,10 @@ from inos.core.messages.message import (
     Draft,
     Message,
     canonical,
+    parse_json,
 )
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.quick import read_batch, read_message
 from inos.core.messages.sync import Ack, Batch, Result, decode_batch
 
 TAILS = st.binary(min_size=TAIL_BYTES, max_size=TAIL_BYTES)
@@ -41,6 +43,10 @@ ATTACHMENTS = st.builds(Attachment, TEXTS.filter(bool), TEXTS.filter(bool), st.i
 MESSAGES = st.builds(
     Message, IDS, TIMES, AGENTS, CONTENTS, WORDS, st.integers(0, 9), TEXTS, st.just("") | WORDS, TEXTS, TEXTS,
     st.none() | IDS, st.lists(ATTACHMENTS, max_size=3).map(tuple),
+)  # fmt: skip
+VALUES = (
+    CONTENTS | st.text(max_size=5) | st.integers(-5, 15) | IDS | AGENTS | WORDS
+    | st.lists(st.dictionaries(st.sampled_from(["name", "reference", "size_bytes", "media_type", "x"]), PLAIN))
 )  # fmt: skip
 MARKS = st.builds(
     lambda made: Marks(made),
@@ -213,3 +219,74 @@ class TestSync:
         error = read.results[1].error
         assert isinstance(error, InosError)
         assert (type(error), error.message, error.hint) == (Conflict, "another", "do this")
+
+
+class TestQuickReading:
+    """What is read quickly is what the law reads; what is not is left to it."""
+
+    @settings(max_examples=300)
+    @given(MESSAGES)
+    def test_it_reads_what_was_written(self, message: Message) -> None:
+        read = read_message(message.encode())
+        if read is not None:
+            assert (read, read.encode(), type(read)) == (message, message.encode(), Message)
+            assert read == Message.decode(message.encode()) and hash(read.id) == hash(message.id)
+
+    @settings(max_examples=600)
+    @given(MESSAGES, st.data())
+    def test_it_accepts_nothing_that_the_law_refuses(self, message: Message, data: st.DataObject) -> None:
+        fields = message.to_json()
+        name = data.draw(st.sampled_from([*fields, "attachments", "reply_to", "role", "sender", "other"]))
+        fields[name] = data.draw(VALUES)
+        encoded = json.dumps(fields, ensure_ascii=data.draw(st.booleans())).encode("utf-8", "surrogatepass")
+        self.same(encoded)
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            b'"v":1.0', b'"v":true', b'"v":2', b'"priority":5.0', b'"priority":true', b'"priority":10', b'"time_ms":-0',
+            b'"task":null', b'"task":"\\u0000"', b'"task":"\\ud800"', b'"task":"\xff"', b'"role":"Coder"', b'"role":""',
+            b'"kind":"lead\\n"', b'"agent":"ada\\n"', b'"reply_to":null', b'"attachments":null', b'"attachments":[{}]',
+            b'"content":1e400', b'"content":NaN', b'"content":1.50', b'"content":-0', b'"content":18446744073709551616',
+            b'"content":"\\ud83d\\ude00"', b'"content":"\\ud83d"', b'"content":{"b":1,"a":2,"b":3}',
+            b'"content":' + b"[" * 63 + b"]" * 63, b'"content":' + b"[" * 70 + b"]" * 70,
+            b'"content":' + b"9" * 5000, b'"content":"' + b"x" * MAX_CONTENT_BYTES + b'"',
+            b'"attachments":[{"name":"","reference":"r"}]', b'"attachments":[{"name":"n","reference":"r"}]',
+            b'"attachments":[{"name":"n","reference":"r","size_bytes":-1}]',
+        ],
+    )  # fmt: skip
+    def test_what_is_unusual_is_the_same_as_by_the_law(self, changed: bytes) -> None:
+        self.same(b'{"id":"01890a5d-ac96-774b-bcce-b302099a8057","time_ms":5,"agent":"ada","content":0,%b}' % changed)
+        self.same(b" " + b'{"id":"01890a5d-ac96-774b-bcce-b302099a8057\n","time_ms":5,"agent":"ada",%b}' % changed)
+
+    def same(self, encoded: bytes) -> None:
+        """A quick answer is that of the law; so is a batch's, which takes whichever there is."""
+        try:
+            law = Message.decode(encoded)
+        except BadInput:
+            assert read_message(encoded) is None
+        else:
+            assert read_message(encoded) in (None, law)
+        batch = b'{"batch":"b","node":"n","messages":[%b]}' % encoded
+        try:
+            value = parse_json("a batch", batch, len(batch))
+        except BadInput:
+            with pytest.raises(BadInput):
+                decode_batch(batch)
+            return
+        (read,) = decode_batch(batch).messages
+        try:
+            assert read == Message.from_json(value["messages"][0]) and isinstance(read, Message)
+            assert read.encode() == Message.from_json(value["messages"][0]).encode()
+        except BadInput as refused:
+            assert isinstance(read, Result) and read.fate == "refused" and read.error is not None
+            assert read.error.message == refused.message
+
+    def test_a_batch_is_read_with_its_names(self) -> None:
+        messages = tuple(Message(next_id(n, bytes(10), None), n, "ada", {"n": n}) for n in range(3))
+        encoded = Batch("b" * 100, "node", messages, "hub").encode()
+        assert read_batch(encoded) is not None
+        read = decode_batch(encoded)
+        assert (read.batch, read.node, tuple(read.messages), read.hub) == ("b" * 64, "node", messages, "hub")
+        with pytest.raises(BadInput, match="1 to 500"):
+            decode_batch(Batch("b", "n", ()).encode())

@@ -87,5 +87,9 @@ class Corpus(Writing, Reading, Protocol):
     def identity(self) -> str:
         """A UUID, made with the corpus."""
 
+    @property
+    def index_from(self) -> int:
+        """How many messages it is worth while to index together."""
+
     def close(self) -> None:
         """Let running calls finish. May be called twice."""

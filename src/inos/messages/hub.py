@@ -25,6 +25,7 @@ from inos.core.messages.sync import MAX_BATCH, Ack, Result
 from inos.messages.corpus import Corpus, CorpusStats
 from inos.messages.covering import Covering
 from inos.messages.hub_memory import HubMemory
+from inos.messages.indexing import Pacing
 from inos.messages.restoring import PATIENCE_S, Restoring
 from inos.messages.segment_store import SegmentStore
 
@@ -71,6 +72,7 @@ class Hub:
         self._idle = trio.Event()
         self._marking = trio.Lock()
         self._moved = trio.Event()
+        self._pacing = Pacing(corpus.index_from)
 
     # Life
 
@@ -116,8 +118,11 @@ class Hub:
             self._measured = now_s, used_bytes
 
     async def index(self) -> bool:
-        """Index some messages for searching; whether there is more to do."""
-        return self.ready and await self._in_thread(self.corpus.index_step, _INDEX) == _INDEX
+        """Index some messages for searching, when it is time to; whether there may be more to do."""
+        if not self.ready or not self._pacing.is_due(await self._stats(), self._env.monotonic_s()):
+            return False
+        most = max(_INDEX, self.corpus.index_from)
+        return await self._in_thread(self.corpus.index_step, most) == most
 
     def retire(self) -> None:
         """Serve nothing more; the corpus stays open to be handed on."""

@@ -57,6 +57,11 @@ class PostgresCorpus:
         """A UUID, made with the corpus."""
         return self._identity
 
+    @property
+    def index_from(self) -> int:
+        """See Corpus. It has no words at hand, so nothing is to wait."""
+        return 1
+
     def insert(self, messages: Sequence[Message], now_ms: int) -> list[Result]:
         """See Writing."""
         if not messages:

@@ -51,4 +51,7 @@ def text_in(stored: bytes) -> str:
 
 def message_of(stored: bytes) -> Message:
     """The message that was packed."""
-    return Message.decode(unpack(stored))
+    from inos.core.messages.quick import read_message  # where nothing is read it takes neither time nor memory
+
+    encoded = unpack(stored)
+    return read_message(encoded) or Message.decode(encoded)

@@ -16,7 +16,7 @@ MessageId = NewType("MessageId", str)
 
 ID_BYTES: Final = 16
 TAIL_BYTES: Final = 10
-_TEXT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _TIME_BITS: Final = 48
 _TAIL_BITS: Final = 74  # what follows the time, without version and variant
 _TAIL_MASK: Final = (1 << _TAIL_BITS) - 1
@@ -27,7 +27,7 @@ _STEP_MAX: Final = 1 << 32
 
 def parse_id(text: str) -> MessageId:
     """The id that `text` is. Raises BadInput."""
-    if not isinstance(text, str) or not _TEXT.fullmatch(text):
+    if not isinstance(text, str) or not ID.fullmatch(text):
         raise BadInput(f"not a message id: {str(text)[:80]!r}", hint="an id is a UUIDv7, 36 lower-case characters")
     return MessageId(text)
 

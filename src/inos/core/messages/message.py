@@ -139,6 +139,24 @@ class Message:
         """The message of its JSON. Raises BadInput."""
         return cls.from_json(parse_json("a message", encoded, MAX_MESSAGE_BYTES))
 
+    @classmethod
+    def of_checked(cls, fields: tuple[Any, ...], content: str) -> Message:
+        """A message whose fields, all that it is made of and in their order, were found right by somebody else, in a
+        thirtieth of the time; `content` is the canonical JSON of its content."""
+        made = _Unlocked()
+        (
+            made.id, made.time_ms, made.agent, made.content, made.kind, made.priority, made.task, made.role,
+            made.sender, made.recipient, made.reply_to, made.attachments, made._content,
+        ) = (*fields, content)  # fmt: skip
+        made.__class__ = Message  # type: ignore[assignment]  # the same slots, and nobody else saw it change
+        return made  # type: ignore[return-value]
+
+
+class _Unlocked:
+    """A message before it is one: what Python calls to fill each field of a frozen one takes most of making it."""
+
+    __slots__ = Message.__slots__
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
