@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inos.core.messages.words import has_words, text_of, words_of
-from inos.messages.fresh_words import MAX_FRESH, MAX_FRESH_BYTES, FreshWords, entry_of, entry_of_json, needles
+from inos.messages.fresh_words import MAX_FRESH, MAX_FRESH_BYTES, FreshWords, entry_in, needles
+from inos.messages.stored_form import pack
 from inos.testing.corpus import message
 
 TEXTS = st.text("ab0_ -éß\n\ue000", max_size=24)
@@ -17,25 +18,25 @@ TEXTS = st.text("ab0_ -éß\n\ue000", max_size=24)
 def test_the_words_tell_what_the_text_tells(text: str, task: str, asked: str) -> None:
     written = message(1, content=text, task=task, role="coder")
     wanted = words_of(asked)
-    entry = entry_of(written)
+    entry = entry_in(written.encode())
     assert all(each in entry for each in needles(wanted)) == has_words(text_of(written), wanted)
-    assert entry_of_json(written.to_json()) == entry
+    assert entry_in(pack(written.encode())) == entry
 
 
 def test_they_are_few_short_and_forgotten() -> None:
     fresh = FreshWords()
-    fresh.keep(1, message(1, content="Pear pear"))
+    fresh.keep(1, message(1, content="Pear pear").encode())
     assert (fresh.words(1) or b"").startswith(b" pear pear ") and fresh.words(2) is None
     for seq in range(3, MAX_FRESH + 10):
-        fresh.keep(seq, message(seq))
+        fresh.keep(seq, message(seq).encode())
     assert fresh.words(MAX_FRESH + 1) is not None and fresh.words(MAX_FRESH + 2) is None
     fresh.forget(MAX_FRESH)
     assert fresh.words(MAX_FRESH) is None and fresh.words(MAX_FRESH + 1) is not None
 
 
 def test_they_take_a_bounded_number_of_bytes() -> None:
-    fresh, long = FreshWords(), message(1, content="pear " * 3_000)
-    most = MAX_FRESH_BYTES // len(entry_of(long)) + 1
+    fresh, long = FreshWords(), message(1, content="pear " * 2_000).encode()
+    most = MAX_FRESH_BYTES // len(long) + 1
     for seq in range(1, most + 5):
         fresh.keep(seq, long)
     assert fresh.words(most) is not None and fresh.words(most + 1) is None

@@ -16,7 +16,8 @@ from inos.messages import sqlite_corpus
 from inos.messages.corpus import Corpus
 from inos.messages.sqlite_corpus import SqliteCorpus
 from inos.messages.sqlite_schema import MIGRATIONS
-from inos.testing.corpus import CorpusSuite, inserted, message, message_id
+from inos.store.cursor import one
+from inos.testing.corpus import NOW_MS, CorpusSuite, inserted, message, message_id
 
 KEY: Final = bytes(range(32))
 
@@ -36,9 +37,12 @@ class TestSqliteCorpus(CorpusSuite):
         return on_disk(root)
 
 
-def test_a_corpus_of_the_first_schema_is_indexed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_corpus_of_an_older_schema_is_indexed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: int
+) -> None:
     with monkeypatch.context() as before:
-        before.setattr(sqlite_corpus, "MIGRATIONS", MIGRATIONS[:1])
+        before.setattr(sqlite_corpus, "MIGRATIONS", MIGRATIONS[:schema])
         with on_disk(tmp_path) as corpus:
             inserted(corpus, [message(number, content=f"word{number}") for number in range(30)])
             assert corpus.index_step(20) == 20
@@ -47,8 +51,36 @@ def test_a_corpus_of_the_first_schema_is_indexed_anew(tmp_path: Path, monkeypatc
         for _ in range(2):
             found = corpus.query(MessageQuery(text="word7")).messages
             assert [each.message.id for each in found] == [message_id(7)]
+            assert len(corpus.query(MessageQuery(agent="ada", priority=5)).messages) == 30
+            assert not corpus.query(MessageQuery(agent="eve")).messages
             corpus.index_step(100)
         assert corpus.stats().unindexed == 0
+
+
+def test_what_was_indexed_in_small_steps_is_merged(tmp_path: Path) -> None:
+    """Otherwise a search would look into as many lists as there were steps, up to the 16 at which FTS5 does it all at
+    once while writers wait."""
+    with on_disk(tmp_path) as corpus:
+        inserted(corpus, [message(number, content=f"word{number} common") for number in range(45)])
+        assert [corpus.index_step(3) for _ in range(16)] == [3] * 15 + [0]
+        sql = "SELECT count(DISTINCT segid) FROM words_idx"
+        (lists,) = corpus.database.read(lambda cursor: one(cursor.execute(sql)))
+        assert lists <= 8
+        found = corpus.query(MessageQuery(text="common", agent="ada", order="oldest")).messages
+        assert [each.message.id for each in found] == [message_id(number) for number in range(45)]
+        assert [each.seq for each in corpus.query(MessageQuery(text="word27")).messages] == [28]
+
+
+def test_a_batch_with_one_that_is_there_is_stored_as_if_each_came_alone(tmp_path: Path) -> None:
+    with on_disk(tmp_path) as corpus:
+        inserted(corpus, [message(number) for number in range(5)])
+        batch = [message(7), message(3), message(8), message(7), message(3, content="other"), message(9)]
+        results = corpus.insert(batch, NOW_MS)
+        fates = ["stored", "duplicate", "stored", "duplicate", "refused", "stored"]
+        assert [each.fate for each in results] == fates
+        assert [each.seq for each in results] == [6, 4, 7, 6, 0, 8]
+        assert [each.message for each in corpus.after(5, 10)] == [message(7), message(8), message(9)]
+        assert (corpus.stats().messages, corpus.stats().unread) == (8, 8)
 
 
 def test_words_are_indexed_alike_whether_messages_are_still_at_hand_or_read_again(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def index_step(cursor: Cursor, room: Room, most: int) -> int:
 def _entry(message: Message) -> str:
     # Not the agent: a cache has one.
     fields = labels("", message.kind, message.priority, message.task, message.role, message.recipient)
-    return " ".join((*words_of(text_of(message)), fields))
+    return " ".join((*words_of(text_of(message)), fields.decode()))
 
 
 def find(cursor: Cursor, query: MessageQuery, agent: str) -> MessagePage:

@@ -1,19 +1,23 @@
-"""The words of messages that were just stored, until they are in the index: at hand for indexing and for searches,
-which would otherwise read, unpack and parse each message again. A cache and no more: whatever is not here is read.
+"""Messages that were just stored, as they are stored, until they are in the index: at hand for indexing and for
+searches, which would otherwise read each again. A cache and no more: whatever is not here is read.
+
+Bytes, and not messages: some thousands of those are as many objects again as the whole program has, and have Python go
+through all of them, for a tenth of a second at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-from inos.core.messages.message import Message
-from inos.core.messages.words import MAX_WORDS, PLAIN_TABLE, PREFIX_FROM, text_of, text_of_json, words_of
+from inos.core.messages.words import MAX_WORDS, PLAIN_TABLE, PREFIX_FROM, text_of_json, words_of
 from inos.messages.labels import labels
+from inos.messages.stored_form import json_in
 
 # Twice what is indexed at a time (`SqliteCorpus.index_from`); of usual messages, half a kilobyte each.
 MAX_FRESH: Final = 8_192
 MAX_FRESH_BYTES: Final = 8 << 20
+_SPACE: Final = ord(" ")
 
 
 class FreshWords:
@@ -23,15 +27,18 @@ class FreshWords:
         self._of: dict[int, bytes] = {}
         self._bytes = 0
 
-    def keep(self, seq: int, message: Message) -> None:
-        """Of a message that is committed; as long as there is room."""
+    def keep(self, seq: int, stored: bytes) -> None:
+        """A message that is committed; as long as there is room."""
         if len(self._of) < MAX_FRESH and self._bytes < MAX_FRESH_BYTES:
-            found = self._of[seq] = entry_of(message)
-            self._bytes += len(found)
+            self._of[seq] = stored
+            self._bytes += len(stored)
 
     def words(self, seq: int) -> bytes | None:
-        """As `entry_of` gives them; None when they are not here."""
-        return self._of.get(seq)
+        """As `entry_in` gives them; None when they are not here."""
+        found = self._of.get(seq)
+        if found is not None and found[0] != _SPACE:  # writers do not wait for this
+            found = self._of[seq] = entry_in(found)
+        return found
 
     def forget(self, up_to: int) -> None:
         """All up to a seq are in the index."""
@@ -40,15 +47,10 @@ class FreshWords:
         self._bytes = sum(map(len, tuple(self._of.values())))
 
 
-def entry_of(message: Message) -> bytes:
-    """What goes into the index of a message, as UTF-8: its words, a space around each, and its labels."""
-    return _entry(
-        text_of(message), message.agent, message.kind, message.priority, message.task, message.role, message.recipient
-    )
-
-
-def entry_of_json(value: Mapping[str, Any]) -> bytes:
-    """`entry_of` the message that `value` says, which was one when it was stored."""
+def entry_in(stored: bytes) -> bytes:
+    """What goes into the index of a message as it is stored, as UTF-8: its words, a space around each, and its labels.
+    It begins with a space, and no stored message does."""
+    value = json_in(stored)
     return _entry(
         text_of_json(value), value["agent"], value["kind"], value["priority"], value.get("task", ""),
         value.get("role", ""), value.get("recipient", ""),
@@ -56,7 +58,7 @@ def entry_of_json(value: Mapping[str, Any]) -> bytes:
 
 
 def _entry(text: str, agent: str, kind: str, priority: int, task: str, role: str, recipient: str) -> bytes:
-    return b" %b %b" % (_words(text), labels(agent, kind, priority, task, role, recipient).encode())
+    return b" %b %b" % (_words(text), labels(agent, kind, priority, task, role, recipient))
 
 
 def _words(text: str) -> bytes:

@@ -22,9 +22,9 @@ from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.sync import MAX_BATCH, Result
 from inos.messages import sqlite_reading as reading
 from inos.messages.corpus import CorpusStats, MarkChange
-from inos.messages.fresh_words import FreshWords, entry_of_json
+from inos.messages.fresh_words import FreshWords, entry_in
 from inos.messages.sqlite_schema import BLOCK_BITS, MIGRATIONS
-from inos.messages.stored_form import json_in, pack, unpack
+from inos.messages.stored_form import pack, unpack
 from inos.store.cursor import Cursor, first, one
 from inos.store.database import Database
 from inos.store.filesystem import REAL_FILES, Files
@@ -38,7 +38,7 @@ INDEX_FROM: Final = 4_096
 _PACK_FROM_BYTES: Final = 1_024
 _UNREAD: Final = STATES.index("unread")
 _INSERT: Final = (
-    "INSERT INTO messages (seq, id, time_ms, received_ms, agent, kind, priority, task, role, recipient)"
+    "INSERT OR IGNORE INTO messages (seq, id, time_ms, received_ms, agent, kind, priority, task, role, recipient)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _SPAN: Final = (
@@ -47,6 +47,7 @@ _SPAN: Final = (
 )
 # Pages of the index of words that are merged in one transaction: some 5 ms.
 _MERGED_PAGES: Final = 128
+_CHANGES: Final = "SELECT total_changes()"
 _OTHER: Final = "another message was stored under this id"
 
 
@@ -94,9 +95,9 @@ class SqliteCorpus:
         return self._remembered(prepared, await self._database.write_async(partial(_insert, prepared, now_ms)))
 
     def _remembered(self, prepared: Sequence[_Prepared], results: list[Result]) -> list[Result]:
-        for (message, _, _), result in zip(prepared, results, strict=True):
+        for (_, _, body), result in zip(prepared, results, strict=True):
             if result.fate == "stored":
-                self._fresh.keep(result.seq, message)
+                self._fresh.keep(result.seq, body)
         return results
 
     def mark(self, ids: Sequence[str], name: MarkName, mark: Mark) -> list[StoredMessage]:
@@ -128,7 +129,7 @@ class SqliteCorpus:
             yield behind, entry
         if behind < last:
             for seq, body in self._database.read(partial(reading.unindexed, behind, last - behind)):
-                yield seq, entry_of_json(json_in(body))
+                yield seq, entry_in(body)
 
     def query(self, query: MessageQuery) -> MessagePage:
         """See Reading."""
@@ -180,6 +181,44 @@ def _begin(identity: str, cursor: Cursor) -> str:
 
 def _insert(prepared: Sequence[_Prepared], now_ms: int, cursor: Cursor) -> list[Result]:
     last_seq, _, _, indexed_seq = reading.counters(cursor)
+    fresh = list(enumerate(prepared, last_seq + 1))
+    if _put_rows(cursor, fresh, now_ms):
+        results = [Result(message.id, "stored", seq) for seq, (message, _, _) in fresh]
+    else:
+        list(cursor.execute("DELETE FROM messages WHERE seq > ?", (last_seq,)))
+        results, fresh = _sorted_out(cursor, prepared, last_seq)
+        _put_rows(cursor, fresh, now_ms)
+    if fresh:
+        _store(cursor, fresh)
+        seq = last_seq + len(fresh)
+        sql = "UPDATE corpus SET last_seq = ?, unread = unread + ?"
+        list(cursor.execute(sql, (seq, seq - last_seq)))
+        if seq - indexed_seq > MAX_UNINDEXED:
+            waiting = reading.unindexed(indexed_seq, 2 * len(fresh), cursor)
+            _index([(number, entry_in(body)) for number, body in waiting], cursor)
+    return results
+
+
+def _put_rows(cursor: Cursor, fresh: Sequence[tuple[int, _Prepared]], now_ms: int) -> bool:
+    """Whether all of them are there now; otherwise some of their ids were, or came twice. To find that out beforehand
+    would take a look at each."""
+    rows = [
+        (
+            seq, key, each.time_ms, now_ms, each.agent, each.kind, each.priority, each.task or None, each.role or None,
+            each.recipient or None,
+        )
+        for seq, (each, key, _) in fresh
+    ]  # fmt: skip
+    (before,) = one(cursor.execute(_CHANGES))
+    list(cursor.executemany(_INSERT, rows))
+    (after,) = one(cursor.execute(_CHANGES))
+    return bool(after - before == len(rows))
+
+
+def _sorted_out(
+    cursor: Cursor, prepared: Sequence[_Prepared], last_seq: int
+) -> tuple[list[Result], list[tuple[int, _Prepared]]]:
+    """What becomes of each, and those that are to be stored."""
     results: list[Result] = []
     fresh: list[tuple[int, _Prepared]] = []
     known = _known(cursor, [key for _, key, _ in prepared])
@@ -192,15 +231,7 @@ def _insert(prepared: Sequence[_Prepared], now_ms: int, cursor: Cursor) -> list[
         fresh.append((seq, each))
         known[key] = seq, body
         results.append(Result(message.id, "stored", seq))
-    if fresh:
-        _store(cursor, fresh, now_ms)
-        seq = last_seq + len(fresh)
-        sql = "UPDATE corpus SET last_seq = ?, unread = unread + ?"
-        list(cursor.execute(sql, (seq, seq - last_seq)))
-        if seq - indexed_seq > MAX_UNINDEXED:
-            waiting = reading.unindexed(indexed_seq, 2 * len(fresh), cursor)
-            _index([(number, entry_of_json(json_in(body))) for number, body in waiting], cursor)
-    return results
+    return results, fresh
 
 
 def _known(cursor: Cursor, keys: Sequence[bytes]) -> dict[bytes, tuple[int, bytes | None]]:
@@ -217,15 +248,7 @@ def _again(cursor: Cursor, message: Message, seq: int, body: bytes | None) -> Re
     return Result(message.id, "refused", 0, Conflict(_OTHER, hint="a changed message needs a new id"))
 
 
-def _store(cursor: Cursor, fresh: Sequence[tuple[int, _Prepared]], now_ms: int) -> None:
-    rows = [
-        (
-            seq, key, each.time_ms, now_ms, each.agent, each.kind, each.priority, each.task or None, each.role or None,
-            each.recipient or None,
-        )
-        for seq, (each, key, _) in fresh
-    ]  # fmt: skip
-    list(cursor.executemany(_INSERT, rows))
+def _store(cursor: Cursor, fresh: Sequence[tuple[int, _Prepared]]) -> None:
     list(cursor.executemany("INSERT INTO bodies VALUES (?, ?)", [(seq, body) for seq, (_, _, body) in fresh]))
     times: dict[int, list[int]] = {}
     for seq, (each, _, _) in fresh:
@@ -278,9 +301,9 @@ def _index(found: Sequence[tuple[int, bytes]], cursor: Cursor) -> int:
 
 def _merge_words(cursor: Cursor) -> bool:
     """Do a part of merging the index of words, where enough of one size came together; whether there was any."""
-    (before,) = one(cursor.execute("SELECT total_changes()"))
+    (before,) = one(cursor.execute(_CHANGES))
     list(cursor.execute("INSERT INTO words (words, rank) VALUES ('merge', ?)", (_MERGED_PAGES,)))
-    (after,) = one(cursor.execute("SELECT total_changes()"))
+    (after,) = one(cursor.execute(_CHANGES))
     return bool(after - before >= 2)  # as FTS5 says it
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Any, Final
+from functools import cache
+from typing import Any, Final, Protocol
 
 from inos.core.errors import Corrupt
 from inos.core.messages.message import MAX_MESSAGE_BYTES, Message, parse_json
@@ -16,6 +17,14 @@ from inos.core.messages.words import text_of_json
 # Level 1 of 1 KB of JSON takes 15 us, level 6 35 us for 3 % less.
 _LEVEL: Final = 1
 _PLAIN: Final = ord("{")
+
+
+class Quick(Protocol):
+    """What reads messages quickly."""
+
+    def read_json(self, encoded: bytes, /) -> Any: ...
+
+    def read_message(self, encoded: bytes, /) -> Message | None: ...
 
 
 def pack(encoded: bytes) -> bytes:
@@ -39,9 +48,10 @@ def unpack(stored: bytes) -> bytes:
 
 
 def json_in(stored: bytes) -> Mapping[str, Any]:
-    """The JSON of the message that was packed or not, in a fifth of the time that it takes to make it."""
-    value: Mapping[str, Any] = parse_json("a stored message", unpack(stored), MAX_MESSAGE_BYTES)
-    return value
+    """The JSON of the message that was packed or not, in a quarter of the time that it takes to make it."""
+    encoded = unpack(stored)
+    read: Mapping[str, Any] = _quick().read_json(encoded) or parse_json("a stored message", encoded, MAX_MESSAGE_BYTES)
+    return read
 
 
 def text_in(stored: bytes) -> str:
@@ -51,7 +61,13 @@ def text_in(stored: bytes) -> str:
 
 def message_of(stored: bytes) -> Message:
     """The message that was packed."""
-    from inos.core.messages.quick import read_message  # where nothing is read it takes neither time nor memory
-
     encoded = unpack(stored)
-    return read_message(encoded) or Message.decode(encoded)
+    return _quick().read_message(encoded) or Message.decode(encoded)
+
+
+@cache
+def _quick() -> Quick:
+    """Where nothing is read it takes neither time nor memory."""
+    from inos.core.messages import quick
+
+    return quick

@@ -38,14 +38,14 @@ _Id = Annotated[str, msgspec.Meta(pattern=rf"\A(?:{ID.pattern})\Z")]
 _Text = Annotated[str, msgspec.Meta(max_length=200)]
 
 
-class _Attachment(msgspec.Struct, forbid_unknown_fields=True):
+class _Attachment(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     name: str
     reference: str
     size_bytes: int = 0
     media_type: str = "application/octet-stream"
 
 
-class _Message(msgspec.Struct, forbid_unknown_fields=True):
+class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """In the order of a Message's fields."""
 
     id: _Id
@@ -72,6 +72,7 @@ class _Batch(msgspec.Struct):
 
 _read_message: Final = msgspec.json.Decoder(_Message).decode
 _read_batch: Final = msgspec.json.Decoder(_Batch).decode
+_read_json: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -79,6 +80,14 @@ def read_message(encoded: bytes) -> Message | None:
     """The message of its JSON."""
     try:
         return _made(_read_message(encoded))
+    except _REFUSED:
+        return None
+
+
+def read_json(encoded: bytes) -> Any:
+    """What JSON says."""
+    try:
+        return _read_json(encoded)
     except _REFUSED:
         return None
 
@@ -132,7 +141,7 @@ def _is_plain(value: Any, left: int) -> bool:
     if kind is str or kind is bool or value is None:
         return True
     if kind is int:
-        return _LEAST_NUMBER <= value <= _MOST_NUMBER
+        return bool(_LEAST_NUMBER <= value <= _MOST_NUMBER)
     if not left or kind is float:
         return False
     for each in value.values() if kind is dict else value:

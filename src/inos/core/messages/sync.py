@@ -45,8 +45,7 @@ class Batch:
         return canonical("batch", said | ({"hub": self.hub} if self.hub else {}))
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of one message. `seq` is its place on the hub, 0 when it was refused; `error` says why it was."""
 
     id: str

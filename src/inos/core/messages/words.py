@@ -70,7 +70,8 @@ def plain(text: str) -> str:
     if text.isascii():
         return text.lower()
     parted = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(each for each in parted if not unicodedata.combining(each))
+    accents = [each for each in set(parted) if unicodedata.combining(each)]
+    return parted.translate(dict.fromkeys(map(ord, accents))) if accents else parted
 
 
 def words_of(text: str) -> list[str]:
