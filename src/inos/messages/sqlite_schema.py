@@ -82,8 +82,8 @@ UPDATE corpus SET indexed_seq = 0;
 # An index beside a table is changed with each row, in as many places as there are values: six of them were a third of
 # what storing took. As words they are written some thousands of messages at a time. Merging is asked for (`merge`), in
 # transactions of its own, so that writers wait for a part of it at most. A page of `pgsz` bytes fits into one of the
-# file, of which the cipher takes 32; all words of an indexing, some 4 MB, into `hashsize`. What a new file has free at the
-# end is given back here, what an old one has by its upkeep.
+# file, of which the cipher takes 32; all words of an indexing, some 4 MB, into `hashsize`. What a new
+# file has free at the end is given back here, what an old one has by its upkeep.
 _V3: Final = """
 DROP INDEX messages_agent;
 DROP INDEX messages_kind;
