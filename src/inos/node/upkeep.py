@@ -34,6 +34,8 @@ _HEAL_BATCH: Final = 256  # objects looked at with one synced write
 class Store(Protocol):
     def get(self, address: Address) -> bytes: ...
 
+    def unchecked(self, address: Address) -> bytes | None: ...
+
     def present(self, addresses: Sequence[Address]) -> frozenset[Address]: ...
 
     def touch(self, addresses: Sequence[Address]) -> frozenset[Address]: ...
@@ -92,6 +94,9 @@ class WatchedChunks:
         except Corrupt:
             self.damaged = True
             raise
+
+    def unchecked(self, address: Address) -> bytes | None:
+        return self._inner.unchecked(address)
 
     def present(self, addresses: Sequence[Address]) -> frozenset[Address]:
         return self._inner.present(addresses)

@@ -54,6 +54,10 @@ class ChunkReader(Protocol):
         """The stored bytes, checked against the address. NotFound when absent, Corrupt when the check fails (the
         chunk is then no longer counted as present, so that it will be healed)."""
 
+    def unchecked(self, address: Address) -> bytes | None:
+        """What is stored under the address, as it is, for a caller that opens it by its seal and asks `get` where that
+        fails; None where `get` is to be asked at once."""
+
     def present(self, addresses: Sequence[Address]) -> frozenset[Address]:
         """Which of these are held, by the index."""
 

@@ -39,6 +39,11 @@ class MemoryChunkStore:
                 raise Corrupt(f"chunk {address.hex()[:12]} is damaged in memory")
             return held.data
 
+    def unchecked(self, address: Address) -> bytes | None:
+        with self._lock:
+            held = self._held.get(address)
+            return None if held is None else held.data
+
     def present(self, addresses: Sequence[Address]) -> frozenset[Address]:
         with self._lock:
             return frozenset(address for address in addresses if address in self._held)

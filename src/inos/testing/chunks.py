@@ -72,6 +72,17 @@ class ChunkStoreSuite:
         yield
         made.close()
 
+    def test_what_is_unchecked_is_what_is_there(self, made: ChunkHarness) -> None:
+        for address, data in (chunk(1), chunk(2, LARGE)):
+            assert made.store.unchecked(address) is None
+            made.store.put_many([(address, data)])
+            assert made.store.unchecked(address) in (data, None)
+            made.damage(address, b"?" + data[1:])
+            assert made.store.unchecked(address) in (b"?" + data[1:], None)
+            with pytest.raises(Corrupt):
+                made.store.get(address)
+            assert made.store.unchecked(address) is None
+
     @pytest.mark.parametrize("size", [8, SMALL, 65_536, 65_537, LARGE, MAX_CHUNK_BYTES])
     def test_what_is_put_is_got(self, made: ChunkHarness, size: int) -> None:
         address, data = chunk(1, size)
