@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inos.core.messages.words import has_words, text_of, words_of
+from inos.core.messages.words import MAX_WORDS, has_words, text_of, words_of
 from inos.messages.fresh_words import MAX_FRESH, MAX_FRESH_BYTES, FreshWords, entry_in, needles
+from inos.messages.labels import label
 from inos.messages.stored_form import pack
 from inos.testing.corpus import message
 
@@ -21,6 +22,14 @@ def test_the_words_tell_what_the_text_tells(text: str, task: str, asked: str) ->
     entry = entry_in(written.encode())
     assert all(each in entry for each in needles(wanted)) == has_words(text_of(written), wanted)
     assert entry_in(pack(written.encode())) == entry
+
+
+def test_of_a_text_without_end_the_first_words_count() -> None:
+    long = message(1, content=" ".join(f"w{number}" for number in range(MAX_WORDS + 5)), task="errand")
+    entry = entry_in(long.encode())
+    for asked in ("w0", f"w{MAX_WORDS - 1}", f"w{MAX_WORDS + 1}", "errand"):
+        assert all(each in entry for each in needles([asked])) == has_words(text_of(long), [asked]), asked
+    assert label("task", "errand") in entry and label("agent", "ada") in entry
 
 
 def test_they_are_few_short_and_forgotten() -> None:

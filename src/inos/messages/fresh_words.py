@@ -7,17 +7,30 @@ through all of them, for a tenth of a second at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
 
-from inos.core.messages.words import MAX_WORDS, PLAIN_TABLE, PREFIX_FROM, text_of_json, words_of
-from inos.messages.labels import labels
+from inos.core.messages.words import (
+    MAX_WORDS,
+    PLAIN_TABLE,
+    PREFIX_FROM,
+    SHORT_FIELDS,
+    long_text_of_json,
+    text_of_json,
+    words_of,
+)
+from inos.messages.labels import label, labels
 from inos.messages.stored_form import json_in
 
 # Twice what is indexed at a time (`SqliteCorpus.index_from`); of usual messages, half a kilobyte each.
 MAX_FRESH: Final = 8_192
 MAX_FRESH_BYTES: Final = 8 << 20
 _SPACE: Final = ord(" ")
+# What the longest short fields are together, and between them.
+_FIELDS_CHARACTERS: Final = 1_000
+# Values come again and again.
+_KNOWN: Final = 4_096
 
 
 class FreshWords:
@@ -51,21 +64,35 @@ def entry_in(stored: bytes) -> bytes:
     """What goes into the index of a message as it is stored, as UTF-8: its words, a space around each, and its labels.
     It begins with a space, and no stored message does."""
     value = json_in(stored)
-    return _entry(
-        text_of_json(value), value["agent"], value["kind"], value["priority"], value.get("task", ""),
-        value.get("role", ""), value.get("recipient", ""),
+    text = long_text_of_json(value)
+    if len(text) >= MAX_WORDS - _FIELDS_CHARACTERS:  # of which not all words may count, and those of fields come last
+        return _long_entry(value)
+    fields = [_field(name, found) for name in SHORT_FIELDS if (found := value.get(name))]
+    return b" %b %b %b" % (_words(text), b" ".join(fields), label("priority", str(value["priority"])))
+
+
+def _long_entry(value: Mapping[str, Any]) -> bytes:
+    found = labels(
+        value["agent"], value["kind"], value["priority"], value.get("task", ""), value.get("role", ""),
+        value.get("recipient", ""),
     )  # fmt: skip
-
-
-def _entry(text: str, agent: str, kind: str, priority: int, task: str, role: str, recipient: str) -> bytes:
-    return b" %b %b" % (_words(text), labels(agent, kind, priority, task, role, recipient))
+    return b" %b %b" % (_each_once(text_of_json(value)), found)
 
 
 def _words(text: str) -> bytes:
     # The index parts words at the same places, and finds one that is not cut by its beginning: a tenth of the time.
-    if text.isascii() and len(text) < MAX_WORDS:
-        return text.encode().translate(PLAIN_TABLE)
+    return text.encode().translate(PLAIN_TABLE) if text.isascii() else _each_once(text)
+
+
+def _each_once(text: str) -> bytes:
     return " ".join(dict.fromkeys(words_of(text))).encode()
+
+
+@lru_cache(_KNOWN)
+def _field(name: str, value: str) -> bytes:
+    """The words of a short field, and the label of one that can be asked for."""
+    words = " ".join(words_of(value)).encode()
+    return words if name == "sender" else words + b" " + label(name, value)
 
 
 def needles(wanted: Sequence[str]) -> list[bytes]:
