@@ -94,3 +94,14 @@ def test_words_are_indexed_alike_whether_messages_are_still_at_hand_or_read_agai
         for number in range(20):
             found = corpus.query(MessageQuery(text=f"word{number}", order="oldest")).messages
             assert found[0].message.id == message_id(number)
+
+
+def test_of_long_messages_few_are_indexed_at_a_time(tmp_path: Path) -> None:
+    """What is read and held for it stays bounded, however long they are."""
+    chance = random.Random(4)
+    with on_disk(tmp_path) as corpus:
+        for number in range(36):
+            inserted(corpus, [message(number, content=chance.randbytes(120_000).hex())])
+    with on_disk(tmp_path) as corpus:  # where they are not at hand
+        steps = [corpus.index_step(corpus.index_from) for _ in range(3)]
+        assert steps[0] < 36 and sum(steps) == 36

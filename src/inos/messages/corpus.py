@@ -56,7 +56,7 @@ class Writing(Protocol):
         """Merge marks made elsewhere; those of messages that are not here are passed over."""
 
     def index_step(self, most: int) -> int:
-        """Index up to `most` messages for searching; how many were."""
+        """Index up to `most` messages for searching, fewer of long ones; how many were."""
 
 
 class Reading(Protocol):

@@ -122,7 +122,7 @@ class Hub:
         if not self.ready or not self._pacing.is_due(await self._stats(), self._env.monotonic_s()):
             return False
         most = max(_INDEX, self.corpus.index_from)
-        return await self._in_thread(self.corpus.index_step, most) == most
+        return await self._in_thread(self.corpus.index_step, most) > 0
 
     def retire(self) -> None:
         """Serve nothing more; the corpus stays open to be handed on."""

@@ -44,9 +44,15 @@ def counters(cursor: Cursor) -> tuple[int, int, int, int]:
 
 
 def unindexed(behind: int, most: int, cursor: Cursor) -> list[tuple[int, bytes]]:
-    """The first messages behind a seq, as they are kept."""
-    sql = "SELECT seq, body FROM bodies WHERE seq > ? ORDER BY seq LIMIT ?"
-    return [(seq, body) for seq, body in cursor.execute(sql, (behind, most))]
+    """The first messages behind a seq, as they are kept; fewer where they are over MAX_ANSWER_BYTES."""
+    found: list[tuple[int, bytes]] = []
+    size = 0
+    for seq, body in cursor.execute("SELECT seq, body FROM bodies WHERE seq > ? ORDER BY seq LIMIT ?", (behind, most)):
+        found.append((seq, body))
+        size += len(body)
+        if size > MAX_ANSWER_BYTES:
+            break
+    return found
 
 
 def get(message_id: str, cursor: Cursor) -> StoredMessage:
