@@ -4,7 +4,7 @@
 are never removed: seq is a row's number, without gaps. NULL stands for empty fields, which no index has. `spans` says
 of each block of seqs in which time its messages were written, so that a span of time is found although rows lie in the
 order of their arrival. `words` has the words of each message up to `indexed_seq`, and what else never changes of it and
-is asked for by its value (`terms.py`). `corpus` is one row: the counters, kept in the transaction of what they count.
+is asked for by its value (`labels.py`). `corpus` is one row: the counters, kept in the transaction of what they count.
 """
 
 from __future__ import annotations
