@@ -1,11 +1,10 @@
-"""BLAKE3 in every use INOS has for it: content addresses, keyed digests, streaming content hashes; SHA-256 of tokens.
+"""BLAKE3 in every use INOS has for it: content addresses, keyed digests, streaming content hashes.
 
 Always single threaded: the work is already spread over the node's threads, and BLAKE3 outruns the disk on one of them.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final, NamedTuple
 
 from blake3 import blake3
@@ -22,11 +21,6 @@ KEY_BYTES: Final = 32
 def blake3_digest(data: Readable) -> bytes:
     """The 32-byte BLAKE3 of `data`."""
     return blake3(data, max_threads=1).digest()
-
-
-def sha256_digest(data: Readable) -> bytes:
-    """The 32-byte SHA-256 of `data`."""
-    return hashlib.sha256(data).digest()
 
 
 def address_of(data: Readable) -> Address:

@@ -13,7 +13,7 @@ from inos.core.env import Env
 from inos.core.errors import NotFound
 from inos.core.messages.access import AgentToken, Scope, check_scopes
 from inos.core.messages.message import check_agent
-from inos.crypto.hashing import sha256_digest
+from inos.crypto.digest import sha256_digest
 from inos.store.agent_tokens import AgentTokens, KeptToken
 from inos.store.database import Database
 
