@@ -156,6 +156,9 @@ def test_a_hub_whose_disk_is_full_says_so_and_agents_keep_everything(hub: Machin
             wait_for(lambda: agent.stats().last_error.startswith("storage_full"), "the agent is told")
             there = numbers(hub, patient)  # it still reads; a short one may have found room in a page that was there
             assert there == list(range(len(there))) and 5 <= len(there) < 30
+            wait_for(
+                lambda: len(numbers(hub, patient)) + agent.stats().cache.pending == 30, "one or the other has each"
+            )
             assert agent.stats().cache.pending > 0 and agent.stats().cache.parked == 0
         finally:
             disk.free(hub.pid)

@@ -329,7 +329,8 @@ def file_sha256(path: str) -> str:
         with Path(path).open("rb") as file:
             return sha256_of_file(file).hex()
     except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}", hint="name a file") from None
+        hint = "name a file; for what has a known digest: inos find --sha256 HEX"
+        raise BadInput(f"cannot read {path}: {error.strerror}", hint=hint) from None
 
 
 def _row(item: CatalogueItem) -> tuple[str, str, str, str]:
