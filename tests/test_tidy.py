@@ -70,6 +70,7 @@ RULES: tuple[Callable[[rules.Source], Iterator[rules.Complaint]], ...] = (
     rules.sizes,
     rules.docstrings,
     rules.broad_excepts,
+    rules.star_raises,
 )
 
 
@@ -146,6 +147,7 @@ OFFENCES = [
     (rules.broad_excepts, "try: pass\nexcept Exception: pass", 1),
     (rules.broad_excepts, "try: pass\nexcept (ValueError, BaseException): pass", 1),
     (rules.broad_excepts, "try: pass\nexcept: pass", 1),
+    (rules.star_raises, "try: pass\nexcept* ValueError as group:\n    raise group.exceptions[0] from None", 1),
 ]
 
 

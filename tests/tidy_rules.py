@@ -275,6 +275,16 @@ _SKIPPED = re.compile(
 _FOREIGN = re.compile(r"(?<!\w)/wo" r"rk/|py" r"pi\.org|python" r"hosted\.org|registry\.npm" r"js|crates\.i" r"o\b")
 
 
+def star_raises(source: Source) -> Iterator[Complaint]:
+    """What is raised in an `except*` comes out as it is from some Pythons, in a new group from others (3.11.2)."""
+    for tried in ast.walk(source.tree):
+        if isinstance(tried, ast.TryStar):
+            for handler in tried.handlers:
+                for node in ast.walk(handler):
+                    if isinstance(node, ast.Raise):
+                        yield Complaint(source.path, node.lineno, "raises in `except*`: unwrap with core/crew.py")
+
+
 def unfinished(path: str, text: str) -> Iterator[str]:
     """Marks of work left over."""
     return _matching_lines(_UNFINISHED, path, text, "left over")

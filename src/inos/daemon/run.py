@@ -17,6 +17,7 @@ import trio
 
 from inos.api.server import serve_api
 from inos.api.service import Download, NodeService
+from inos.core.crew import open_tasks
 from inos.core.endpoint import SOCKET_FILE, Endpoint
 from inos.core.env import Env, RealEnv
 from inos.core.errors import BadInput, Busy, Conflict, InosError
@@ -81,8 +82,6 @@ def run_node(options: UpOptions) -> None:
             signal.signal(number, signal.SIG_IGN)
         try:
             trio.run(_Daemon(options, root, disk, env).run, identity)
-        except* InosError as group:
-            raise _first(group) from None
         finally:
             _leave_spare(disk)
 
@@ -123,13 +122,6 @@ def _joined(ticket: str, disk: Disk, identity: Identity, env: Env) -> Identity:
     return load_identity(identity.keyring, identity.node_key, disk.settings, env)
 
 
-def _first(group: BaseExceptionGroup[InosError]) -> InosError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return cast(InosError, error)
-
-
 @dataclass(slots=True)
 class _Switch:
     """The service the API talks to: whatever core runs now. In between, callers are told to come back."""
@@ -162,7 +154,7 @@ class _Daemon:
     async def run(self, identity: Identity) -> None:
         """Serve until a signal comes. Further ones, while it stops, change nothing."""
         with trio.open_signal_receiver(*_SIGNALS) as signals:
-            async with trio.open_nursery() as nursery:
+            async with open_tasks() as nursery:
                 nursery.start_soon(self._stop_after, partial(anext, signals), nursery.cancel_scope)
                 if self._options.until_stdin_ends:
                     nursery.start_soon(self._stop_after, _stdin_ended, nursery.cancel_scope)
