@@ -215,6 +215,8 @@ class TestSync:
     def test_an_answer_comes_back_with_its_errors(self) -> None:
         results = (Result("i", "stored", 5), Result("j", "refused", 0, Conflict("another", hint="do this")))
         read = Ack.from_json(json.loads(json.dumps(Ack("hub", results, 4).to_json())))
+        odd = Ack('h"ub', (*results, Result('"},\ud800é', "duplicate", 9)), 4)
+        assert json.loads(odd.encode()) == odd.to_json()
         assert (read.hub, read.covered_seq, read.results[0]) == ("hub", 4, results[0])
         error = read.results[1].error
         assert isinstance(error, InosError)
@@ -252,7 +254,9 @@ class TestQuickReading:
             b'"content":' + b"[" * 63 + b"]" * 63, b'"content":' + b"[" * 70 + b"]" * 70,
             b'"content":' + b"9" * 5000, b'"content":"' + b"x" * MAX_CONTENT_BYTES + b'"',
             b'"attachments":[{"name":"","reference":"r"}]', b'"attachments":[{"name":"n","reference":"r"}]',
-            b'"attachments":[{"name":"n","reference":"r","size_bytes":-1}]',
+            b'"attachments":[{"name":"n","reference":"r","size_bytes":-1}]', b'"attachments":[]',
+            b'"task":"","sender":"","recipient":""', b'"kind":"report","priority":5,"v":1', b'"kind":null', b'"v":null',
+            b'"reply_to":"01890a5d-ac96-774b-bcce-b302099a8057"', b'"reply_to":"01890A5d-ac96-774b-bcce-b302099a8057"',
         ],
     )  # fmt: skip
     def test_what_is_unusual_is_the_same_as_by_the_law(self, changed: bytes) -> None:

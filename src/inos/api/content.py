@@ -223,6 +223,10 @@ async def _refuse_range(send: Send, size: int) -> None:
 
 async def send_json(send: Send, value: object) -> None:
     """A JSON value as a whole response."""
-    body = json.dumps(value).encode()
+    await send_encoded(send, json.dumps(value).encode())
+
+
+async def send_encoded(send: Send, body: bytes) -> None:
+    """JSON as a whole response."""
     await send_start(send, 200, {"content-type": "application/json", "content-length": str(len(body))})
     await send({"type": "http.response.body", "body": body})

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from inos.api.callers import caller_of
-from inos.api.content import refuse_and_linger, request_body, send_json
+from inos.api.content import refuse_and_linger, request_body, send_encoded, send_json
 from inos.api.gate import limit_body
 from inos.api.gathering import Gathering
 from inos.api.service import Messaging
@@ -82,7 +82,7 @@ class SyncMessages:
         except InosError as error:
             await refuse_and_linger(receive, send, error)
             return
-        await send_json(send, ack.to_json())
+        await send_encoded(send, ack.encode())
 
 
 class Held:

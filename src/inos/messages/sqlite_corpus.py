@@ -95,9 +95,9 @@ class SqliteCorpus:
         return self._remembered(prepared, await self._database.write_async(partial(_insert, prepared, now_ms)))
 
     def _remembered(self, prepared: Sequence[_Prepared], results: list[Result]) -> list[Result]:
-        for (_, _, body), result in zip(prepared, results, strict=True):
+        for (message, _, body), result in zip(prepared, results, strict=True):
             if result.fate == "stored":
-                self._fresh.keep(result.seq, body)
+                self._fresh.keep(result.seq, message, body)
         return results
 
     def mark(self, ids: Sequence[str], name: MarkName, mark: Mark) -> list[StoredMessage]:

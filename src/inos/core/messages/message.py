@@ -83,8 +83,8 @@ class Message:
     recipient: str = ""
     reply_to: MessageId | None = None
     attachments: tuple[Attachment, ...] = ()
-    _content: str = field(init=False, repr=False, compare=False)
-    """The canonical JSON of the content, which is made to check it."""
+    _encoded: bytes = field(init=False, repr=False, compare=False)
+    """What `encode` gives: most of it is made to check the content."""
 
     def __post_init__(self) -> None:
         parse_id(self.id)
@@ -101,18 +101,22 @@ class Message:
         if len(self.attachments) > MAX_ATTACHMENTS:
             raise BadInput(f"a message has at most {MAX_ATTACHMENTS} attachments, not {len(self.attachments)}")
         encoded = canonical("content", self.content, MAX_JSON_DEPTH)
-        object.__setattr__(self, "_content", encoded.decode())
         if len(encoded) > MAX_CONTENT_BYTES:
             raise BadInput(
                 f"the content is over {MAX_CONTENT_BYTES} bytes of JSON", hint="attach a file, and say here what it is"
             )
+        object.__setattr__(self, "_encoded", self._put_together(encoded.decode()))
 
     def to_json(self) -> dict[str, Json]:
         """As JSON shows it; fields that say nothing are left out."""
         return {"v": VERSION, "id": self.id, "time_ms": self.time_ms, **_shown(self)}
 
     def encode(self) -> bytes:
-        """Canonical JSON, UTF-8: what `canonical` makes of `to_json`, put together from what is known to be right."""
+        """Canonical JSON, UTF-8: what `canonical` makes of `to_json`."""
+        return self._encoded
+
+    def _put_together(self, content: str) -> bytes:
+        """The JSON, of what is known to be right."""
         files = canonical("attachments", [each.to_json() for each in self.attachments]) if self.attachments else b""
         attached = f'"attachments":{files.decode()},' if files else ""
         recipient = f'"recipient":{quoted(self.recipient)},' if self.recipient else ""
@@ -121,7 +125,7 @@ class Message:
         sender = f'"sender":{quoted(self.sender)},' if self.sender else ""
         task = f'"task":{quoted(self.task)},' if self.task else ""
         return (
-            f'{{"agent":"{self.agent}",{attached}"content":{self._content},"id":"{self.id}","kind":"{self.kind}",'
+            f'{{"agent":"{self.agent}",{attached}"content":{content},"id":"{self.id}","kind":"{self.kind}",'
             f'"priority":{self.priority},{recipient}{reply_to}{role}{sender}{task}"time_ms":{self.time_ms},"v":{VERSION}}}'
         ).encode()
 
@@ -140,14 +144,14 @@ class Message:
         return cls.from_json(parse_json("a message", encoded, MAX_MESSAGE_BYTES))
 
     @classmethod
-    def of_checked(cls, fields: tuple[Any, ...], content: str) -> Message:
-        """A message whose fields, all that it is made of and in their order, were found right by somebody else, in a
-        thirtieth of the time; `content` is the canonical JSON of its content."""
+    def of_checked(cls, read: Any, attachments: tuple[Attachment, ...], encoded: bytes) -> Message:
+        """A message of what has its fields, all found right by somebody else, in a thirtieth of the time; `encoded` is
+        its canonical JSON."""
         made: Any = _Unlocked()
-        (
-            made.id, made.time_ms, made.agent, made.content, made.kind, made.priority, made.task, made.role,
-            made.sender, made.recipient, made.reply_to, made.attachments, made._content,
-        ) = (*fields, content)  # fmt: skip
+        made.id, made.time_ms, made.agent, made.content = read.id, read.time_ms, read.agent, read.content
+        made.kind, made.priority, made.task, made.role = read.kind, read.priority, read.task, read.role
+        made.sender, made.recipient, made.reply_to = read.sender, read.recipient, read.reply_to
+        made.attachments, made._encoded = attachments, encoded
         made.__class__ = Message  # the same slots, and nobody else saw it change
         message: Message = made
         return message

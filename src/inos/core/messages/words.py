@@ -30,8 +30,7 @@ FOUND_END: Final = "\x03"
 _WORD: Final = re.compile(r"[^\W_]+")
 # Letters and digits of ASCII, small; all else parts words.
 PLAIN_TABLE: Final = bytes(ord(chr(each).lower()) if each < 128 and chr(each).isalnum() else 32 for each in range(256))
-SHORT_FIELDS: Final = ("kind", "agent", "task", "role", "sender", "recipient")
-"""Those of a message that are searched."""
+_SHORT_FIELDS: Final = ("kind", "agent", "task", "role", "sender", "recipient")  # those that are searched
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f\s]+")
 _BEFORE: Final = 40  # characters shown in front of the first word found
 
@@ -49,18 +48,25 @@ def text_of_json(value: Mapping[str, Any]) -> str:
     """`text_of` the message that `value` says, which was one when it was stored."""
     parts: list[str] = []
     _collect(value["content"], parts)
-    parts += [value.get(name, "") for name in SHORT_FIELDS]
+    parts += [value.get(name, "") for name in _SHORT_FIELDS]
     parts += [each["name"] for each in value.get("attachments", ())]
     return " \n".join(filter(None, parts))
 
 
 def long_text_of_json(value: Mapping[str, Any]) -> str:
     """Of that, all but the short fields."""
+    return _long_text(value["content"], [each["name"] for each in value.get("attachments", ())])
+
+
+def long_text_of(message: Message) -> str:
+    """The same of a message."""
+    return _long_text(message.content, [each.name for each in message.attachments] if message.attachments else ())
+
+
+def _long_text(content: Any, names: Sequence[str]) -> str:
     parts: list[str] = []
-    _collect(value["content"], parts)
-    if attachments := value.get("attachments"):
-        parts += [each["name"] for each in attachments]
-    return " \n".join(parts)
+    _collect(content, parts)
+    return " \n".join((*parts, *names))
 
 
 def _collect(value: Any, into: list[str]) -> None:
