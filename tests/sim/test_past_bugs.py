@@ -137,3 +137,14 @@ def test_a_failed_round_of_repair_forgets_nothing() -> None:
 def test_all_machines_lose_their_power_right_after_an_answer() -> None:
     """What an answer says must be on the disks: a chunk whose name was not synced was gone."""
     cluster(5).put("letter", 200_000, "a").blackout().wait(seconds=30).get("letter", "b").run(minutes=2)
+
+
+# Messages
+
+
+def test_a_hub_that_was_replaced_hears_of_a_later_segment_first() -> None:
+    """Not knowing of the new hub, the old one took in that hub's second segment before the first; when it was the hub
+    again, its agents' messages were out of order."""
+    script = cluster(5, seed=248, settle_s=200, hubs=2).wait(seconds=10).append("e", 2).wait(seconds=20)
+    script = script.partition("a", "b c d e").append("e", 2).wait(seconds=60).heal().weather(loss=0.05, jitter_s=0.2)
+    script.wait(seconds=2).append("e", 2).mark("e").wait(seconds=15).take_hub("a").run(minutes=2.5)

@@ -109,15 +109,15 @@ class Covering:
     async def _put(self, pending: _Pending) -> bool:
         """Put one and note it. What did not reach a quorum is put again, the same, before anything else."""
         self._pending = pending
-        if not await self._segments.put(pending.name, pending.packed):
+        name, covered = pending.name, self._memory.covered
+        covered.taken.of(name.series).add(*name.span)  # it came from here, and need not be taken in
+        if not await self._segments.put(name, pending.packed):
             return False
         self._pending = None
-        name, covered = pending.name, self._memory.covered
         if name.marks:
             covered.mark_seq = max(covered.mark_seq, name.last)
         else:
             covered.seq = max(covered.seq, name.last)
-        covered.taken.of(name.series).add(*name.span)
         self._safe.add(name)
         await self._memory.save()
         return True

@@ -1,9 +1,10 @@
 """Segments of other hubs, taken into a corpus: all of them before a new hub serves, later ones when they turn up.
 
 Order matters: terms as they came, then seqs, so that each agent's messages keep their order; marks last, because they
-stay only on messages that are there. So nothing behind a segment that cannot be read is taken in; only one that was
-waited for PATIENCE_S is passed over, and comes late when it turns up. What was taken in is noted after each segment,
-so that whoever is interrupted goes on from there.
+stay only on messages that are there. Names arrive in any order, so nothing is taken in before a majority was compared
+with *after* its name was heard: what comes before it was safe before it was put, and so is known then. Nor is anything
+behind a segment that cannot be read; only one that was waited for PATIENCE_S is passed over, and comes late when it
+turns up. What was taken in is noted after each segment, so that whoever is interrupted goes on from there.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ PATIENCE_S: Final = 60.0
 _BATCH: Final = 200
 _AWAY: Final = "inos peers shows who is away"
 _AGAIN: Final = f"they are tried again; {_AWAY}"
+_TOO_FEW: Final = "too few nodes answer to know which messages the mesh keeps"
 
 
 class Restoring:
@@ -52,12 +54,30 @@ class Restoring:
 
     async def step(self, *, sure: bool = False, alone: bool = False) -> None:
         """One round: everything that is known and not there, in order. Raises Unavailable when some of it cannot be
-        read now and still keeps what follows waiting. `sure` of every segment that was safe before this began, or
-        Unavailable; `alone`: where too few nodes answer, of those this node knows."""
+        read now and still keeps what follows waiting, or what comes before it cannot be known. `sure` of every segment
+        that was safe before this began, or Unavailable; `alone`: where too few nodes answer, of those this node
+        knows."""
         async with self._busy:
             if not await self._segments.refresh(sure=sure) and sure and not alone:
-                raise Unavailable("too few nodes answer to know which messages the mesh keeps", hint=_AWAY)
-            await self._take_all(self._lacking(await self._segments.known()))
+                raise Unavailable(_TOO_FEW, hint=_AWAY)
+            await self._take_all(await self._without_gaps(alone=alone))
+
+    async def _without_gaps(self, *, alone: bool) -> list[Segment]:
+        """What is known and not there, as far as all that comes before it is known too."""
+        seen = self._lacking(await self._segments.known())
+        if not seen:
+            return []
+        if not await self._segments.refresh(sure=True):
+            if alone:
+                return seen
+            self.missing, self._why = len(seen), _TOO_FEW
+            self.check_whole()
+        reach: dict[str, int] = {}
+        for each in seen:
+            reach[each.name.series] = max(each.name.last, reach.get(each.name.series, 0))
+        # What was heard of meanwhile may have come before what it follows.
+        there = self._lacking(await self._segments.known())
+        return [each for each in there if each.name.last <= reach.get(each.name.series, 0)]
 
     def check_whole(self) -> None:
         """Raises Unavailable where something is missing."""
