@@ -13,9 +13,11 @@ from inos.core.errors import InosError, NotEnoughNodes, NotFound, Refused, Unava
 from inos.core.messages.calls import MessageEvent
 from inos.core.messages.message import Draft, Message
 from inos.core.messages.query import MessageQuery
+from inos.core.messages.sync import Ack
 from inos.messages.hub import MARKS_PATIENCE_S
 from inos.messages.restoring import PATIENCE_S
 from inos.messages.segments import SegmentName
+from inos.node.handing_on import HandingOn
 from inos.node.message_desk import MessageDesk
 from inos.sim.cluster import Cluster, ClusterNode, ClusterSettings, open_cluster
 from inos.testing.run import sim_test
@@ -198,6 +200,43 @@ async def test_a_hub_that_is_replaced_hands_on_what_nobody_else_has() -> None:
         assert a.core.messaging.role.hub is None
 
 
+@sim_test
+async def test_handing_on_begins_anew_when_the_hub_moves_in_the_middle_of_it() -> None:
+    """The one that got the first part, and has not covered it, is gone with it for the moment."""
+    async with open_cluster(5) as cluster:
+        a, b, c, d, _ = cluster.nodes
+        await desk(a).take_hub()
+        a.core.messaging.role.hub.covering.step = _never  # type: ignore[union-attr,method-assign]
+        await post(d, 250)
+        await arrived(c, 250)
+        await d.crash()
+        await a.crash()
+        await cluster.passes(20)
+        await desk(b).take_hub()
+        b.core.messaging.role.hub.covering.step = _never  # type: ignore[union-attr,method-assign]
+        await a.start()
+        hand_on, moving = a.core.messaging.role.hand_on, trio.Event()
+        assert isinstance(hand_on, HandingOn)
+        sync = hand_on._door.sync
+
+        async def sync_and_move(messages: Sequence[Message], node: str, expected: str) -> Ack:
+            ack = await sync(messages, node, expected)
+            if ack.results and not moving.is_set():
+                moving.set()
+                await b.crash()
+                await cluster.passes(20)
+                await desk(c).take_hub()
+            return ack
+
+        hand_on._door.sync = sync_and_move  # type: ignore[method-assign]
+        await moving.wait()
+        assert await arrived(c, 250) == list(range(250))
+        await b.start()
+        await cluster.connected()
+        await cluster.passes(60)
+        assert await numbers(c) == list(range(250)) and hubs(cluster) == [c]
+
+
 async def _never() -> None:
     await trio.sleep_forever()
 
@@ -356,6 +395,33 @@ async def test_what_the_hub_before_covered_last_comes_before_what_its_agents_wri
         await desk(b).take_hub()
         await post(d, 3, start=6)
         assert await arrived(c, 9) == list(range(9))
+
+
+@sim_test
+async def test_segments_whose_names_come_in_another_order_are_taken_in_as_they_were_put() -> None:
+    """An old hub that has not heard of the new one hears of its second segment, and not of its first."""
+    async with open_cluster(5) as cluster:
+        a, b, c, d, _ = cluster.nodes
+        await desk(a).take_hub()
+        await cluster.passes(30)
+        for node in cluster.nodes:  # nobody brings a what it misses
+            node.core.tables._equaliser.step = _nothing  # type: ignore[method-assign]
+        cluster.cut_off(a)
+        await desk(b).take_hub()
+        await post(d, 3)
+        assert await arrived(c, 3) == [0, 1, 2]
+        await covered(c)
+        cluster.fabric.heal()
+        await cluster.connected()
+        await post(d, 3, start=3)
+        await arrived(c, 6)
+        await covered(c)
+        assert hubs(cluster) == [a, b]
+        old = a.core.messaging.role.serving
+        assert old is not None and [each.name.span for each in await old.restoring._segments.known()] == [(4, 6)]
+        await old.restoring.step()
+        await desk(a).take_hub()
+        assert await arrived(a, 6) == list(range(6))
 
 
 @sim_test

@@ -27,10 +27,11 @@ class HandingOn:
         self._name = name
         self._env = env
         self._told = ""
+        self._begun = False
 
     async def __call__(self, hub: Hub) -> None:
         """Returns when the hub there is now has everything. Raises Unavailable, StorageFull, Busy…: then again."""
-        self._told = hub.identity
+        self._told, self._begun = hub.identity, False
         await self._messages(hub)
         await self._marks(hub)
 
@@ -42,11 +43,15 @@ class HandingOn:
 
     async def _send(self, messages: Sequence[Message]) -> None:
         """A hub of another name than was told looks for what the one of that name left, stores nothing, and says its
-        own."""
+        own. One that comes in the middle has not got what went to the one before: that is Unavailable, and all goes
+        out again."""
         for _ in range(_HOPS):
             ack = await self._door.sync(messages, self._name, self._told)
             if ack.results:
+                self._begun = True
                 return
+            if self._begun:
+                break
             self._told = ack.hub
         raise Unavailable("the hub is moving to another node", hint="it is tried again in a few seconds")
 
