@@ -163,7 +163,7 @@ def test_what_is_asked_for_is_found(ask: Any) -> None:
     rest = ask("GET", f"/query/messages?priority=8&limit=4&after={page['next']}").json
     assert len(rest["messages"]) == 2 and rest["next"] == ""
     found = ask("GET", "/query/messages?text=mess%20ge%2012".replace("%20ge", "")).json
-    assert [each["snippet"] for each in found["messages"]] == ["\x02message\x03 \x0212\x03 report ada"]
+    assert [each["snippet"] for each in found["messages"]] == ["\x02message\x03 \x0212\x03"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Final
 
 from inos.core.messages.message import MAX_TIME_MS, Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
-from inos.core.messages.words import has_words, query_words, snippet, text_of, words_of
+from inos.core.messages.words import has_words, query_words, shown, text_of, words_of
 from inos.messages.cache_room import Room
 from inos.messages.cache_rows import ends, fact, place_since, place_until, run, set_fact
 from inos.messages.cache_schema import INDEXED
@@ -67,7 +67,7 @@ def _matching(cursor: Cursor, query: MessageQuery) -> Iterator[StoredMessage]:
         text = text_of(message) if wanted else ""
         # What comes from the index has the words: they went into it as `has_words` takes them.
         if fits(message, query) and (seq <= indexed or not wanted or has_words(text, wanted)):
-            yield StoredMessage(message, seq, time_ms, snippet=snippet(text, wanted) if wanted else "")
+            yield StoredMessage(message, seq, time_ms, snippet=shown(message, wanted) if wanted else "")
 
 
 def fits(message: Message, query: MessageQuery) -> bool:

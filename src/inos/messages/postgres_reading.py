@@ -17,7 +17,7 @@ from inos.core.messages.marks import STATES, Marks
 from inos.core.messages.message import MAX_TIME_MS
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.ranking import RANKED, best, may_have
-from inos.core.messages.words import PREFIX_FROM, has_words, query_words, snippet, text_of
+from inos.core.messages.words import PREFIX_FROM, has_words, query_words, shown
 from inos.messages.corpus import MAX_ANSWER_BYTES, CorpusStats, MarkChange
 from inos.messages.postgres_connections import Cursor
 from inos.messages.stored_form import message_of, text_in, unpack
@@ -86,7 +86,7 @@ def marks_of(encoded: str | None) -> Marks:
 def _stored(row: Row, words: Sequence[str] = ()) -> StoredMessage:
     seq, received_ms, encoded, body = row[:4]
     message = message_of(bytes(body))
-    found = snippet(text_of(message), words) if words else ""
+    found = shown(message, words) if words else ""
     return StoredMessage(message, seq, received_ms, marks_of(encoded), found)
 
 

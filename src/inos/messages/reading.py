@@ -10,7 +10,7 @@ from inos.core.env import Env
 from inos.core.errors import InosError, NotFound
 from inos.core.messages.message import Message
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
-from inos.core.messages.words import has_words, query_words, snippet, text_of
+from inos.core.messages.words import has_words, query_words, shown, text_of
 from inos.messages.cache import AgentCache
 from inos.messages.cache_search import fits
 
@@ -91,7 +91,7 @@ def matching(copies: Sequence[StoredMessage], query: MessageQuery) -> list[Store
     for each in copies:
         text = text_of(each.message) if wanted else ""
         if _is_asked(each, query) and (not wanted or has_words(text, wanted)):
-            found.append(replace(each, snippet=snippet(text, wanted) if wanted else ""))
+            found.append(replace(each, snippet=shown(each.message, wanted) if wanted else ""))
     return found
 
 

@@ -16,7 +16,7 @@ from inos.core.messages.ids import from_bytes, parse_id, to_bytes
 from inos.core.messages.marks import Marks
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.core.messages.ranking import RANKED, best, may_have
-from inos.core.messages.words import has_words, query_words, snippet, text_of
+from inos.core.messages.words import has_words, query_words, shown
 from inos.messages.corpus import MAX_ANSWER_BYTES, MarkChange
 from inos.messages.fresh_words import FreshWords, needles
 from inos.messages.sqlite_plan import Plan, driver_for, limits, page_sql, search_sql
@@ -92,7 +92,7 @@ def marks_of(encoded: str | None) -> Marks:
 def _stored(row: Row, words: list[str] | None = None) -> StoredMessage:
     seq, received_ms, encoded, body = row
     message = message_of(body)
-    found = snippet(text_of(message), words) if words else ""
+    found = shown(message, words) if words else ""
     return StoredMessage(message, seq, received_ms, marks_of(encoded), found)
 
 

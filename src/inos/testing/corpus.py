@@ -27,6 +27,7 @@ from inos.messages.corpus import Corpus
 from inos.testing.run import trio_test
 
 NOW_MS: Final = 1_800_000_000_000
+FILES: Final = (Attachment("plan.txt", "inos:1"),)
 
 
 def message_id(number: int) -> MessageId:
@@ -310,7 +311,8 @@ class CorpusSuite:
     @pytest.mark.parametrize("indexed", [False, True])
     def test_a_search_shows_what_it_found(self, corpus: Corpus, indexed: bool) -> None:
         long = "some text in front " * 20 + "the Café burned down " + "and much behind it " * 20
-        inserted(corpus, [message(1, content={"text": long}), message(2, task="cafe visit"), message(3)])
+        named = [message(2, task="cafe visit"), message(3, attachments=FILES)]
+        inserted(corpus, [message(1, content={"text": long}), *named])
         if indexed:
             assert corpus.index_step(10) == 3
             assert corpus.stats().unindexed == 0
@@ -318,7 +320,14 @@ class CorpusSuite:
         assert [each.message.id for each in found] == [message_id(2), message_id(1)]
         assert "\x02Café\x03 burned down" in found[1].snippet
         assert found[1].snippet.startswith("…") and found[1].snippet.endswith("…") and len(found[1].snippet) < 200
-        assert "\x02cafe\x03 visit" in found[0].snippet
+        assert found[0].snippet == "task: \x02cafe\x03 visit"
+        # Of the content alone, unless it has none of the words.
+        for asked, snippet in (
+            ("message 3 report", "\x02message\x03 \x023\x03"),
+            ("plan", "attachment: \x02plan\x03.txt"),
+            ("ada cafe", "agent: \x02ada\x03"),
+        ):
+            assert corpus.query(MessageQuery(text=asked)).messages[0].snippet == snippet
         assert not corpus.query(MessageQuery()).messages[0].snippet
         assert not corpus.query(MessageQuery(text="caf burnt")).messages
         assert len(corpus.query(MessageQuery(text="caf bur")).messages) == 1

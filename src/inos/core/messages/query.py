@@ -104,8 +104,8 @@ def _whole(name: str, text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message where it lies: `seq` is its place in the order of arrival there, from 1; `snippet` shows what a search
-    found, the words found between \\x02 and \\x03, and is empty otherwise."""
+    """A message where it lies: `seq` is its place in the order of arrival there, from 1; `snippet` shows where a search
+    found its words (`words.shown`), each between \\x02 and \\x03, and is empty otherwise."""
 
     message: Message
     seq: int

@@ -122,6 +122,19 @@ def _begins_one(words: set[str], wanted: str) -> bool:
     return len(wanted) >= PREFIX_FROM and any(word.startswith(wanted) for word in words)
 
 
+def shown(message: Message, wanted: Sequence[str]) -> str:
+    """What a search shows of a message that it found: a snippet of the content; where that has none of the words, the
+    first field that has one, its name in front."""
+    content = snippet(_long_text(message.content, ()), wanted)
+    if FOUND_BEGIN in content:
+        return content
+    fields = [(name, getattr(message, name)) for name in _SHORT_FIELDS]
+    for name, value in (*fields, *(("attachment", each.name) for each in message.attachments)):
+        if value and FOUND_BEGIN in (found := snippet(value, wanted)):
+            return f"{name}: {found}"
+    return content
+
+
 def snippet(text: str, wanted: Sequence[str]) -> str:
     """About SNIPPET_CHARACTERS of a text around the first word found, words found between \\x02 and \\x03."""
     shown = unicodedata.normalize("NFC", _CONTROLS.sub(" ", text)).strip()
