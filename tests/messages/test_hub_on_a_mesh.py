@@ -424,6 +424,36 @@ async def test_segments_whose_names_come_in_another_order_are_taken_in_as_they_w
         assert await arrived(a, 6) == list(range(6))
 
 
+@pytest.mark.parametrize("asks", [True, False], ids=["it asks a majority", "it finds their segments"])
+@sim_test
+async def test_a_node_that_missed_the_last_hubs_takes_over_in_a_later_term_than_theirs(asks: bool) -> None:
+    """Whoever reads the segments in the order of their terms finds what it keeps behind what they kept."""
+    async with open_cluster(5) as cluster:
+        a, b, c, d, e = cluster.nodes
+        await desk(a).take_hub()
+        await cluster.passes(10)
+        cluster.cut_off(c)
+        await desk(b).take_hub()
+        await desk(d).take_hub()
+        await post(e, 3)
+        assert await arrived(d, 3) == [0, 1, 2]
+        await covered(d)
+        for node in cluster.nodes:  # nobody brings c what it misses
+            node.core.tables._equaliser.step = _nothing  # type: ignore[method-assign]
+        cluster.fabric.heal()
+        await cluster.connected()
+        c.core.tables.clock.observe(1_000)  # it has written much meanwhile: its record holds
+        if not asks:  # as when two take over at one moment
+            c.core.messaging.role._make_sure = _nothing  # type: ignore[method-assign]
+        await desk(c).take_hub()
+        await post(e, 3, start=3)
+        assert await arrived(c, 6) == list(range(6))
+        await covered(c)
+        assert hubs(cluster) == [c]
+        await desk(a).take_hub()
+        assert await arrived(a, 6) == list(range(6))
+
+
 @sim_test
 async def test_what_a_hub_cannot_read_is_waited_for_a_minute_and_comes_late() -> None:
     """Then with its marks, behind what its agent has written since; nothing overtakes it before."""

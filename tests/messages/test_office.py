@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inos.core.errors import BadFrame, BadInput, NewerFormat, Refused
+from inos.core.errors import BadFrame, BadInput, Conflict, NewerFormat, Refused
 from inos.core.ids import OwnerId
 from inos.crypto.signing import SigningKey
 from inos.messages.hub_record import TABLE, HubRecord, decode_hub, encode_hub, hub_table, key_of, sign_hub
 from inos.messages.office import (
     FIRST_AFTER_S,
+    MAX_TERM,
     MAX_TURNS,
     TAKE_OVER_AFTER_S,
     TURN_S,
@@ -65,6 +66,9 @@ def test_each_taking_over_is_a_term() -> None:
     first = following(None, ME, 7)
     assert first == HubRecord(ME, 1, 7)
     assert following(first, OTHER, -5) == HubRecord(OTHER, 2, 0)
+    assert following(first, OTHER, 0, after=8) == following(HubRecord(ME, 8, 0), OTHER, 0, after=3)
+    with pytest.raises(Conflict, match="term 99,999,999"):
+        following(first, OTHER, 0, after=MAX_TERM)
 
 
 def test_records_of_hubs_are_their_owners_alone() -> None:

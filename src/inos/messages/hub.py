@@ -85,12 +85,16 @@ class Hub:
     def identity(self) -> str:
         return self.corpus.identity
 
-    async def restore(self) -> None:
-        """Take in what earlier hubs left, then serve. Raises what keeps it from that; to be tried again."""
+    async def restore(self) -> int:
+        """Take in what earlier hubs left, then serve: 0. Or the term of one that is not behind this one's: what this
+        hub puts would be read before what it has taken in, so it is to begin again in a later term. Raises what keeps
+        it from that; to be tried again."""
         if self._ready:
-            return
+            return 0
         late = self._env.monotonic_s() - self._opened_s > PATIENCE_S
         await self.restoring.step(sure=True, alone=late)
+        if (term := await self.restoring.latest_term()) >= self.term:
+            return term
         covered = self.memory.covered
         if covered.restoring:
             # All of it came out of segments: none of it needs to be put again.
@@ -99,6 +103,7 @@ class Hub:
         covered.restoring = covered.handed_on = False
         await self.memory.save()
         self._ready = True
+        return 0
 
     async def step(self) -> None:
         """One round of putting segments, and of taking in those that turned up."""

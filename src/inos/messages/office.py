@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from inos.core.errors import Conflict
 from inos.messages.hub_record import HubRecord
 
 Wish = Literal["none", "hub", "standby"]
@@ -23,6 +24,8 @@ TURN_S: Final = 5.0
 MAX_TURNS: Final = 12
 # Until then the record may still be on its way to a node that has just started.
 FIRST_AFTER_S: Final = 3.0
+# What the name of a segment has room for.
+MAX_TERM: Final = 99_999_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,11 @@ def knows_enough(replicas: int, alive: int) -> bool:
     return replicas <= 2 or alive * 2 > replicas
 
 
-def following(record: HubRecord | None, me: bytes, now_ms: int) -> HubRecord:
-    """The record of this node taking over."""
-    return HubRecord(me, 1 if record is None else record.term + 1, max(0, now_ms))
+def following(record: HubRecord | None, me: bytes, now_ms: int, *, after: int = 0) -> HubRecord:
+    """The record of this node taking over, in a term later than the last and than `after`. Raises Conflict when terms
+    have run out."""
+    term = max(after, record.term if record is not None else 0) + 1
+    if term > MAX_TERM:
+        hint = "names of segments have room for no later one: inos ls /.inos/messages/"
+        raise Conflict(f"no hub follows that of term {term - 1:,}", hint=hint)
+    return HubRecord(me, term, max(0, now_ms))

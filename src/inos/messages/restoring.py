@@ -79,6 +79,11 @@ class Restoring:
         there = self._lacking(await self._segments.known())
         return [each for each in there if each.name.last <= reach.get(each.name.series, 0)]
 
+    async def latest_term(self) -> int:
+        """The latest term in which another corpus put a segment that is known here; 0 where none is."""
+        mine = self._corpus.identity
+        return max((each.name.term for each in await self._segments.known() if each.name.corpus != mine), default=0)
+
     def check_whole(self) -> None:
         """Raises Unavailable where something is missing."""
         if self.missing:

@@ -167,9 +167,10 @@ class HubRole:
     async def step(self) -> None:
         """One look at who it should be, and what follows from it."""
         async with self._acting:
-            step = decide(self._seen())
-            if step == "take":
-                await self._take()
+            if decide(self._seen()) == "take":
+                await self._make_sure()
+                if decide(self._seen()) == "take":
+                    await self._take()
             if self.is_mine():
                 await self._serve()
             else:
@@ -185,10 +186,22 @@ class HubRole:
                     "this node reaches too few others to know what the hub before it had",
                     hint="start more nodes; those that are gone for good: inos revoke NAME",
                 )
-            await self.ask()
+            await self._make_sure()
             if not self.is_mine():
                 await self._take()
         self.wake()
+
+    async def _make_sure(self) -> None:
+        """Know the latest record that a majority ever had. Raises NotEnoughNodes where that cannot be known."""
+        key = key_of(self._desk.owner)
+        try:
+            found = await self._mesh.tables.read(TABLE, key, quorum=True)
+        except NotEnoughNodes:
+            if knows_enough(len(self._mesh.tables.replicas(TABLE, key)), 1):
+                return
+            raise
+        if found is not None:
+            await self.learn(found.encoded)
 
     def _seen(self) -> Seen:
         record, now_s = self.record(), self._env.monotonic_s()
@@ -207,9 +220,9 @@ class HubRole:
         there: Iterable[bytes] = filter(self._mesh.view.alive, self._owners_nodes())
         return ranked_evenly(item, there).index(self._desk.me)
 
-    async def _take(self) -> None:
+    async def _take(self, after: int = 0) -> None:
         known = self._mesh.records.get(TABLE, key_of(self._desk.owner))
-        record = following(self.record(), self._desk.me, int(self._env.now_s() * 1000))
+        record = following(self.record(), self._desk.me, int(self._env.now_s() * 1000), after=after)
         lamport = self._mesh.tables.clock.tick(after=known.lamport if known is not None else 0)
         await self._mesh.tables.write([sign_hub(self._desk.owner_key, record, lamport)])
 
@@ -223,9 +236,15 @@ class HubRole:
             await self._owe(True)
             self.hub = await self._opened(record.term)
             self.opened(self.hub)
-        if not self.hub.ready:
-            await self.hub.restore()
-            self._served.set()
+        if self.hub.ready:
+            return
+        if later := await self.hub.restore():
+            await self._make_sure()
+            if self.serving is self.hub:  # and not one that has not heard of the hub there is now
+                await self._take(after=later)
+            self.wake()
+            return
+        self._served.set()
 
     async def until_serving(self, timeout_s: float) -> bool:
         """Wait until this node serves as the hub; whether it does."""
