@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from math import ceil
 from typing import Final, Protocol
 
 import trio
@@ -27,11 +28,12 @@ from inos.mesh.network import Message, Outcome, PeerEvents, Peers, Signals
 log = logging.getLogger(__name__)
 
 METHOD: Final = "mesh.beat"
-# With the two that follow one that was lost, three before silence is failure, the last with a second left for it.
-BEAT_S: Final = 2.0
+# With the two that follow one that was lost, three before silence is failure, the last with half a second left for it.
+BEAT_S: Final = 3.0
+# So much earlier at most, so that the nodes of a mesh do not beat together.
 JITTER: Final = 0.1
-# Long enough for a busy peer; a late answer still is a sign of life.
-TIMEOUT_S: Final = 1.0
+# Long enough for a peer far away; whoever takes longer shows that it lives by its own beats.
+TIMEOUT_S: Final = 0.75
 RETRIES: Final = 2
 # Between two judgements at most: far below what `liveness.py` takes for a pause of our own.
 _TICK_S: Final = 1.0
@@ -119,9 +121,9 @@ class Heartbeats:
         while True:
             beat_at_s = self._env.monotonic_s() + BEAT_S * self._jittered()
             self._beat_round()
-            while (now_s := self._env.monotonic_s()) < beat_at_s:
-                wake_s = min(beat_at_s, now_s + _TICK_S, max(self._liveness.deadline_s(), now_s + _SHORTEST_S))
-                await trio.sleep(wake_s - now_s)
+            while (left_s := beat_at_s - (now_s := self._env.monotonic_s())) > 0:
+                pause_s = min(left_s / ceil(left_s / _TICK_S), max(self._liveness.deadline_s() - now_s, _SHORTEST_S))
+                await trio.sleep(pause_s)
                 self.observe()
 
     def observe(self) -> None:
@@ -129,7 +131,8 @@ class Heartbeats:
         now_s = self._env.monotonic_s()
         watched = self._watched()
         self._liveness.watch(watched, now_s)
-        for peer in watched:
+        # Whoever cannot fail before the next look need not be asked about now: in a mesh that is well, nearly all.
+        for peer in self._liveness.doubtful(now_s + _TICK_S):
             if (heard_s := self._network.last_heard_s(peer)) is not None:
                 self._liveness.heard(peer, heard_s)
         for change in self._liveness.tick(now_s):
@@ -138,7 +141,7 @@ class Heartbeats:
                 handler(change)
 
     def _jittered(self) -> float:
-        return 1 + JITTER * (2 * self._env.random.random() - 1)
+        return 1 - JITTER * self._env.random.random()
 
     def _beat_round(self) -> None:
         now_s = self._env.monotonic_s()
@@ -146,10 +149,9 @@ class Heartbeats:
         for gone in self._beaten_s.keys() - connected:
             del self._beaten_s[gone]
             self._unanswered.pop(gone, None)
-        due = [peer for peer in connected if now_s - self._beaten_s.get(peer, -BEAT_S) > BEAT_S * _FRESH]
-        if not due:
-            return
-        for peer in sorted(due):
+        # Both ends of a link keep to this, so no two beats on it are further apart than an interval: whoever was beaten
+        # to it relies on the other's next one.
+        for peer in sorted(peer for peer in connected if now_s - self._beaten_s.get(peer, -BEAT_S) > BEAT_S * _FRESH):
             if peer not in self._calling:
                 self._unanswered.pop(peer, None)
                 self._call(peer)

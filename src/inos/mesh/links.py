@@ -93,6 +93,9 @@ class Links:
         # What `choose_links` said of these members, by number of spares.
         self._ranked_of: frozenset[bytes] = frozenset()
         self._ranked: dict[int, list[bytes]] = {}
+        self._peers: dict[int, tuple[PeerId, ...]] = {}
+        self._watched_of: object = None
+        self._watched: frozenset[PeerId] = frozenset()
         # In a large mesh most links are others' picks: their end must show as a failure, not as something unwatched.
         self._lost: set[PeerId] = set()
         self._some_missing = True
@@ -103,13 +106,17 @@ class Links:
 
     def targets(self) -> list[PeerId]:
         """The members this node wants to be connected to: those whose silence it takes for failure."""
-        return [member.peer for member in self._chosen()]
+        return list(self._target_peers())
 
     def watched(self) -> frozenset[PeerId]:
         """Targets, whoever else is connected, and members whose connection broke: what heartbeats judge."""
-        members = self._members()
-        self._lost = {peer for peer in self._lost if peer.public_key() in members}
-        return self._network.connected() | frozenset(self.targets()) | self._lost
+        if self._lost:
+            members = self._members()
+            self._lost = {peer for peer in self._lost if peer.public_key() in members}
+        parts = (self._network.connected(), self._target_peers(), frozenset(self._lost))
+        if parts != self._watched_of:
+            self._watched_of, self._watched = parts, parts[0].union(*parts[1:])
+        return self._watched
 
     def where(self, peer: PeerId) -> Sequence[str]:
         """Addresses of a member, those heard last first; none of anybody else."""
@@ -176,19 +183,34 @@ class Links:
 
     def _chosen(self) -> list[Member]:
         """The picks, and a spare for each that has been silent for a while: in a large mesh links must not run out."""
-        picks = self._ranking(0)
-        silent = sum(self._is_silent(member.peer) for member in picks) if self._attempts else 0
-        return self._ranking(silent) if silent else picks
+        return self._ranking(self._spares())
+
+    def _spares(self) -> int:
+        return sum(self._is_silent(member.peer) for member in self._ranking(0)) if self._attempts else 0
+
+    def _target_peers(self) -> tuple[PeerId, ...]:
+        """The peers of `_chosen`, the same object as long as they are the same."""
+        spares = self._spares()
+        self._rank()
+        if spares not in self._peers:
+            self._peers[spares] = tuple(member.peer for member in self._ranking(spares))
+        return self._peers[spares]
 
     def _ranking(self, spares: int) -> list[Member]:
         """Whom `choose_links` chooses, worked out anew only when that can have changed."""
+        members = self._rank()
+        if spares not in self._ranked:
+            self._ranked[spares] = choose_links(self._me, members, spares)
+        return [members[node] for node in self._ranked[spares]]
+
+    def _rank(self) -> Mapping[bytes, Member]:
+        """The members; what was worked out for others is forgotten."""
         members = self._members()
         if members.keys() != self._ranked_of:
             self._ranked_of = frozenset(members)
             self._ranked.clear()
-        if spares not in self._ranked:
-            self._ranked[spares] = choose_links(self._me, members, spares)
-        return [members[node] for node in self._ranked[spares]]
+            self._peers.clear()
+        return members
 
     def _is_silent(self, peer: PeerId) -> bool:
         attempts = self._attempts.get(peer)

@@ -19,11 +19,11 @@ from typing import Final
 
 from inos.core.ids import PeerId
 
-# A beat of 2 s and the two that follow at once where it was lost, and a second for the last.
+# A beat of 3 s and the two that follow at once where it was lost, and half a second for the last.
 FAILED_AFTER_S: Final = 5.0
-# Ticks come at least every second; over twice as long is a pause of ours, not of everybody else. With the beat before
-# it (2 s and its jitter) it must stay below FAILED_AFTER_S.
-OWN_PAUSE_S: Final = 2.5
+# Ticks come at least every second; nearly twice as long is a pause of ours, not of everybody else. With the beat before
+# it (3 s) it must stay below FAILED_AFTER_S.
+OWN_PAUSE_S: Final = 1.9
 # Observation is halved when it reaches this: what a member did last month matters more than last year.
 _WINDOW_S: Final = 30 * 86_400.0
 # What is assumed of a member before it was watched: 95 % of one day.
@@ -61,7 +61,7 @@ class Observed:
 
 @dataclass(slots=True)
 class _Tally:
-    """An Observed that grows in place: it does so for every peer at every tick."""
+    """An Observed that grows in place."""
 
     observed_s: float = 0.0
     alive_s: float = 0.0
@@ -70,7 +70,7 @@ class _Tally:
         self.observed_s += seconds
         if alive:
             self.alive_s += seconds
-        if self.observed_s > _WINDOW_S:
+        while self.observed_s > _WINDOW_S:
             self.observed_s *= 0.5
             self.alive_s *= 0.5
 
@@ -80,31 +80,42 @@ class _Tally:
 
 @dataclass(slots=True)
 class _Watch:
-    """`quiet_s`: last sign of life, or later, where silence before it proves nothing."""
+    """`quiet_s`: last sign of life, or later, where silence before it proves nothing. `counted_s`: up to where in the
+    time observed its tally goes."""
 
     quiet_s: float
     since_s: float
+    counted_s: float
     heard_s: float | None = None
     state: State = State.UNKNOWN
 
 
 class Liveness:
-    """The state of every watched peer. Feed it `heard` and `tick`; not for several threads."""
+    """The state of every watched peer. Feed it `heard`, of those that are `doubtful` at least, and `tick`; not for
+    several threads."""
 
     def __init__(self, *, failed_after_s: float = FAILED_AFTER_S) -> None:
         self._failed_after_s = failed_after_s
         self._watched: dict[PeerId, _Watch] = {}
+        self._wanted: frozenset[PeerId] = frozenset()
+        self._failed: frozenset[PeerId] | None = frozenset()
         self._observed: dict[PeerId, _Tally] = {}
+        # Seconds between ticks so far, without pauses of ours: what each watch is counted by once somebody asks, or it
+        # changes its state.
+        self._observed_s = 0.0
         self._ticked_s: float | None = None
 
     def watch(self, peers: Collection[PeerId], now_s: float) -> None:
         """Judge exactly these from now on. New ones have the whole time to be heard."""
         wanted = frozenset(peers)
+        if wanted == self._wanted:
+            return
         for peer in [peer for peer in self._watched if peer not in wanted]:
-            del self._watched[peer]
+            self._count(peer, self._watched.pop(peer))
         # In an order of their own: changes are told in it, and sets have another one in each process.
         for peer in sorted(wanted - self._watched.keys()):
-            self._watched[peer] = _Watch(now_s, now_s)
+            self._watched[peer] = _Watch(now_s, now_s, self._observed_s)
+        self._wanted, self._failed = wanted, None
 
     def heard(self, peer: PeerId, at_s: float) -> None:
         """A frame came from `peer` at `at_s`. Peers not watched are ignored; `tick` draws the conclusions."""
@@ -114,22 +125,30 @@ class Liveness:
         watch.heard_s = at_s
         watch.quiet_s = max(watch.quiet_s, at_s)
 
+    def doubtful(self, by_s: float) -> list[PeerId]:
+        """Of whom it matters whether they were heard since we last knew: those not taken for alive, and those who fail
+        by `by_s` unless they were."""
+        silent_s = by_s - self._failed_after_s
+        return [
+            peer
+            for peer, watch in self._watched.items()
+            if watch.quiet_s <= silent_s or watch.state is not State.ALIVE
+        ]
+
     def tick(self, now_s: float) -> list[Change]:
         """What changed by `now_s`. To be called at least every OWN_PAUSE_S; a longer gap is a pause of our own."""
         passed_s = 0.0 if self._ticked_s is None else now_s - self._ticked_s
         self._ticked_s = now_s
         if passed_s > OWN_PAUSE_S:
             self._forgive(now_s)
-        else:
-            self._account(passed_s)
+        elif passed_s > 0:
+            self._observed_s += passed_s
         # Nearly all are alive and were heard lately: of these there is nothing to judge.
-        heard_after_s = now_s - self._failed_after_s
-        doubtful = [
-            (peer, watch)
-            for peer, watch in self._watched.items()
-            if watch.state is not State.ALIVE or watch.heard_s is None or watch.heard_s <= heard_after_s
-        ]
-        return [change for peer, watch in doubtful if (change := self._judge(peer, watch, now_s))]
+        doubtful = self.doubtful(now_s)
+        changes = [change for peer in doubtful if (change := self._judge(peer, self._watched[peer], now_s))]
+        if changes:
+            self._failed = None
+        return changes
 
     def deadline_s(self) -> float:
         """When the next peer fails unless it is heard before; infinite when none can."""
@@ -145,7 +164,9 @@ class Liveness:
         return frozenset(peer for peer, watch in self._watched.items() if watch.state is State.ALIVE)
 
     def failed(self) -> frozenset[PeerId]:
-        return frozenset(peer for peer, watch in self._watched.items() if watch.state is State.FAILED)
+        if self._failed is None:
+            self._failed = frozenset(peer for peer, watch in self._watched.items() if watch.state is State.FAILED)
+        return self._failed
 
     def failed_for_s(self, peer: PeerId, now_s: float) -> float | None:
         """For how long `peer` has been failed; None when it is not known to be."""
@@ -154,34 +175,42 @@ class Liveness:
 
     def availability(self, peer: PeerId) -> float:
         """0..1, measured; 0.95 for a peer never watched."""
+        if (watch := self._watched.get(peer)) is not None:
+            self._count(peer, watch)
         return self._observed.get(peer, _Tally()).observed().availability
 
     def export(self) -> Mapping[PeerId, Observed]:
         """What was measured, for keeping over a restart."""
+        self._count_all()
         return {peer: tally.observed() for peer, tally in self._observed.items()}
 
     def restore(self, observed: Mapping[PeerId, Observed]) -> None:
         """Go on from what an earlier run exported."""
+        self._count_all()
         self._observed.update((peer, _Tally(one.observed_s, one.alive_s)) for peer, one in observed.items())
 
     def forget(self, peer: PeerId) -> None:
         """Drop all that is known of a peer that is no longer a member."""
-        self._watched.pop(peer, None)
+        if self._watched.pop(peer, None) is not None:
+            self._wanted, self._failed = self._wanted - {peer}, None
         self._observed.pop(peer, None)
 
     def _forgive(self, now_s: float) -> None:
         for watch in self._watched.values():
             watch.quiet_s = max(watch.quiet_s, now_s)
 
-    def _account(self, passed_s: float) -> None:
-        if passed_s <= 0:
-            return
+    def _count_all(self) -> None:
         for peer, watch in self._watched.items():
-            if watch.state is not State.UNKNOWN:
-                tally = self._observed.get(peer)
-                if tally is None:
-                    tally = self._observed[peer] = _Tally()
-                tally.add(passed_s, alive=watch.state is State.ALIVE)
+            self._count(peer, watch)
+
+    def _count(self, peer: PeerId, watch: _Watch) -> None:
+        """Add to the peer's tally the time that it has been in its state and is not counted yet."""
+        passed_s, watch.counted_s = self._observed_s - watch.counted_s, self._observed_s
+        if passed_s > 0 and watch.state is not State.UNKNOWN:
+            tally = self._observed.get(peer)
+            if tally is None:
+                tally = self._observed[peer] = _Tally()
+            tally.add(passed_s, alive=watch.state is State.ALIVE)
 
     def _judge(self, peer: PeerId, watch: _Watch, now_s: float) -> Change | None:
         if watch.state is not State.FAILED and now_s - watch.quiet_s >= self._failed_after_s:
@@ -192,5 +221,6 @@ class Liveness:
             return None  # still within the time it was given, or still silent
         if state is watch.state:
             return None
+        self._count(peer, watch)
         watch.state, watch.since_s = state, now_s
         return Change(peer, state, now_s)
