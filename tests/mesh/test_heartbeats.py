@@ -170,6 +170,19 @@ async def test_a_beat_that_is_lost_is_repeated_at_once() -> None:
 
 
 @sim_test
+async def test_who_has_just_connected_is_beaten_at_once() -> None:
+    village = Village([A, B])
+    async with trio.open_nursery() as nursery:
+        for node in village.nodes.values():
+            nursery.start_soon(node.heartbeats.run)
+        await trio.sleep(1)
+        await village.nodes[A.peer].network.connect([B.address], timeout_s=1)
+        await trio.sleep(0.1)
+        assert [[peer for peer, _ in village.nodes[me].beats] for me in (A.peer, B.peer)] == [[B.peer], [A.peer]]
+        nursery.cancel_scope.cancel()
+
+
+@sim_test
 async def test_a_beat_carries_load_and_roots_and_one_call_serves_both() -> None:
     village = Village(MACHINES)
     calls = 0
@@ -199,7 +212,10 @@ async def test_a_garbled_beat_is_refused() -> None:
 
 def test_beats_return_whole() -> None:
     assert decode_beat(Beat(0.25, b"r" * 32).encode()) == Beat(0.25, b"r" * 32)
+    assert decode_beat(Beat(0.25, b"r" * 32, b"e" * 32).encode()).everything == b"e" * 32
     assert decode_beat(Beat().encode()) == Beat()
+    with pytest.raises(BadFrame):
+        decode_beat(Beat(0.25, b"r" * 32, b"e" * 31).encode())
 
 
 @given(st.binary(max_size=100))

@@ -49,33 +49,39 @@ _ROOTS_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """`load` is 0..1; `roots` is one digest over the sender's tables, empty when it keeps none."""
+    """`load` is 0..1; `roots` is one digest over the tables of the sender that everybody has, `everything` one over all
+    its tables. Both are empty when it cannot tell."""
 
     load: float = 0.0
     roots: bytes = b""
+    everything: bytes = b""
 
     def encode(self) -> bytes:
-        return _encode(self.load, self.roots)
+        return _encode(self.load, self.roots, self.everything)
 
 
 # A mesh at rest says the same in each beat, and a node hears some dozens of others.
 @lru_cache(maxsize=16)
-def _encode(load: float, roots: bytes) -> bytes:
-    return codec.encode(_BEAT, version=_VERSION, load=load, roots=roots)
+def _encode(load: float, roots: bytes, everything: bytes) -> bytes:
+    return codec.encode(_BEAT, version=_VERSION, load=load, roots=roots, everything=everything)
 
 
 @lru_cache(maxsize=256)
 def decode_beat(data: bytes) -> Beat:
     """Raises BadFrame. A later version's beat is read as far as it is known here."""
     with codec.reading(_BEAT, data, max_bytes=_MAX_BEAT_BYTES) as beat:
-        load, roots = float(beat.load), bytes(beat.roots)
-        if beat.version == 0 or len(roots) not in (0, _ROOTS_BYTES) or not 0.0 <= load <= 1.0:
+        load, roots, everything = float(beat.load), bytes(beat.roots), bytes(beat.everything)
+        sizes = {len(roots), len(everything)}
+        if beat.version == 0 or not sizes <= {0, _ROOTS_BYTES} or not 0.0 <= load <= 1.0:
             raise BadFrame("not a heartbeat")
-        return Beat(load, roots)
+        return Beat(load, roots, everything)
 
 
 class Wires(Signals, Peers, PeerEvents, Protocol):
     """What beating needs of a network."""
+
+    @property
+    def me(self) -> PeerId: ...
 
 
 ChangeHandler = Callable[[Change], None]
@@ -102,11 +108,13 @@ class Heartbeats:
         self._beaten_s: dict[PeerId, float] = {}
         self._calling: set[PeerId] = set()
         self._unanswered: dict[PeerId, int] = {}
+        self._beating = False
         self._said = Beat()
         self._message = Message(self._said.encode())
         self._on_change: list[ChangeHandler] = []
         self._on_beat: list[BeatHandler] = []
         network.serve_plain(METHOD, self._answer)
+        network.on_connected(self._greet)
 
     def on_change(self, handler: ChangeHandler) -> None:
         """`handler` is told of every peer that comes up or fails; it must not block."""
@@ -118,6 +126,7 @@ class Heartbeats:
 
     async def run(self) -> None:
         """Beat until cancelled."""
+        self._beating = True
         while True:
             beat_at_s = self._env.monotonic_s() + BEAT_S * self._jittered()
             self._beat_round()
@@ -155,6 +164,11 @@ class Heartbeats:
             if peer not in self._calling:
                 self._unanswered.pop(peer, None)
                 self._call(peer)
+
+    def _greet(self, peer: PeerId) -> None:
+        """What both have to say is news to whoever has just connected: the lesser of the two does not wait."""
+        if self._beating and self._network.me < peer and peer not in self._calling:
+            self._call(peer)
 
     def _call(self, peer: PeerId) -> None:
         self._calling.add(peer)

@@ -130,9 +130,7 @@ class Liveness:
         by `by_s` unless they were."""
         silent_s = by_s - self._failed_after_s
         return [
-            peer
-            for peer, watch in self._watched.items()
-            if watch.quiet_s <= silent_s or watch.state is not State.ALIVE
+            peer for peer, watch in self._watched.items() if watch.quiet_s <= silent_s or watch.state is not State.ALIVE
         ]
 
     def tick(self, now_s: float) -> list[Change]:

@@ -46,7 +46,8 @@ from inos.vault.catalogue import catalogue_table
 OpenNetwork = Callable[[Admission], AbstractAsyncContextManager[Network]]
 
 TABLES_EVERY_S = 5.0
-# Up to this many members each keeps all placements: some 400 bytes an object, beside at least a chunk somewhere.
+# Up to this many members each keeps all placements, and the names of its owner where there is but one: some 400 bytes
+# an object each, beside at least a chunk somewhere.
 EVERYBODY_MEMBERS = 20
 PRESENCE_EVERY_S = 30.0
 _PAGE = 1000
@@ -162,8 +163,12 @@ def _assemble(
     own_sector = sector_of(bytes(identity.owner))
 
     def all_hold(table: str) -> bool:
-        # Whoever holds an object hears of its changes and its removal; a larger mesh asks (`Collector`).
-        return table == PLACEMENT and len(membership.members()) <= EVERYBODY_MEMBERS
+        members = membership.members()
+        if len(members) > EVERYBODY_MEMBERS:
+            return False
+        # Whoever holds an object hears of its changes and its removal; a larger mesh asks (`Collector`). Names are kept
+        # by all nodes of their owner, which in most small meshes are all there are.
+        return table == PLACEMENT or (table == CATALOGUE and all(m.owner == identity.owner for m in members.values()))
 
     specs = [
         membership.member_table(), membership.revocation_table(), placement_table(), catalogue_table(), hub_table(),

@@ -29,9 +29,11 @@ _MEET_S = 2.0
 class SummarisedTables(Protocol):
     def summary(self) -> bytes: ...
 
-    def heard(self, node: bytes, summary: bytes) -> None: ...
+    def everything(self) -> bytes: ...
 
-    def suspect(self, node: bytes) -> None: ...
+    def heard(self, node: bytes, summary: bytes, everything: bytes) -> None: ...
+
+    def met(self, node: bytes) -> None: ...
 
 
 class Meeting:
@@ -59,9 +61,9 @@ class Meeting:
 
     def carry(self, tables: SummarisedTables) -> None:
         """Let heartbeats carry the tables' summary, and tell the tables what others' carried."""
-        self._own_beat.summary = tables.summary
-        self.heartbeats.on_beat(lambda peer, beat: tables.heard(peer.public_key(), beat.roots))
-        self.network.on_connected(lambda peer: tables.suspect(peer.public_key()))
+        self._own_beat.summary, self._own_beat.everything = tables.summary, tables.everything
+        self.heartbeats.on_beat(lambda peer, beat: tables.heard(peer.public_key(), beat.roots, beat.everything))
+        self.network.on_connected(lambda peer: tables.met(peer.public_key()))
 
     async def begun(self) -> None:
         """Return once whoever is there can have been met: at once, but for a node that has only just started."""
@@ -97,13 +99,15 @@ class _OwnBeat:
 
     def __init__(self, env: Env) -> None:
         self.summary: Callable[[], bytes] = bytes
+        self.everything: Callable[[], bytes] = bytes
         self._env = env
         self._last = Beat()
 
     def __call__(self) -> Beat:
-        load, roots = self._env.load(), self.summary()
-        if load != self._last.load or roots != self._last.roots:
-            self._last = Beat(load, roots)
+        load, roots, everything = self._env.load(), self.summary(), self.everything()
+        last = self._last
+        if load != last.load or roots != last.roots or everything != last.everything:
+            self._last = Beat(load, roots, everything)
         return self._last
 
 

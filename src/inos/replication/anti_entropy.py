@@ -4,9 +4,10 @@
     -> fetch what they have, push what we have; which version holds, both gates decide alike
 
 A round asks the peers known or suspected to differ, then one at random, and moves at most MAX_ROUND_RECORDS; equal
-replicas cost one call. Records of places this node does not hold (written here, or held before members changed) are
-handed to the replicas and kept: they are few, and nothing is ever lost by keeping them. Once a majority of the
-replicas has a place as it is here, it is left alone until it changes.
+replicas cost one call, and none where heartbeats have said that they are (`table_likeness.py`). Records of places this
+node does not hold (written here, or held before members changed) are handed to the replicas and kept: they are few, and
+nothing is ever lost by keeping them. Once a majority of the replicas has a place as it is here, it is left alone until
+it changes.
 
 A record that one side refuses would be offered for ever: it is remembered for a while and passed over.
 """
@@ -23,6 +24,7 @@ from inos.crypto.hashing import blake3_digest
 from inos.replication import table_wire as wire
 from inos.replication.table_client import TableClient
 from inos.replication.table_intake import Intake
+from inos.replication.table_likeness import Likeness, Roots
 from inos.replication.table_view import Assignment, Place
 from inos.state.tables import Scope, TableSpec
 from inos.store.replica import Replica
@@ -104,14 +106,16 @@ class AntiEntropy:
         self._in_step_s: dict[Place, float] = {}
         self._hand_overs: dict[Place, _HandOver] = {}
         self._refusals = Refusals(env)
+        self._assigned = -1
         self._room = 0
+        self.likeness = Likeness(env)
         self.wake: Callable[[], None] = lambda: None
         """Called when a round is worth more than waiting for the next: a Worker's poke."""
         self.moved = 0
         """Records fetched or pushed so far."""
 
     def suspect(self, node: bytes) -> None:
-        """`node` probably differs from us: it missed a push, said so, or has just come back."""
+        """`node` probably differs from us: it missed a push, or said so."""
         if node not in self._suspects and len(self._suspects) < MAX_SUSPECTS:
             self._suspects[node] = None
             self.wake()
@@ -136,13 +140,30 @@ class AntiEntropy:
         """One round. Raises when this node's own store fails; a peer that fails is left for another time."""
         self._assignment.refresh()
         self._room = MAX_ROUND_RECORDS
-        await self._note_hand_overs()
+        await self.look()
         for node in self._choose():
             try:
-                if not await self._exchange(node):
+                if self.likeness.alike(node):
+                    self._take_for_compared(node)
+                elif not await self._exchange(node):
                     self.suspect(node)
             except PeerUnavailable:
                 continue
+
+    async def look(self) -> None:
+        """Find out what this node has, for all that follows from it."""
+        changes = self.likeness.changes
+        roots = await self._env.in_thread(self._all_roots)
+        new, assigned = self.likeness.look(roots, changes), self._assignment.changes
+        if new or assigned != self._assigned:
+            self._assigned = assigned
+            self.likeness.keep_only(self._assignment.members())
+            self._note_hand_overs(roots)
+
+    def _take_for_compared(self, node: bytes) -> None:
+        """`node` has said that it has what we have."""
+        for place in self._shared_with(node):
+            self._agreed(node, place)
 
     async def meet(self, node: bytes, place: Place) -> None:
         """Exchange with `node` all that differs in one place that is held here, however much that is. Raises what its
@@ -161,7 +182,8 @@ class AntiEntropy:
         for wanted in (self.lagging() + handed, [*self._assignment.held(), *handed]):
             candidates = self._candidates(wanted, rest)
             if candidates:
-                chosen.append(self._env.random.choice(candidates))
+                unlike = [node for node in candidates if not self.likeness.alike(node)]
+                chosen.append(self._env.random.choice(unlike or candidates))
                 break
         return chosen
 
@@ -184,28 +206,31 @@ class AntiEntropy:
             return sorted(among - done)
         return [node for node in self._assignment.replicas(place) if node in among and node not in done]
 
-    async def _note_hand_overs(self) -> None:
+    def _note_hand_overs(self, roots: Roots) -> None:
         """Find the places with records here that others should hold and may not have."""
-        tables = [name for name, spec in self._specs.items() if spec.scope is Scope.SECTORS]
-        found = await self._env.in_thread(self._roots, tables)
         me, before = self._assignment.me, self._hand_overs
         self._hand_overs = {}
-        for place, root in found.items():
-            if self._assignment.holds(me, place):
-                continue
-            known = before.get(place)
-            self._hand_overs[place] = known if known is not None and known.root == root else _HandOver(root)
+        for table, sectors in roots.items():
+            for sector, root in sectors.items():
+                place = Place(table, sector)
+                if self._specs[table].scope is not Scope.SECTORS or self._assignment.holds(me, place):
+                    continue
+                known = before.get(place)
+                self._hand_overs[place] = known if known is not None and known.root == root else _HandOver(root)
 
-    def _roots(self, tables: Iterable[str]) -> dict[Place, bytes]:
-        return {Place(t, sector): root for t in tables for sector, root in self._store.roots(t).items()}
+    def _all_roots(self) -> Roots:
+        return {table: self._store.roots(table) for table in self._specs}
+
+    def _shared_with(self, node: bytes) -> list[Place]:
+        """What there is to compare with `node`."""
+        only = {node}
+        return [*self._assignment.shared(node), *(place for place in self._hand_overs if self._partners(place, only))]
 
     async def _exchange(self, node: bytes) -> bool:
         """Compare with `node` and exchange what differs. False when the round ended before all was done."""
-        only = {node}
-        handed = [place for place in self._hand_overs if self._partners(place, only)]
-        places = [*self._assignment.shared(node), *handed]
-        tables = sorted({place.table for place in places})
-        roots = await self._env.in_thread(lambda: {table: self._store.roots(table) for table in tables})
+        mine, their = self.likeness.ours, self.likeness.said_by(node)
+        places = self._shared_with(node)
+        roots = await self._env.in_thread(self._all_roots)
         ours = {place: roots[place.table].get(place.sector, b"") for place in places}
         theirs: dict[Place, bytes] = {}
         for at in range(0, len(places), wire.MAX_DIGESTS):
@@ -215,6 +240,7 @@ class AntiEntropy:
             if place in theirs and not await self._reconcile(node, place):
                 return False
             self._agreed(node, place)
+        self.likeness.compared(node, mine, their)
         return True
 
     def _agreed(self, node: bytes, place: Place) -> None:

@@ -43,6 +43,8 @@ class Intake:
         self._handlers: dict[str, list[RecordHandler]] = {name: [] for name in specs}
         self._writes: list[_OwnWrite] = []
         self._turn = trio.Lock()
+        self.changed: Callable[[], None] = lambda: None
+        """Called when the local replica has changed, before anybody hears of what."""
         self.summary = b""
         """32 bytes over all `everywhere` tables: equal on nodes that hold the same; empty until the first `refresh`."""
 
@@ -92,6 +94,8 @@ class Intake:
         await self._tell(applied)
 
     async def _tell(self, records: Sequence[Record]) -> None:
+        if records:
+            self.changed()
         for record in records:
             for handler in self._handlers[record.table]:
                 handler(record)

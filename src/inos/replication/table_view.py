@@ -58,6 +58,8 @@ class Assignment:
         self._held: dict[Place, None] | None = None
         self._shared: dict[bytes, Sequence[Place]] = {}
         self._places = tuple(self._every_place())
+        self.changes = 0
+        """How often the members were others than before."""
 
     @property
     def me(self) -> bytes:
@@ -68,6 +70,7 @@ class Assignment:
         members = self._view.members()
         if members != self._members:
             before, self._members = self._members, dict(members)
+            self.changes += 1
             self._even = frozenset(members) if len(set(members.values())) == 1 else None
             self._replicas = dict(self._still_known(before))
             self._held = None
@@ -106,6 +109,10 @@ class Assignment:
         """Every member worth calling."""
         return [node for node in self._view.alive_members() if node != self.me and node in self._members]
 
+    def members(self) -> Mapping[bytes, float]:
+        """Who they are, by node key, with their weights."""
+        return self._members
+
     def size(self) -> int:
         """How many members there are."""
         return len(self._members)
@@ -142,9 +149,11 @@ class Assignment:
         return self._held.keys()
 
     def shared(self, node: bytes) -> Sequence[Place]:
-        """Those of the places held here that `node` should have every record of as well, in order."""
+        """Those of the places held here that `node` should have every record of as well, in order: by its part in the
+        mesh, or because everybody chose to."""
         if node not in self._shared:
-            self._shared[node] = [place for place in self.held() if self.has_part(node, place)]
+            everybody = {table for table in self._specs if self._all_hold(table)}
+            self._shared[node] = [p for p in self.held() if p.table in everybody or self.has_part(node, p)]
         return self._shared[node]
 
     def place_of(self, table: str, key: bytes) -> Place:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
 
+# Between two looks at all that this node has, for what its beats say: where records come all the time that is work.
+_LOOK_S: Final = 1.0
 # Beats in a row that differ, each time in another way, after which somebody is asked all the same: 6 s.
 _MOVING_BEATS: Final = 3
 
@@ -93,6 +95,10 @@ class Tables:
         self._store, self._env = store, env
         self._differing = _Differing()
         self._equaliser = AntiEntropy(store, named, self._assignment, client, self._intake, env)
+        self._likeness = self._equaliser.likeness
+        self._intake.changed = self._likeness.changed
+        self._looks_after_s = 0.0
+        self._met: dict[bytes, None] = {}
         self._lanes = Lanes(client.push, self._equaliser.suspect)
         self._writer = TableWriter(self._intake, self._assignment, self._lanes, network)
         self._reader = TableReader(
@@ -187,18 +193,32 @@ class Tables:
         """`handler` hears, on the event loop, of every record that changes this node's replica of `table`."""
         self._intake.on_applied(table, handler)
 
-    def suspect(self, node: bytes) -> None:
-        """`node` may have missed something: it has just connected again."""
-        self._equaliser.suspect(node)
+    def met(self, node: bytes) -> None:
+        """`node` has just connected, and may have missed something: its first beat will tell."""
+        self._likeness.doubt(node)
+        self._met[node] = None
 
-    def heard(self, node: bytes, summary: bytes) -> None:
-        """What a heartbeat of `node` carried: when its tables stay unlike ours, the next round begins with it."""
+    def heard(self, node: bytes, summary: bytes, everything: bytes = b"") -> None:
+        """What a heartbeat of `node` carried: when its tables stay unlike ours, the next round begins with it; while
+        it has all that we have, there is nothing to compare."""
+        self._likeness.hear(node, everything)
+        if node in self._met:
+            del self._met[node]
+            if not self._likeness.alike(node):
+                self._equaliser.suspect(node)
         if self._differing.lasts(node, summary, self._intake.summary):
             self._equaliser.suspect(node)
 
     def summary(self) -> bytes:
         """32 bytes over the tables every member has, for heartbeats; empty until `run`."""
         return self._intake.summary
+
+    def everything(self) -> bytes:
+        """32 bytes over all that this node has, for heartbeats; empty while that changes. Cheap to ask."""
+        if not (ours := self._likeness.ours) and (now_s := self._env.monotonic_s()) >= self._looks_after_s:
+            self._looks_after_s = now_s + _LOOK_S
+            self._lanes.spawn(self._equaliser.look)
+        return ours
 
     def replicas(self, table: str, key: bytes) -> tuple[bytes, ...]:
         """The members whose majority makes a write of `key` durable."""

@@ -15,6 +15,7 @@ from inos.replication.table_writes import Level
 from inos.state.lamport import derived
 from inos.state.record import Record
 from inos.state.records import sign_record
+from inos.state.tables import EVERYWHERE_SECTOR
 from inos.testing.members import fixed_key
 from inos.testing.table_mesh import (
     NOTES,
@@ -103,6 +104,45 @@ class EqualSuite(MeshSuite):
             await late.tables.step()
             assert late.has(record)
             late.tables.heard(writer.me, writer.tables.summary())
+            assert len(woken) == 1
+
+    @virtual
+    async def test_replicas_that_say_the_same_are_not_compared(self, tmp_path: Path) -> None:
+        async with self.mesh(tmp_path, 4) as mesh:
+            one, other = mesh.nodes[:2]
+            record = one.note("me", table=ROSTER)
+            await one.tables.write([record])
+            await mesh.settle()
+            await one.tables.step()
+            one.network.calls.clear()
+            one.tables.heard(other.me, one.tables.summary(), one.tables.everything())
+            mesh.part(mesh.nodes[2:])
+            await one.tables.step()
+            assert one.tables.everything() and not one.network.calls
+            lost = other.note("you", table=ROSTER)
+            other.store.apply([lost], [EVERYWHERE_SECTOR])
+            await other.tables.step()
+            one.network.calls.clear()
+            one.tables.heard(other.me, one.tables.summary(), other.tables.everything())
+            await one.tables.step()
+            assert one.has(lost)
+
+    @virtual
+    async def test_whoever_comes_back_is_compared_with_unless_its_first_beat_says_the_same(
+        self, tmp_path: Path
+    ) -> None:
+        async with self.mesh(tmp_path, 4) as mesh:
+            one, other = mesh.nodes[:2]
+            woken: list[None] = []
+            one.tables.on_wake(lambda: woken.append(None))
+            await one.tables.step()
+            one.tables.met(other.me)
+            one.tables.heard(other.me, one.tables.summary(), one.tables.everything())
+            assert not woken
+            one.tables.met(other.me)
+            one.tables.heard(other.me, one.tables.summary(), bytes(32))
+            assert len(woken) == 1
+            one.tables.heard(other.me, one.tables.summary(), bytes(32))
             assert len(woken) == 1
 
     @virtual

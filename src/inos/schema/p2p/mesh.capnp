@@ -79,6 +79,7 @@ struct Beat {              # heartbeat
   version @0 :UInt16;
   load    @1 :Float32;     # 0..1
   roots   @2 :Data;        # BLAKE3 over the sender's table digests; differing roots start an exchange at once
+  everything @3 :Data;     # BLAKE3 over the roots of all its tables' sectors; where it is the receiver's, nothing differs
 }
 
 struct Revocation {        # value in table "revocations"; the key is the revoked node's public key

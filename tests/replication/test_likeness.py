@@ -1,0 +1,79 @@
+"""Who has all that this node has, by what both say: pure bookkeeping."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from inos.replication.table_likeness import SAID_S, Likeness, digest_of
+from inos.testing.env import SimEnv
+
+A, B = b"a" * 32, b"b" * 32
+SOME = MappingProxyType({3: bytes(32), 7: b"r" * 32})
+OTHER = MappingProxyType({3: bytes(32), 7: b"s" * 32})
+
+
+class Clock(SimEnv):
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.at_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.at_s
+
+
+def looked() -> tuple[Likeness, Clock]:
+    clock = Clock()
+    likeness = Likeness(clock)
+    assert likeness.look({"t": SOME}, likeness.changes)
+    return likeness, clock
+
+
+def test_the_digest_is_over_tables_sectors_and_roots() -> None:
+    said = digest_of({"t": SOME, "u": {}})
+    assert said == digest_of({"u": {}, "t": dict(reversed(SOME.items()))})
+    assert len({said, digest_of({"t": SOME}), digest_of({"t": OTHER, "u": {}}), digest_of({"t": {}, "u": SOME})}) == 4
+
+
+def test_whoever_says_the_same_is_alike_for_a_while() -> None:
+    likeness, clock = looked()
+    assert not likeness.alike(A)
+    likeness.hear(A, likeness.ours)
+    likeness.hear(B, bytes(32))
+    assert likeness.alike(A) and not likeness.alike(B)
+    clock.at_s = SAID_S + 1
+    assert not likeness.alike(A)
+
+
+def test_nobody_is_alike_while_this_node_does_not_know_what_it_has() -> None:
+    likeness, _ = looked()
+    likeness.hear(A, likeness.ours)
+    before = likeness.changes
+    likeness.changed()
+    assert likeness.ours == b"" and not likeness.alike(A)
+    assert not likeness.look({"t": SOME}, before)  # begun before it changed
+    assert not likeness.alike(A)
+    assert not likeness.look({"t": SOME}, likeness.changes)  # what came was known
+    assert likeness.alike(A)
+    assert likeness.look({"t": OTHER}, likeness.changes)
+    assert not likeness.alike(A)
+
+
+def test_what_was_compared_stays_so_until_either_says_something_else() -> None:
+    likeness, _ = looked()
+    likeness.hear(A, bytes(32))
+    likeness.compared(A, likeness.ours, likeness.said_by(A))
+    assert likeness.alike(A)
+    likeness.hear(A, b"x" * 32)
+    assert not likeness.alike(A)
+    likeness.hear(A, bytes(32))
+    assert likeness.alike(A)
+    likeness.compared(A, b"", bytes(32))
+    assert not likeness.alike(A)
+
+
+def test_an_empty_word_a_doubt_and_a_lost_membership_end_it() -> None:
+    for end in (lambda one: one.hear(A, b""), lambda one: one.doubt(A), lambda one: one.keep_only({B: None})):
+        likeness, _ = looked()
+        likeness.hear(A, likeness.ours)
+        end(likeness)
+        assert not likeness.alike(A)
