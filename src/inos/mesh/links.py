@@ -36,8 +36,8 @@ PARALLEL: Final = 8
 DIAL_TIMEOUT_S: Final = 5.0
 _BACKOFF: Final = Backoff(base_s=1.0, max_s=60.0)
 _JITTER: Final = 0.2
-# A member that is missing is looked for this often (its own backoff is longer); with nobody missing, a round only finds
-# out that there are new members, and these dial as well.
+# A member that is missing is looked for this often at most; where nobody is missing, or is to be tried again that soon,
+# a round only finds out that there are new members, and these dial as well.
 LOOK_S: Final = 1.0
 REST_S: Final = 5.0
 # Failed dials in a row after which a spare link is made: about 7 s.
@@ -99,6 +99,7 @@ class Links:
         # In a large mesh most links are others' picks: their end must show as a failure, not as something unwatched.
         self._lost: set[PeerId] = set()
         self._some_missing = True
+        self._next_s = 0.0
         self._parting: set[PeerId] = set()
         self._tried_all = trio.Event()
         network.on_connected(self._gain)
@@ -146,8 +147,10 @@ class Links:
         return peer not in self._network.connected()
 
     def pause_s(self) -> float:
-        """Until the next round, unless something changes before."""
-        return LOOK_S if self._some_missing else REST_S
+        """Until the next round, unless something changes before: that one dials whoever is due by then."""
+        if not self._some_missing:
+            return REST_S
+        return min(max(self._next_s - self._env.monotonic_s(), LOOK_S), REST_S)
 
     async def step(self) -> None:
         """Dial every target that is missing and due, and wait for all of them."""
@@ -174,6 +177,7 @@ class Links:
         missing = [member for member in chosen if member.peer not in connected]
         self._some_missing = bool(missing)
         due: list[tuple[PeerId, Sequence[str]]] = []
+        self._next_s = min((self._attempts.get(member.peer, _FRESH).next_s for member in missing), default=0.0)
         for member in missing:
             if self._attempts.get(member.peer, _FRESH).next_s > now_s:
                 continue

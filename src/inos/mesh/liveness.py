@@ -100,6 +100,8 @@ class Liveness:
         self._wanted: frozenset[PeerId] = frozenset()
         self._failed: frozenset[PeerId] | None = frozenset()
         self._observed: dict[PeerId, _Tally] = {}
+        # All watched are alive, and nobody has been quiet for longer; not to be believed as soon as one may be.
+        self._quiet_s = -inf
         # Seconds between ticks so far, without pauses of ours: what each watch is counted by once somebody asks, or it
         # changes its state.
         self._observed_s = 0.0
@@ -115,7 +117,7 @@ class Liveness:
         # In an order of their own: changes are told in it, and sets have another one in each process.
         for peer in sorted(wanted - self._watched.keys()):
             self._watched[peer] = _Watch(now_s, now_s, self._observed_s)
-        self._wanted, self._failed = wanted, None
+        self._wanted, self._failed, self._quiet_s = wanted, None, -inf
 
     def heard(self, peer: PeerId, at_s: float) -> None:
         """A frame came from `peer` at `at_s`. Peers not watched are ignored; `tick` draws the conclusions."""
@@ -129,9 +131,14 @@ class Liveness:
         """Of whom it matters whether they were heard since we last knew: those not taken for alive, and those who fail
         by `by_s` unless they were."""
         silent_s = by_s - self._failed_after_s
-        return [
+        if silent_s < self._quiet_s:
+            return []
+        doubtful = [
             peer for peer, watch in self._watched.items() if watch.quiet_s <= silent_s or watch.state is not State.ALIVE
         ]
+        if not doubtful:
+            self._quiet_s = min((watch.quiet_s for watch in self._watched.values()), default=inf)
+        return doubtful
 
     def tick(self, now_s: float) -> list[Change]:
         """What changed by `now_s`. To be called at least every OWN_PAUSE_S; a longer gap is a pause of our own."""
@@ -145,11 +152,13 @@ class Liveness:
         doubtful = self.doubtful(now_s)
         changes = [change for peer in doubtful if (change := self._judge(peer, self._watched[peer], now_s))]
         if changes:
-            self._failed = None
+            self._failed, self._quiet_s = None, -inf
         return changes
 
     def deadline_s(self) -> float:
-        """When the next peer fails unless it is heard before; infinite when none can."""
+        """When the next peer may fail unless it is heard before; infinite when none can."""
+        if self._quiet_s > -inf:
+            return self._quiet_s + self._failed_after_s
         waiting = (watch.quiet_s for watch in self._watched.values() if watch.state is not State.FAILED)
         return min(waiting, default=inf) + self._failed_after_s
 

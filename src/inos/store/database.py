@@ -244,12 +244,25 @@ class Database:
         with translated(self._writer, self._path):
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
-                results = [self._in_savepoint(work) for work in group]
-                self._writer.execute("COMMIT")
-                self._committed += 1
+                if len(group) == 1:
+                    results = [self._alone(group[0])]
+                else:
+                    results = [self._in_savepoint(work) for work in group]
+                    self._writer.execute("COMMIT")
+                    self._committed += 1
             finally:
                 roll_back(self._writer)
         return results
+
+    def _alone(self, work: Work[Any]) -> Outcome:
+        """With nobody else's work to spare, the transaction itself is what is undone."""
+        cursor = self._writer.cursor()
+        result = outcome.capture(self._run, work, cursor)
+        cursor.close(True)
+        if isinstance(result, outcome.Value):
+            self._writer.execute("COMMIT")
+            self._committed += 1
+        return result
 
     def _in_savepoint(self, work: Work[Any]) -> Outcome:
         self._writer.execute("SAVEPOINT job")

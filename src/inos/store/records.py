@@ -1,9 +1,9 @@
 """The replica of the tables in the database.
 
 Rules
-- A record and the staleness of its bucket's digest are committed together; a stale digest is computed when somebody
-  asks, for all records that changed it since. So applying a record costs no hashing but its own, and comparing an
-  unchanged table costs a dictionary lookup.
+- A record and its bucket's digest are committed together, or, where the bucket is large, that the digest is stale: then
+  it is computed when somebody asks, for all records that changed it since. So applying a record costs little beside
+  its own hash, however many there are, and comparing an unchanged table costs a dictionary lookup.
 - Roots are cached in memory, also those of a whole table together; a change drops what it outdates after its commit,
   and what is computed from an older snapshot is not kept. So with the records read last (`recent.py`).
 """
@@ -34,6 +34,8 @@ from inos.store.replica import (
 )
 
 Sector = tuple[str, int]
+# Records of a bucket that are hashed with each of them that comes: less than the transaction that would do it later.
+_SMALL_BUCKET: Final = 8
 # Buckets hashed in one transaction: with some tens of records each, it holds writers up for some 20 ms.
 REFRESH_BUCKETS: Final = 1024
 _COLUMNS: Final = "tbl, key, value, removed, lamport, author, encoded"
@@ -51,30 +53,34 @@ class RecordStore:
         self._sectors: dict[str, set[int]] = {}
         self._tables: dict[str, Mapping[int, bytes]] = {}
         self._listed: set[str] = set()
+        # Tables without stale digests; of the others it is not known.
+        self._fresh: set[str] = set()
 
     # Writing
 
     def apply(self, records: Sequence[Record], sectors: Sequence[int]) -> list[bool]:
         check_paired(records, sectors)
         try:
-            applied, stale = self._database.write(partial(_apply, records=records, sectors=sectors))
+            applied, changed = self._database.write(partial(_apply, records=records, sectors=sectors))
         finally:
             self._recent.forget((record.table, record.key) for record in records)
-        self._forget(stale)
+        self._forget(changed)
         return applied
 
     async def apply_async(self, records: Sequence[Record], sectors: Sequence[int]) -> list[bool]:
         check_paired(records, sectors)
         try:
-            applied, stale = await self._database.write_async(partial(_apply, records=records, sectors=sectors))
+            applied, changed = await self._database.write_async(partial(_apply, records=records, sectors=sectors))
         finally:
             self._recent.forget((record.table, record.key) for record in records)
-        self._forget(stale)
+        self._forget(changed)
         return applied
 
-    def _forget(self, stale: Iterable[Sector]) -> None:
+    def _forget(self, changed: Mapping[Sector, bool]) -> None:
         with self._lock:
-            for sector in stale:
+            for sector, stale in changed.items():
+                if stale:
+                    self._fresh.discard(sector[0])
                 self._changes[sector] = self._changes.get(sector, 0) + 1
                 self._roots.pop(sector, None)
                 self._tables.pop(sector[0], None)
@@ -154,9 +160,18 @@ class RecordStore:
 
     def _refresh_table(self, table: str) -> None:
         """Hash what is stale in all sectors with few syncs instead of one a sector."""
+        with self._lock:
+            if table in self._fresh:
+                return
+            self._fresh.add(table)  # before looking: what becomes stale meanwhile takes it out again
         sql = "SELECT sector, bucket FROM record_buckets WHERE tbl = ? AND digest IS NULL LIMIT ?"
-        while stale := self._database.read(lambda cursor: list(cursor.execute(sql, (table, REFRESH_BUCKETS)))):
-            self._database.write(lambda cursor, stale=stale: _refresh(cursor, table, stale))  # type: ignore[misc]
+        try:
+            while stale := self._database.read(lambda cursor: list(cursor.execute(sql, (table, REFRESH_BUCKETS)))):
+                self._database.write(lambda cursor, stale=stale: _refresh(cursor, table, stale))  # type: ignore[misc]
+        except BaseException:
+            with self._lock:
+                self._fresh.discard(table)
+            raise
 
     def buckets(self, table: str, sector: int) -> list[bytes]:
         kept = self._database.read(lambda cursor: _kept_digests(cursor, table, sector))
@@ -172,19 +187,29 @@ class RecordStore:
         )
 
 
-def _apply(cursor: Cursor, records: Sequence[Record], sectors: Sequence[int]) -> tuple[list[bool], set[Sector]]:
+def _apply(cursor: Cursor, records: Sequence[Record], sectors: Sequence[int]) -> tuple[list[bool], dict[Sector, bool]]:
+    """Which of the records hold now; the sectors they changed, and whether a digest in it is stale."""
     applied: list[bool] = []
-    stale: set[tuple[str, int, int]] = set()
+    changed: set[tuple[str, int, int]] = set()
     for record, sector in zip(records, sectors, strict=True):
         holds = supersedes(record, _get(cursor, record.table, record.key))
         if holds:
             bucket = bucket_of(record.key)
             _put(cursor, record, sector, bucket)
-            stale.add((record.table, sector, bucket))
+            changed.add((record.table, sector, bucket))
         applied.append(holds)
-    sql = "INSERT INTO record_buckets VALUES (?, ?, ?, NULL) ON CONFLICT DO UPDATE SET digest = NULL"
-    list(cursor.executemany(sql, sorted(stale)))
-    return applied, {(table, sector) for table, sector, _ in stale}
+    rows = [(*place, _digest_if_small(cursor, *place)) for place in sorted(changed)]
+    list(cursor.executemany("REPLACE INTO record_buckets (tbl, sector, bucket, digest) VALUES (?, ?, ?, ?)", rows))
+    stale: dict[Sector, bool] = {}
+    for table, sector, _, digest in rows:
+        stale[table, sector] = stale.get((table, sector), False) or digest is None
+    return applied, stale
+
+
+def _digest_if_small(cursor: Cursor, table: str, sector: int, bucket: int) -> bytes | None:
+    """The digest of a bucket of few records."""
+    entries = _entries(cursor, table, sector, bucket, _SMALL_BUCKET + 1)
+    return bucket_digest(entries) if len(entries) <= _SMALL_BUCKET else None
 
 
 def _put(cursor: Cursor, record: Record, sector: int, bucket: int) -> None:
@@ -237,9 +262,9 @@ def _refresh(cursor: Cursor, table: str, stale: Iterable[Row]) -> dict[int, byte
     return {bucket: digest for digest, _, bucket in fresh}
 
 
-def _entries(cursor: Cursor, table: str, sector: int, bucket: int) -> list[Entry]:
-    sql = "SELECT key, digest FROM records WHERE tbl = ? AND sector = ? AND bucket = ? ORDER BY key"
-    return [Entry(key, digest) for key, digest in cursor.execute(sql, (table, sector, bucket))]
+def _entries(cursor: Cursor, table: str, sector: int, bucket: int, limit: int = -1) -> list[Entry]:
+    sql = "SELECT key, digest FROM records WHERE tbl = ? AND sector = ? AND bucket = ? ORDER BY key LIMIT ?"
+    return [Entry(key, digest) for key, digest in cursor.execute(sql, (table, sector, bucket, limit))]
 
 
 def _after_prefix(prefix: bytes) -> bytes | None:
