@@ -187,15 +187,20 @@ class Links:
 
     def _chosen(self) -> list[Member]:
         """The picks, and a spare for each that has been silent for a while: in a large mesh links must not run out."""
+        self._rank()
         return self._ranking(self._spares())
 
     def _spares(self) -> int:
-        return sum(self._is_silent(member.peer) for member in self._ranking(0)) if self._attempts else 0
+        silent = [peer for peer, attempts in self._attempts.items() if attempts.failures >= _SILENT_FAILURES]
+        if not silent or len(self._ranked_of) <= FULL_MESH:
+            return 0
+        picks = {member.peer for member in self._ranking(0)}
+        return sum(peer in picks for peer in silent)
 
     def _target_peers(self) -> tuple[PeerId, ...]:
         """The peers of `_chosen`, the same object as long as they are the same."""
-        spares = self._spares()
         self._rank()
+        spares = self._spares()
         if spares not in self._peers:
             self._peers[spares] = tuple(member.peer for member in self._ranking(spares))
         return self._peers[spares]
@@ -215,10 +220,6 @@ class Links:
             self._ranked.clear()
             self._peers.clear()
         return members
-
-    def _is_silent(self, peer: PeerId) -> bool:
-        attempts = self._attempts.get(peer)
-        return attempts is not None and attempts.failures >= _SILENT_FAILURES
 
     def _where(self, member: Member) -> Sequence[str]:
         return tuple(dict.fromkeys([*self._book.addresses(member.peer), *member.addresses]))

@@ -44,6 +44,8 @@ class MeshView:
         self._env = env
         self._repair_after_s = repair_after_s
         self._met: Counter[bytes] = Counter()
+        self._seen_of: object = None
+        self._seen: Sequence[tuple[bytes, Member]] = ()
 
     def met(self, peer: PeerId) -> None:
         """To be told of every new connection."""
@@ -77,8 +79,18 @@ class MeshView:
         """This node first, then every live member."""
         return [self._me, *(node for node, _ in self._others_alive())]
 
-    def _others_alive(self) -> Iterator[tuple[bytes, Member]]:
-        """As `alive` says of each other member, for one look at hundreds: what is asked of each is a set lookup."""
+    def _others_alive(self) -> Sequence[tuple[bytes, Member]]:
+        """Of whom `alive` is true, without this node; in a mesh where everybody is connected with all, looked at again
+        only when somebody has come or gone."""
+        if self._witnesses.needed():
+            return list(self._look_for_others())
+        seen_of = (self._membership.changes, self._connections.connected(), self._liveness.failed())
+        if seen_of != self._seen_of:
+            self._seen_of, self._seen = seen_of, list(self._look_for_others())
+        return self._seen
+
+    def _look_for_others(self) -> Iterator[tuple[bytes, Member]]:
+        """One look at hundreds: what is asked of each is a set lookup."""
         connected, failed = self._connections.connected(), self._liveness.failed()
         doubted = self._witnesses.doubted() if self._witnesses.needed() else None
         for node, member in self._membership.members().items():

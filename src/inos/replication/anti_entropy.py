@@ -104,6 +104,8 @@ class AntiEntropy:
         self._env = env
         self._suspects: dict[bytes, None] = {}
         self._in_step_s: dict[Place, float] = {}
+        self._none_lags = -1
+        self._none_lags_until_s = 0.0
         self._hand_overs: dict[Place, _HandOver] = {}
         self._refusals = Refusals(env)
         self._assigned = -1
@@ -133,8 +135,15 @@ class AntiEntropy:
 
     def lagging(self) -> list[Place]:
         """The places this node should hold that are not in step."""
-        now_s = self._env.monotonic_s()
-        return [place for place in self._assignment.held() if not self._is_in_step(place, now_s)]
+        now_s, assigned = self._env.monotonic_s(), self._assignment.changes
+        if self._none_lags == assigned and now_s < self._none_lags_until_s:
+            return []
+        lagging = [place for place in self._assignment.held() if not self._is_in_step(place, now_s)]
+        if not lagging:
+            # What has been compared stays in step for so long, and what has no other replica until there are others.
+            compared_s = [self._in_step_s.get(place, now_s) for place in self._assignment.held()]
+            self._none_lags, self._none_lags_until_s = assigned, min(compared_s, default=now_s) + IN_STEP_S
+        return lagging
 
     async def step(self) -> None:
         """One round. Raises when this node's own store fails; a peer that fails is left for another time."""
@@ -162,7 +171,8 @@ class AntiEntropy:
 
     def _take_for_compared(self, node: bytes) -> None:
         """`node` has said that it has what we have."""
-        for place in self._shared_with(node):
+        self._in_step_s.update(dict.fromkeys(self._assignment.shared(node), self._env.monotonic_s()))
+        for place in self._handed_to(node):
             self._agreed(node, place)
 
     async def meet(self, node: bytes, place: Place) -> None:
@@ -223,8 +233,12 @@ class AntiEntropy:
 
     def _shared_with(self, node: bytes) -> list[Place]:
         """What there is to compare with `node`."""
+        return [*self._assignment.shared(node), *self._handed_to(node)]
+
+    def _handed_to(self, node: bytes) -> list[Place]:
+        """What `node` should hold of what lies here."""
         only = {node}
-        return [*self._assignment.shared(node), *(place for place in self._hand_overs if self._partners(place, only))]
+        return [place for place in self._hand_overs if self._partners(place, only)]
 
     async def _exchange(self, node: bytes) -> bool:
         """Compare with `node` and exchange what differs. False when the round ended before all was done."""

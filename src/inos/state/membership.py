@@ -67,6 +67,8 @@ class Membership:
         self._revoked: dict[bytes, Revocation] = {}
         self._members: dict[bytes, Member] = {}
         self._admitted: set[PeerId] = set()
+        self.changes = 0
+        """Grows whenever `members` may have become others."""
 
     def members(self) -> Mapping[bytes, Member]:
         """Everybody whose record is known and who is not revoked, by node key; a live view."""
@@ -194,6 +196,7 @@ class Membership:
 
     def _refresh(self, node: bytes) -> None:
         """Bring what is served to readers into line with what is known of `node`."""
+        self.changes += 1
         verified, known = self.verified(node), self._known.get(node)
         peer = PeerId.from_public_key(node)
         if verified is None:
