@@ -14,7 +14,7 @@ from inos.mesh.addressbook import AddressBook
 from inos.mesh.admission import MemberAdmission
 from inos.mesh.heartbeats import Beat, Heartbeats
 from inos.mesh.links import Links
-from inos.mesh.liveness import Liveness
+from inos.mesh.liveness import Change, Liveness, State
 from inos.mesh.network import Network
 from inos.mesh.reach import STEP_S, Reach
 from inos.mesh.witness import Witnesses
@@ -34,6 +34,8 @@ class SummarisedTables(Protocol):
     def heard(self, node: bytes, summary: bytes, everything: bytes) -> None: ...
 
     def met(self, node: bytes) -> None: ...
+
+    def returned(self, node: bytes) -> None: ...
 
 
 class Meeting:
@@ -64,6 +66,16 @@ class Meeting:
         self._own_beat.summary, self._own_beat.everything = tables.summary, tables.everything
         self.heartbeats.on_beat(lambda peer, beat: tables.heard(peer.public_key(), beat.roots, beat.everything))
         self.network.on_connected(lambda peer: tables.met(peer.public_key()))
+        failed: set[PeerId] = set()
+
+        def changed(change: Change) -> None:
+            if change.state is State.FAILED:
+                failed.add(change.peer)
+            elif change.peer in failed:
+                failed.discard(change.peer)
+                tables.returned(change.peer.public_key())
+
+        self.heartbeats.on_change(changed)
 
     async def begun(self) -> None:
         """Return once whoever is there can have been met: at once, but for a node that has only just started."""

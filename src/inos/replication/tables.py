@@ -198,6 +198,11 @@ class Tables:
         self._likeness.doubt(node)
         self._met[node] = None
 
+    def returned(self, node: bytes) -> None:
+        """`node` was silent, and on its own perhaps: what either wrote meanwhile is news to the other."""
+        if not self._likeness.alike(node):
+            self._equaliser.suspect(node)
+
     def heard(self, node: bytes, summary: bytes, everything: bytes = b"") -> None:
         """What a heartbeat of `node` carried: when its tables stay unlike ours, the next round begins with it; while
         it has all that we have, there is nothing to compare."""

@@ -144,6 +144,13 @@ class EqualSuite(MeshSuite):
             assert len(woken) == 1
             one.tables.heard(other.me, one.tables.summary(), bytes(32))
             assert len(woken) == 1
+            await one.tables.step()
+            one.tables.heard(other.me, one.tables.summary(), one.tables.everything())
+            one.tables.returned(other.me)
+            assert len(woken) == 1
+            one.tables.heard(other.me, one.tables.summary(), b"")
+            one.tables.returned(other.me)
+            assert len(woken) == 2
 
     @virtual
     async def test_summaries_that_never_come_to_rest_are_looked_into(self, tmp_path: Path) -> None:
