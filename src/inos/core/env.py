@@ -30,6 +30,29 @@ class Machine:
     memory_bytes: int
 
 
+class Alarm:
+    """Ends a pause before its time. Rung while nobody pauses, it ends the next one at once. Owned by one event loop, and
+    for one pause at a time."""
+
+    __slots__ = ("on_ring", "rung")
+
+    def __init__(self) -> None:
+        self.rung = False
+        self.on_ring: Callable[[], object] | None = None
+        """What a pause under way is ended by; only an Env's `pause` sets it."""
+
+    def ring(self) -> None:
+        """Cheap; many rings are one."""
+        if not self.rung:
+            self.rung = True
+            if self.on_ring is not None:
+                self.on_ring()
+
+    def reset(self) -> None:
+        """Rings up to now do not count."""
+        self.rung = False
+
+
 class Env(Protocol):
     """Time, chance, threads and the machine, owned by whoever runs the node."""
 
@@ -46,6 +69,9 @@ class Env(Protocol):
     def token_bytes(self, size: int) -> bytes:
         """`size` unpredictable bytes, fit for keys."""
 
+    async def pause(self, seconds: float, alarm: Alarm | None = None) -> None:
+        """Let time pass, until `alarm` rings at most: what background work does between two rounds."""
+
     async def in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run blocking `work(*args)` away from the event loop and return what it returns."""
 
@@ -54,6 +80,22 @@ class Env(Protocol):
 
     def load(self) -> float:
         """The share of the machine's cores that is busy, 0..1."""
+
+
+async def pause_on_trio(seconds: float, alarm: Alarm | None) -> None:
+    """The pause of an Env whose tasks are trio's."""
+    if alarm is None:
+        await trio.sleep(seconds)
+        return
+    woken = trio.Event()
+    if alarm.rung:
+        woken.set()
+    alarm.on_ring = woken.set
+    try:
+        with trio.move_on_after(seconds):
+            await woken.wait()
+    finally:
+        alarm.on_ring = None
 
 
 class RealEnv:
@@ -80,6 +122,9 @@ class RealEnv:
 
     def token_bytes(self, size: int) -> bytes:
         return secrets.token_bytes(size)
+
+    async def pause(self, seconds: float, alarm: Alarm | None = None) -> None:
+        await pause_on_trio(seconds, alarm)
 
     async def in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         return await trio.to_thread.run_sync(work, *args, limiter=self._limiter)

@@ -16,7 +16,7 @@ from typing import Final
 
 import trio
 
-from inos.core.env import Env
+from inos.core.env import Alarm, Env
 
 log = logging.getLogger(__name__)
 
@@ -76,11 +76,11 @@ class Worker:
         self._interval_s = interval_s
         self._first_after_s = first_after_s
         self._backoff = backoff or Backoff(min(1.0, self._rest_s()))
-        self._wake = trio.Event()
+        self._alarm = Alarm()
 
     def poke(self) -> None:
         """Ask for a round now rather than at the next interval. Cheap; many pokes make one round."""
-        self._wake.set()
+        self._alarm.ring()
 
     async def run(self) -> None:
         """Run rounds until cancelled. A poke brings the first one forward, too."""
@@ -95,7 +95,7 @@ class Worker:
     async def _round(self) -> float:
         status = self.status
         status.phase = Phase.RUNNING
-        self._wake = trio.Event()
+        self._alarm.reset()
         try:
             await self._step()
         except Exception as error:
@@ -116,11 +116,8 @@ class Worker:
 
     async def _wait(self, delay_s: float) -> None:
         jittered_s = delay_s * (1 + JITTER * (2 * self._env.random.random() - 1))
-        with trio.move_on_after(jittered_s):
-            # A failing worker waits out its backoff; pokes must not turn a broken disk into a busy loop.
-            if self.status.phase is Phase.FAILING:
-                await trio.sleep_forever()
-            await self._wake.wait()
+        # A failing worker waits out its backoff; pokes must not turn a broken disk into a busy loop.
+        await self._env.pause(jittered_s, None if self.status.phase is Phase.FAILING else self._alarm)
 
 
 class WorkerSet:

@@ -16,8 +16,6 @@ from functools import lru_cache, partial
 from math import ceil
 from typing import Final, Protocol
 
-import trio
-
 from inos.core import codec
 from inos.core.env import Env
 from inos.core.errors import BadFrame, InosError
@@ -132,7 +130,7 @@ class Heartbeats:
             self._beat_round()
             while (left_s := beat_at_s - (now_s := self._env.monotonic_s())) > 0:
                 pause_s = min(left_s / ceil(left_s / _TICK_S), max(self._liveness.deadline_s() - now_s, _SHORTEST_S))
-                await trio.sleep(pause_s)
+                await self._env.pause(pause_s)
                 self.observe()
 
     def observe(self) -> None:

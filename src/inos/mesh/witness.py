@@ -116,7 +116,7 @@ class Witnesses:
         while True:
             if self.needed():
                 return
-            await trio.sleep(_LOOK_S)
+            await self._env.pause(_LOOK_S)
 
     def noticed(self, change: Change) -> None:
         """A member that this node watches failed or came back."""

@@ -173,7 +173,7 @@ class DeskOutboxes:
                 while True:
                     await self._look_after_all()
                     await self._reopen()
-                    await trio.sleep(UPKEEP_INTERVAL_S)
+                    await self._env.pause(UPKEEP_INTERVAL_S)
             finally:
                 self._door = self._nursery = None
                 nursery.cancel_scope.cancel()

@@ -117,7 +117,7 @@ class ClusterNode:
         self.region = region
         self.compression = cluster.settings.compression
         self.disk = self._new_disk()
-        self.env = MachineEnv(cluster.settings.seed * 1000 + number, self.disk)
+        self.env = MachineEnv(cluster.settings.seed * 1000 + number, self.disk, cluster.fabric.schedule)
         self.started_s = 0.0
         """Virtual time of its last start."""
         self._clients: dict[trio.CancelScope, None] = {}

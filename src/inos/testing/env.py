@@ -12,7 +12,7 @@ from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
-from inos.core.env import Machine
+from inos.core.env import Alarm, Machine, pause_on_trio
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -46,6 +46,9 @@ class SimEnv:
 
     def token_bytes(self, size: int) -> bytes:
         return self._random.randbytes(size)
+
+    async def pause(self, seconds: float, alarm: Alarm | None = None) -> None:
+        await pause_on_trio(seconds, alarm)
 
     async def in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> T:
         """Run `work` here, between two scheduling points, so that callers interleave as they would with threads."""
