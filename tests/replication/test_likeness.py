@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from inos.replication.table_likeness import SAID_S, Likeness, digest_of
+from inos.replication.table_likeness import SAID_S, SPREAD_S, Likeness, digest_of
 from inos.testing.env import SimEnv
 
 A, B = b"a" * 32, b"b" * 32
@@ -69,6 +69,26 @@ def test_what_was_compared_stays_so_until_either_says_something_else() -> None:
     assert likeness.alike(A)
     likeness.compared(A, b"", bytes(32))
     assert not likeness.alike(A)
+
+
+def test_only_what_is_said_after_a_change_has_spread_is_a_difference() -> None:
+    likeness, clock = looked()
+    likeness.changed()
+    likeness.look({"t": OTHER}, likeness.changes)
+    likeness.hear(A, bytes(32))
+    assert not likeness.alike(A) and not likeness.differs(A)
+    assert likeness.differs(B)  # it says nothing, so who knows
+    clock.at_s = SPREAD_S + 0.1
+    assert not likeness.differs(A)  # it was said before
+    likeness.hear(A, bytes(32))
+    likeness.hear(B, likeness.ours)
+    assert likeness.differs(A) and not likeness.differs(B)
+    likeness.compared(A, likeness.ours, likeness.said_by(A))
+    assert not likeness.differs(A)
+    likeness.hear(A, b"")
+    assert not likeness.differs(A) and likeness.said_by(A) == b""
+    clock.at_s += SAID_S + 1
+    assert likeness.differs(A) and likeness.differs(B)
 
 
 def test_an_empty_word_a_doubt_and_a_lost_membership_end_it() -> None:

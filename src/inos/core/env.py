@@ -31,8 +31,8 @@ class Machine:
 
 
 class Alarm:
-    """Ends a pause before its time. Rung while nobody pauses, it ends the next one at once. Owned by one event loop, and
-    for one pause at a time."""
+    """Ends a pause before its time. Rung while nobody pauses, it ends the next one at once. Owned by one event loop,
+    and for one pause at a time."""
 
     __slots__ = ("on_ring", "rung")
 

@@ -40,6 +40,8 @@ PUSH_KEYS: Final = 1024
 # A comparison older than this says too little to answer reads from; at an interval of 5 s it is a dozen rounds.
 IN_STEP_S: Final = 60.0
 REFUSED_S: Final = 60.0
+# Without a comparison, while everybody changes all the time.
+MOVING_S: Final = 15.0
 MAX_REFUSED: Final = 4096
 
 
@@ -110,6 +112,7 @@ class AntiEntropy:
         self._refusals = Refusals(env)
         self._assigned = -1
         self._room = 0
+        self._asked_s = 0.0
         self.likeness = Likeness(env)
         self.wake: Callable[[], None] = lambda: None
         """Called when a round is worth more than waiting for the next: a Worker's poke."""
@@ -189,13 +192,23 @@ class AntiEntropy:
             del self._suspects[node]
         rest = alive.difference(chosen)
         handed = list(self._hand_overs)
-        for wanted in (self.lagging() + handed, [*self._assignment.held(), *handed]):
-            candidates = self._candidates(wanted, rest)
-            if candidates:
-                unlike = [node for node in candidates if not self.likeness.alike(node)]
-                chosen.append(self._env.random.choice(unlike or candidates))
-                break
+        if candidates := self._candidates(self.lagging() + handed, rest):
+            unlike = [node for node in candidates if not self.likeness.alike(node)]
+            chosen.append(self._env.random.choice(unlike or candidates))
+        elif candidates := self._candidates([*self._assignment.held(), *handed], rest):
+            chosen += self._of_those_in_step(candidates)
         return chosen
+
+    def _of_those_in_step(self, candidates: Sequence[bytes]) -> list[bytes]:
+        """One that differs; or one like this node, which costs nothing to note. Where all of them change all the time
+        somebody is asked now and then: whom a record did not reach is known, and suspected."""
+        now_s, likeness = self._env.monotonic_s(), self.likeness
+        among = [node for node in candidates if likeness.differs(node)]
+        if not among:
+            among = [node for node in candidates if likeness.alike(node)]
+        if not among and now_s - self._asked_s >= MOVING_S:
+            among = list(candidates)
+        return [self._env.random.choice(among)] if among else []
 
     def _candidates(self, places: Iterable[Place], among: set[bytes]) -> list[bytes]:
         """Those of `among` with whom one of these places, drawn at random, is to be compared."""
@@ -242,6 +255,7 @@ class AntiEntropy:
 
     async def _exchange(self, node: bytes) -> bool:
         """Compare with `node` and exchange what differs. False when the round ended before all was done."""
+        self._asked_s = self._env.monotonic_s()
         mine, their = self.likeness.ours, self.likeness.said_by(node)
         places = self._shared_with(node)
         roots = await self._env.in_thread(self._all_roots)

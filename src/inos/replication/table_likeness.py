@@ -8,6 +8,7 @@ a record: whoever changes says something else with its next beat. Owned by the e
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Final
 
 from inos.core.env import Env
@@ -15,6 +16,8 @@ from inos.crypto.hashing import blake3_digest
 
 # Beats come every three seconds; somebody who has not said anything for longer may have anything by now.
 SAID_S: Final = 10.0
+# A record is with everybody it goes to after this, unless something was lost.
+SPREAD_S: Final = 2.0
 
 Roots = Mapping[str, Mapping[int, bytes]]
 
@@ -36,6 +39,7 @@ class Likeness:
         self._roots: Roots = {}
         self._ours = b""
         self.changes = 0
+        self._changed_s = 0.0
         self._looked = -1
         self._said: dict[bytes, tuple[bytes, float]] = {}
         self._compared: dict[bytes, tuple[bytes, bytes]] = {}
@@ -48,6 +52,7 @@ class Likeness:
     def changed(self) -> None:
         """This node has got something new."""
         self.changes += 1
+        self._changed_s = self._env.monotonic_s()
 
     def look(self, roots: Roots, changes: int) -> bool:
         """Take in what this node has, and whether that is new; read when there had been so many `changes`."""
@@ -58,11 +63,8 @@ class Likeness:
         return new
 
     def hear(self, node: bytes, digest: bytes) -> None:
-        """What a beat of `node` said; empty when it does not know."""
-        if digest:
-            self._said[node] = digest, self._env.monotonic_s()
-        else:
-            self._said.pop(node, None)
+        """What a beat of `node` said; empty when it does not know, because that changes."""
+        self._said[node] = digest, self._env.monotonic_s()
 
     def doubt(self, node: bytes) -> None:
         """It may have missed something since it last said what it has."""
@@ -84,6 +86,14 @@ class Likeness:
         """Whether a comparison with `node` would find nothing."""
         ours, theirs = self.ours, self.said_by(node)
         return bool(ours and theirs) and (ours == theirs or self._compared.get(node) == (ours, theirs))
+
+    def differs(self, node: bytes) -> bool:
+        """Whether `node` has said something else since whatever changed this node last reached everybody it goes to; or
+        never says what it has, as older releases do."""
+        said, at_s = self._said.get(node, (b"", -inf))
+        if self._env.monotonic_s() - at_s > SAID_S:
+            return True
+        return bool(said) and at_s > self._changed_s + SPREAD_S and not self.alike(node)
 
     def keep_only(self, members: Mapping[bytes, object]) -> None:
         """Forget those that are no members any more."""
