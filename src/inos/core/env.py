@@ -2,7 +2,8 @@
 
 Everything above takes an `Env`; nothing else imports `time`, `random`, `secrets`, `os.urandom` or `trio.to_thread`
 (tests/test_tidy.py checks it). `trio.sleep` and trio deadlines are free to use: a simulation owns trio's clock; what a
-node does all the time had better `pause`, which a simulation has cheaper. A real node gets `RealEnv`; the simulator supplies one that draws everything from a seed and runs "threads" inline.
+node does all the time had better `pause`, which a simulation has cheaper. A real node gets `RealEnv`; the simulator
+supplies one that draws everything from a seed and runs "threads" inline.
 """
 
 from __future__ import annotations
