@@ -70,7 +70,7 @@ def test_nothing_is_gone_through_whole(corpus: SqliteCorpus, fields: dict[str, A
     scans = [step for step in steps if step.startswith("SCAN") and "VIRTUAL TABLE INDEX" not in step]
     assert all(step.startswith(("SCAN spans", "SCAN best", "SCAN (")) for step in scans), steps
     # Sorting is only for a span of time of which all was counted, and for ranks.
-    assert index == "messages_time" or not any("TEMP B-TREE" in step for step in steps), steps
+    assert index == "times" or not any("TEMP B-TREE" in step for step in steps), steps
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_nothing_is_gone_through_whole(corpus: SqliteCorpus, fields: dict[str, A
         ({"agent": "ada"}, "words"),
         ({"agent": "ada", "task": "rare"}, "words"),
         ({"role": "coder", "recipient": "eve"}, "words"),
-        ({"role": "coder", "state": "archived"}, "messages_state"),
+        ({"role": "coder", "state": "archived"}, "states"),
         ({"agent": "bob", "priority": 9}, "words"),
-        ({"agent": "bob", "since_ms": NOW_MS + 5_000, "until_ms": NOW_MS + 9_000}, "messages_time"),
-        ({"since_ms": NOW_MS + 5_000, "until_ms": NOW_MS + 9_000}, "messages_time"),
+        ({"agent": "bob", "since_ms": NOW_MS + 5_000, "until_ms": NOW_MS + 9_000}, "times"),
+        ({"since_ms": NOW_MS + 5_000, "until_ms": NOW_MS + 9_000}, "times"),
         ({"since_ms": NOW_MS + 5_000}, ""),
         ({}, ""),
     ],

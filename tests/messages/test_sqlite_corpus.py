@@ -13,10 +13,12 @@ import pytest
 from inos.core.env import RealEnv
 from inos.core.messages.query import MessageQuery
 from inos.messages import sqlite_corpus
+from inos.messages import sqlite_reading as reading
 from inos.messages.corpus import Corpus
+from inos.messages.fresh_words import entry_in
 from inos.messages.sqlite_corpus import SqliteCorpus
 from inos.messages.sqlite_schema import MIGRATIONS
-from inos.store.cursor import one
+from inos.store.cursor import Cursor, one
 from inos.testing.corpus import NOW_MS, CorpusSuite, inserted, message, message_id
 
 KEY: Final = bytes(range(32))
@@ -37,24 +39,38 @@ class TestSqliteCorpus(CorpusSuite):
         return on_disk(root)
 
 
-@pytest.mark.parametrize("schema", [1, 2])
+def as_indexed_before(cursor: Cursor) -> None:
+    """What earlier releases wrote when they indexed the first 20."""
+    found = [(seq, entry_in(body)) for seq, body in reading.unindexed(0, 20, cursor)]
+    list(cursor.executemany("INSERT INTO words (rowid, text) VALUES (?, CAST(? AS TEXT))", found))
+    list(cursor.execute("UPDATE corpus SET indexed_seq = 20"))
+    list(cursor.execute("UPDATE messages SET state = 4 WHERE seq IN (8, 28)"))
+
+
+@pytest.mark.parametrize(("schema", "unindexed"), [(1, 30), (2, 30), (3, 10)])
 def test_a_corpus_of_an_older_schema_is_indexed_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: int, unindexed: int
 ) -> None:
     with monkeypatch.context() as before:
         before.setattr(sqlite_corpus, "MIGRATIONS", MIGRATIONS[:schema])
         with on_disk(tmp_path) as corpus:
             inserted(corpus, [message(number, content=f"word{number}") for number in range(30)])
-            assert corpus.index_step(20) == 20
+            corpus.database.write(as_indexed_before)
     with on_disk(tmp_path) as corpus:
-        assert corpus.stats().unindexed == 30
+        assert corpus.stats().unindexed == unindexed
         for _ in range(2):
             found = corpus.query(MessageQuery(text="word7")).messages
             assert [each.message.id for each in found] == [message_id(7)]
             assert len(corpus.query(MessageQuery(agent="ada", priority=5)).messages) == 30
             assert not corpus.query(MessageQuery(agent="eve")).messages
+            assert [each.seq for each in corpus.query(MessageQuery(state="archived")).messages] == [28, 8]
+            assert len(corpus.query(MessageQuery(state="open")).messages) == 28
+            span = MessageQuery(since_ms=NOW_MS + 15, until_ms=NOW_MS + 25)
+            assert [each.seq for each in corpus.query(span).messages] == list(range(25, 15, -1))
             corpus.index_step(100)
         assert corpus.stats().unindexed == 0
+        sql = "SELECT (SELECT count(*) FROM times), (SELECT count(*) FROM states)"
+        assert corpus.database.read(lambda cursor: one(cursor.execute(sql))) == (30, 30)
 
 
 def test_what_was_indexed_in_small_steps_is_merged(tmp_path: Path) -> None:

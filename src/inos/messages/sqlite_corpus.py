@@ -25,7 +25,7 @@ from inos.messages.corpus import CorpusStats, MarkChange
 from inos.messages.fresh_words import FreshWords, entry_in
 from inos.messages.sqlite_schema import BLOCK_BITS, MIGRATIONS
 from inos.messages.stored_form import pack, unpack
-from inos.store.cursor import Cursor, first, one
+from inos.store.cursor import Cursor, Rows, first, one
 from inos.store.database import Database
 from inos.store.filesystem import REAL_FILES, Files
 
@@ -37,14 +37,17 @@ INDEX_FROM: Final = 4_096
 # What is shorter saves a quarter of a page, and takes as long as all else that storing it takes.
 _PACK_FROM_BYTES: Final = 1_024
 _UNREAD: Final = STATES.index("unread")
-_INSERT: Final = (
-    "INSERT OR IGNORE INTO messages (seq, id, time_ms, received_ms, agent, kind, priority, task, role, recipient)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ROW: Final = Rows(
+    "INSERT OR IGNORE INTO messages (seq, id, time_ms, received_ms, agent, kind, priority, task, role, recipient)", 10
 )
+_BODY: Final = Rows("INSERT INTO bodies (seq, body)", 2)
 _SPAN: Final = (
     "INSERT INTO spans VALUES (?, ?, ?) ON CONFLICT (block) DO UPDATE SET"
     " least_ms = min(least_ms, excluded.least_ms), most_ms = max(most_ms, excluded.most_ms)"
 )
+# Of the messages that are indexed: in the order of what they are kept by, so that few pages change.
+_TIMES: Final = "INSERT INTO times SELECT time_ms, seq FROM messages WHERE seq BETWEEN ? AND ? ORDER BY time_ms, seq"
+_STATES: Final = "INSERT INTO states SELECT state, seq FROM messages WHERE seq BETWEEN ? AND ? ORDER BY state, seq"
 # Pages of the index of words that are merged in one transaction: some 5 ms.
 _MERGED_PAGES: Final = 128
 _CHANGES: Final = "SELECT total_changes()"
@@ -210,7 +213,7 @@ def _put_rows(cursor: Cursor, fresh: Sequence[tuple[int, _Prepared]], now_ms: in
         for seq, (each, key, _) in fresh
     ]  # fmt: skip
     (before,) = one(cursor.execute(_CHANGES))
-    list(cursor.executemany(_INSERT, rows))
+    _ROW.put(cursor, rows)
     (after,) = one(cursor.execute(_CHANGES))
     return bool(after - before == len(rows))
 
@@ -249,7 +252,7 @@ def _again(cursor: Cursor, message: Message, seq: int, body: bytes | None) -> Re
 
 
 def _store(cursor: Cursor, fresh: Sequence[tuple[int, _Prepared]]) -> None:
-    list(cursor.executemany("INSERT INTO bodies VALUES (?, ?)", [(seq, body) for seq, (_, _, body) in fresh]))
+    _BODY.put(cursor, [(seq, body) for seq, (_, _, body) in fresh])
     times: dict[int, list[int]] = {}
     for seq, (each, _, _) in fresh:
         times.setdefault(seq >> BLOCK_BITS, []).append(each.time_ms)
@@ -286,6 +289,8 @@ def _merge(cursor: Cursor, message_id: str, change: Marks) -> bool:
     shown = json.dumps(merged.to_json(), separators=(",", ":"))
     update = "UPDATE messages SET state = ?, marks = ?, mark_seq = ? WHERE seq = ?"
     list(cursor.execute(update, (after, shown, mark_seq, seq)))
+    # Of a message that is not indexed yet there is no row here.
+    list(cursor.execute("UPDATE states SET reached = ? WHERE reached = ? AND seq = ?", (after, state, seq)))
     return True
 
 
@@ -295,7 +300,10 @@ def _index(found: Sequence[tuple[int, bytes]], cursor: Cursor) -> int:
     rest = list(_behind(found, indexed_seq))
     list(cursor.executemany("INSERT INTO words (rowid, text) VALUES (?, CAST(? AS TEXT))", rest))
     if rest:
-        list(cursor.execute("UPDATE corpus SET indexed_seq = ?", (rest[-1][0],)))
+        span = rest[0][0], rest[-1][0]
+        list(cursor.execute(_TIMES, span))
+        list(cursor.execute(_STATES, span))
+        list(cursor.execute("UPDATE corpus SET indexed_seq = ?", span[1:]))
     return len(rest)
 
 

@@ -1,7 +1,7 @@
 """How a query finds its rows, and the SQL of it. Plain functions; counting is left to whoever has a cursor.
 
-Three ways: along an index of SQLite's own, for what may change (state) and for time; by the index of words, for words
-and for what never changes, up to where it goes (`indexed_seq`), and row by row behind that; or row by row.
+Three ways: along a table kept for it, for what may change (state) and for time; by the index of words, for words and
+for what never changes; or row by row, as everything behind what is indexed (`indexed_seq`).
 """
 
 from __future__ import annotations
@@ -27,15 +27,17 @@ Count = Callable[[str, Sequence[SqlValue]], int]
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A condition, and what finds what meets it: an index, or a question to the index of words."""
+    """A condition, and what finds what meets it: a table by the name of `index` and the same condition on it, or a
+    question to the index of words."""
 
     sql: str
     values: tuple[SqlValue, ...]
     index: str = ""
+    on_index: str = ""
     ordered: bool = True
-    """Whether the index gives rows in the order of seq."""
+    """Whether the table gives rows in the order of seq."""
     arms: tuple[tuple[str, SqlValue], ...] = ()
-    """The same as several conditions of one value each, so that rows come in order where the index alone has none."""
+    """The same on it as several conditions of one value each, so that rows come in order where it alone has none."""
     asked: str = ""
 
 
@@ -79,13 +81,13 @@ def clauses_of(query: MessageQuery) -> list[Clause]:
     if query.priority:
         found.append(Clause("priority >= ?", (query.priority,), asked=asked_priority(query.priority)))
     if query.state == "open":
-        arms = tuple(("state = ?", value) for value in range(ARCHIVED))
-        found.append(Clause(f"state < {ARCHIVED}", (), "messages_state", ordered=False, arms=arms))
+        arms = tuple(("reached = ?", value) for value in range(ARCHIVED))
+        found.append(Clause(f"state < {ARCHIVED}", (), "states", f"reached < {ARCHIVED}", ordered=False, arms=arms))
     elif query.state:
-        found.append(Clause("state = ?", (STATES.index(query.state),), "messages_state"))
+        found.append(Clause("state = ?", (STATES.index(query.state),), "states", "reached = ?"))
     if _has_times(query):
-        values = (query.since_ms, query.until_ms)
-        found.append(Clause("time_ms >= ? AND time_ms < ?", values, "messages_time", ordered=False))
+        values, on_index = (query.since_ms, query.until_ms), "written_ms >= ? AND written_ms < ?"
+        found.append(Clause("time_ms >= ? AND time_ms < ?", values, "times", on_index, ordered=False))
     return found
 
 
@@ -131,7 +133,7 @@ def driver_for(query: MessageQuery, words: Sequence[str], count: Count, bounds: 
 def _counted(clause: Clause, low: int, high: int, count: Count) -> int:
     bounds = "" if not clause.ordered else " AND seq BETWEEN ? AND ?"
     values = clause.values if not clause.ordered else (*clause.values, low, high)
-    sql = f"SELECT 1 FROM messages INDEXED BY {clause.index} WHERE {clause.sql}{bounds} LIMIT {PROBE}"
+    sql = f"SELECT 1 FROM {clause.index} WHERE {clause.on_index}{bounds} LIMIT {PROBE}"
     return count(f"SELECT count(*) FROM ({sql})", values)
 
 
@@ -141,14 +143,14 @@ def page_sql(plan: Plan, columns: str) -> tuple[str, list[SqlValue]]:
     if plan.times is not None:
         return _by_blocks(plan, columns, way)
     rest = list(plan.clauses)
-    driver = rest.pop(0) if plan.index else Clause("1", ())
-    indexed = f"INDEXED BY {plan.index}" if plan.index else "NOT INDEXED"
+    driver = rest.pop(0) if plan.index else Clause("", (), on_index="1")
+    source = f"{plan.index} CROSS JOIN messages USING (seq)" if plan.index else "messages NOT INDEXED"
     sqls: list[str] = []
     values: list[SqlValue] = []
     conditions: list[tuple[str, tuple[SqlValue, ...]]] = [(sql, (value,)) for sql, value in driver.arms]
-    for sql, own in conditions or [(driver.sql, driver.values)]:
+    for sql, own in conditions or [(driver.on_index, driver.values)]:
         where = " AND ".join([sql, "seq BETWEEN ? AND ?", *(each.sql for each in rest)])
-        sqls.append(f"SELECT {columns} FROM messages {indexed} WHERE {where}")
+        sqls.append(f"SELECT {columns} FROM {source} WHERE {where}")
         values += [*own, plan.low, plan.high, *(value for each in rest for value in each.values)]
     return f"{' UNION ALL '.join(sqls)} ORDER BY seq {way}", values
 

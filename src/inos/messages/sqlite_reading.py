@@ -111,14 +111,14 @@ def page(query: MessageQuery, fresh: FreshWords, cursor: Cursor) -> MessagePage:
 
 
 def _found(cursor: Cursor, plan: Plan, words: list[str], fresh: FreshWords) -> Iterable[Row]:
-    """All rows of a plan that have `words`, in order."""
-    if plan.index and (not words or plan.count <= _FEW):
-        return _with_words(_rows(cursor, plan), words) if words else _rows(cursor, plan)
-    if not plan.asked:
+    """All rows of a plan that have `words`, in order: what is indexed, and what is not yet."""
+    by_index = plan.index and (not words or plan.count <= _FEW)
+    if not by_index and not plan.asked:
         return _rows(cursor, plan)
     *_, indexed_seq = counters(cursor)
     behind, indexed = plan.above(indexed_seq), plan.up_to(indexed_seq)
-    parts = [_at_hand(cursor, behind, words, fresh) if words else _rows(cursor, behind), _asked(cursor, indexed)]
+    found = _with_words(_rows(cursor, indexed), words) if by_index else _asked(cursor, indexed)
+    parts = [_at_hand(cursor, behind, words, fresh) if words else _rows(cursor, behind), found]
     return chain.from_iterable(parts if plan.newest_first else reversed(parts))
 
 
@@ -133,6 +133,9 @@ def _asked(cursor: Cursor, plan: Plan) -> Iterator[Row]:
 
 
 def _with_words(rows: Iterable[Row], words: list[str]) -> Iterator[Row]:
+    if not words:
+        yield from rows
+        return
     for *fields, body in rows:
         encoded = unpack(body)
         if may_have(encoded, words) and has_words(text_in(encoded), words):

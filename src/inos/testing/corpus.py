@@ -264,11 +264,11 @@ class CorpusSuite:
     def test_every_query_gives_what_going_through_all_gives(self, corpus: Corpus, indexed: int) -> None:
         inserted(corpus, mixed(200))
         chance = random.Random(2)  # noqa: S311
-        for name in MARK_NAMES:
-            ids = [message_id(number) for number in chance.sample(range(200), 40)]
+        for name in (*MARK_NAMES, *MARK_NAMES):
+            ids = [message_id(number) for number in chance.sample(range(200), 20)]
             corpus.mark(ids, name, Mark(NOW_MS, "eve", True))
-        if indexed:
-            assert corpus.index_step(indexed) == indexed
+            if indexed and name == MARK_NAMES[-1] and corpus.stats().unindexed == 200:
+                assert corpus.index_step(indexed) == indexed
         stored = corpus.after(0, 500)
         assert len(stored) == 200
         for fields in QUERIES:
