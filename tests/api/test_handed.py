@@ -9,8 +9,8 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 
 from inos.core.endpoint import SOCKET_FILE
 from inos.core.env import RealEnv
+from inos.core.errors import Unavailable
 from inos.core.reports import PutOptions, PutReport
 from inos.testing.memory_service import MemoryService
 from served import Served, served
@@ -143,6 +144,26 @@ def test_a_file_that_becomes_shorter(node: Served, source: Path, service: Memory
         status, answer = ask(node, f"/v1/objects:store?name=a&size={len(CONTENT) + 1}", descriptor)
     assert (status, answer["error"]["code"]) == (409, "conflict")
     assert not service.contents
+
+
+def test_what_came_before_an_error_is_written(
+    node: Served, stored: str, tmp_path: Path, service: MemoryService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = service._chunks
+
+    async def lost_at_the_end(content: memoryview) -> AsyncGenerator[bytes, None]:
+        async with aclosing(whole(content[: 2 * MIB])) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        raise Unavailable("no member gives the rest")
+
+    monkeypatch.setattr(service, "_chunks", lost_at_the_end)
+    out = tmp_path / "out"
+    with opened(out, os.O_WRONLY | os.O_CREAT) as descriptor:
+        status, answer = write(node, stored, descriptor)
+    assert status == 503
+    assert "no member gives the rest" in json.dumps(answer)
+    assert out.read_bytes() == CONTENT[: 2 * MIB]
 
 
 def test_a_file_that_cannot_be_written(node: Served, stored: str, tmp_path: Path) -> None:

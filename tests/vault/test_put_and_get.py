@@ -290,6 +290,25 @@ async def test_content_that_cannot_be_read_to_its_end_is_an_error() -> None:
 
 
 @sim_test
+async def test_a_lone_node_gives_all_that_is_before_what_it_lost() -> None:
+    data = fixed_bytes(20 * MIB, "lost and alone")
+    async with open_cluster(1) as cluster:
+        (node,) = cluster.nodes
+        report = await node.put(data)
+        placement = cluster.placement(Cid.parse(report.cid))
+        assert placement is not None
+        groups = [group for group in cluster.groups(placement) if max(group.sizes) >= MIB]
+        assert len(groups) == 20
+        for number in (19, 17, 10):
+            node.core.disk.chunks.remove_many([groups[number].addresses[0]])
+            got = b""
+            with pytest.raises(Unavailable):
+                async for chunk in (await node.core.keeping.vault.open(report.ref, 0, None)).chunks:
+                    got += chunk
+            assert got == data[: number * MIB]
+
+
+@sim_test
 async def test_what_inos_keeps_for_itself_is_listed_only_when_asked_for() -> None:
     names = [f"/.inos/messages/{number}" for number in range(7)]
     others = ["/.hidden", "/.inos2", "/a", "/b"]

@@ -13,7 +13,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Final
@@ -31,6 +31,8 @@ from inos.core.writeback import start_writeback
 
 # A batch of a put (vault/sealing.py): each costs a hop to a thread.
 BLOCK_BYTES: Final = 8 << 20
+# What is written at a time: each costs a hop to a thread as well.
+_WRITE_BYTES: Final = 4 << 20
 # Of a file being written, what the disk is told to begin with: whoever syncs it afterwards waits that much less.
 _WRITEBACK_BYTES: Final = 8 << 20
 
@@ -71,9 +73,9 @@ class WriteFile:
         """In order, so that what is there is always a beginning; by offset, so that nobody else's writing moves it."""
         download = await self._service.open(target, start, None)
         growing = _Growing(descriptor, start)
-        async with aclosing(download.chunks) as chunks:
-            async for chunk in chunks:
-                await self._env.in_thread(growing.add, chunk)
+        async with aclosing(download.chunks) as chunks, aclosing(_gathered(chunks)) as gathered:
+            async for some in gathered:
+                await self._env.in_thread(growing.add, some)
         return growing.end - start
 
 
@@ -106,6 +108,24 @@ def _read(descriptor: int, size: int) -> bytes:
         raise _file_error(error, "read") from None
 
 
+async def _gathered(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[list[bytes], None]:
+    """The chunks, some at a time. When there are no more because of an error, those before it come first."""
+    some: list[bytes] = []
+    failed: InosError | None = None
+    try:
+        async for chunk in chunks:
+            some.append(chunk)
+            if sum(map(len, some)) >= _WRITE_BYTES:
+                yield some
+                some = []
+    except InosError as error:
+        failed = error
+    if some:
+        yield some
+    if failed is not None:
+        raise failed
+
+
 class _Growing:
     """A file that gets longer from `end` on, by what is added."""
 
@@ -113,18 +133,21 @@ class _Growing:
         self._descriptor = descriptor
         self._begun = self.end = start  # up to `_begun` the disk was told to write
 
-    def add(self, data: bytes) -> None:
-        """Write all of `data` at the end. Blocks."""
-        rest = memoryview(data)
+    def add(self, blocks: Sequence[bytes]) -> None:
+        """Write all of `blocks` at the end. Blocks."""
         try:
-            while rest:
-                written = os.pwrite(self._descriptor, rest, self.end)
-                rest, self.end = rest[written:], self.end + written
+            for block in blocks:
+                self._write(memoryview(block))
         except OSError as error:
             raise _file_error(error, "written") from None
         if self.end - self._begun >= _WRITEBACK_BYTES:
             start_writeback(self._descriptor, self._begun, self.end - self._begun)
             self._begun = self.end
+
+    def _write(self, rest: memoryview) -> None:
+        while rest:
+            written = os.pwrite(self._descriptor, rest, self.end)
+            rest, self.end = rest[written:], self.end + written
 
 
 def _file_error(error: OSError, done: str) -> InosError:

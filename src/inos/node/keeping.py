@@ -55,9 +55,10 @@ from inos.store.database_care import DatabaseCare
 from inos.store.rebuild import kept_until_s
 from inos.vault.catalogue import TABLE as CATALOGUE
 from inos.vault.catalogue import CatalogueCipher
-from inos.vault.get import Getter, PieceSource
+from inos.vault.get import Getter
 from inos.vault.namer import FINISH_EVERY_S, Namer
 from inos.vault.names import Catalogue
+from inos.vault.pieces import PieceSource
 from inos.vault.put import Putter
 from inos.vault.unfinished import Notes
 from inos.vault.vault import Vault

@@ -28,10 +28,11 @@ from inos.replication.layout import Layout
 from inos.replication.placement import Placement
 from inos.replication.placements import Placements
 from inos.vault.catalogue import Entry, Kind, cid_of, reference_of
-from inos.vault.get import Getter, Opened
+from inos.vault.get import Getter
 from inos.vault.namer import Namer
 from inos.vault.names import Catalogue
 from inos.vault.outcome import LOCAL, Requirement, Stored
+from inos.vault.pieces import Opened
 from inos.vault.put import Putter
 
 MAX_PAGE: Final = 1000
