@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -17,10 +18,12 @@ from typing import Any
 import anyio
 import pytest
 
+from inos.api import handed
 from inos.core.endpoint import SOCKET_FILE
 from inos.core.env import RealEnv
 from inos.core.errors import Unavailable
 from inos.core.reports import PutOptions, PutReport
+from inos.core.writeback import leave_cache
 from inos.testing.memory_service import MemoryService
 from served import Served, served
 
@@ -164,6 +167,41 @@ def test_what_came_before_an_error_is_written(
     assert status == 503
     assert "no member gives the rest" in json.dumps(answer)
     assert out.read_bytes() == CONTENT[: 2 * MIB]
+
+
+def test_a_large_file_leaves_the_page_cache_as_it_is_written(
+    node: Served, stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handed, "_WRITE_BYTES", MIB)
+    monkeypatch.setattr(handed, "_WRITEBACK_BYTES", MIB)
+    monkeypatch.setattr(handed, "_CACHED_BYTES", MIB)
+    left: list[tuple[int, int]] = []
+
+    def leaving(descriptor: int, start: int, size: int) -> None:
+        left.append((start, size))
+        leave_cache(descriptor, start, size)
+
+    monkeypatch.setattr(handed, "leave_cache", leaving)
+    out = tmp_path / "out"
+    with opened(out, os.O_WRONLY | os.O_CREAT) as descriptor:
+        assert write(node, stored, descriptor) == (200, {"written": len(CONTENT)})
+    assert left == [(0, MIB), (MIB, MIB)]
+    assert out.read_bytes() == CONTENT
+
+
+def test_what_the_disk_does_not_take_is_said(
+    node: Served, stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_descriptor: int, _start: int, _size: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(handed, "_WRITEBACK_BYTES", MIB)
+    monkeypatch.setattr(handed, "_CACHED_BYTES", MIB)
+    monkeypatch.setattr(handed, "leave_cache", failing)
+    with opened(tmp_path / "out", os.O_WRONLY | os.O_CREAT) as descriptor:
+        status, answer = write(node, stored, descriptor)
+    assert status == 400
+    assert "Input/output error" in json.dumps(answer)
 
 
 def test_a_file_that_cannot_be_written(node: Served, stored: str, tmp_path: Path) -> None:

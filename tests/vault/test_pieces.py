@@ -23,7 +23,8 @@ def test_every_piece_is_addressed_by_its_own_bytes(scheme: Scheme) -> None:
     sealer = Sealer(SECRET, scheme, RealEnv())
 
     async def work() -> None:
-        chunks = await sealer.seal_chunks(plain)
+        chunks = await sealer.seal(plain)
+        await sealer.hash(plain)
         stripes = await sealer.stripes(chunks)
         pieces = [piece for stripe in stripes for piece in stripe.pieces]
         assert len(pieces) == 5 + len(stripes) * scheme.stripe_parity

@@ -27,7 +27,7 @@ from inos.api.streaming import while_there
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, InosError, StorageFull
 from inos.core.reports import to_dict
-from inos.core.writeback import start_writeback
+from inos.core.writeback import leave_cache, start_writeback
 
 # A batch of a put (vault/sealing.py): each costs a hop to a thread.
 BLOCK_BYTES: Final = 8 << 20
@@ -35,6 +35,10 @@ BLOCK_BYTES: Final = 8 << 20
 _WRITE_BYTES: Final = 4 << 20
 # Of a file being written, what the disk is told to begin with: whoever syncs it afterwards waits that much less.
 _WRITEBACK_BYTES: Final = 8 << 20
+# And what stays in the page cache of it, as of the chunk files that a node writes (store/chunk_files.py): the pages of
+# what is on the disk are used again, so that a large file neither takes memory from others nor has the host of a
+# virtual machine provide any.
+_CACHED_BYTES: Final = 64 << 20
 
 
 class StoreFile:
@@ -132,17 +136,24 @@ class _Growing:
     def __init__(self, descriptor: int, start: int) -> None:
         self._descriptor = descriptor
         self._begun = self.end = start  # up to `_begun` the disk was told to write
+        self._left = start  # and up to here it has, and the bytes have left the page cache
 
     def add(self, blocks: Sequence[bytes]) -> None:
         """Write all of `blocks` at the end. Blocks."""
         try:
             for block in blocks:
                 self._write(memoryview(block))
+            self._write_back()
         except OSError as error:
             raise _file_error(error, "written") from None
+
+    def _write_back(self) -> None:
         if self.end - self._begun >= _WRITEBACK_BYTES:
             start_writeback(self._descriptor, self._begun, self.end - self._begun)
             self._begun = self.end
+        if self.end - self._left >= _CACHED_BYTES + _WRITEBACK_BYTES:
+            leave_cache(self._descriptor, self._left, self.end - self._left - _CACHED_BYTES)
+            self._left = self.end - _CACHED_BYTES
 
     def _write(self, rest: memoryview) -> None:
         while rest:

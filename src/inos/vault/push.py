@@ -6,7 +6,7 @@ that fails or falls behind is left out of the rest of the push instead of holdin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -21,6 +21,9 @@ from inos.vault.sealing import Piece, SealedStripe
 
 # One batch to one member: a few megabytes, done in under a second on any local network.
 _BATCH_TIMEOUT_S: Final = 15.0
+
+Shares = Mapping[bytes, Sequence[Piece]]
+"""Pieces by the public key of the member to send them to."""
 
 
 class Liveness(Protocol):
@@ -37,14 +40,15 @@ class Pusher:
     liveness: Liveness
     skipped: set[bytes] = field(default_factory=set)
 
-    async def push(self, stripes: Sequence[SealedStripe], *, probably_there: bool = False) -> None:
-        """Send each piece to its holders. With `probably_there` they are asked first what they already have."""
-        shares = self._shares(stripes)
+    async def push(self, shares: Shares, *, probably_there: bool = False) -> None:
+        """Send its share to each member. With `probably_there` they are asked first what they already have."""
         async with trio.open_nursery() as nursery:
             for member, pieces in shares.items():
-                nursery.start_soon(self._push_to, member, pieces, probably_there)
+                if member not in self.skipped:
+                    nursery.start_soon(self._push_to, member, pieces, probably_there)
 
-    def _shares(self, stripes: Sequence[SealedStripe]) -> dict[bytes, list[Piece]]:
+    def shares(self, stripes: Sequence[SealedStripe]) -> Shares:
+        """What each member there is to be sent; nothing where this node holds everything."""
         shares: dict[bytes, list[Piece]] = {}
         for stripe in stripes:
             for piece, holders in self._holders(stripe):

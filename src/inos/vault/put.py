@@ -243,7 +243,8 @@ class Putter:
             plain = await blocks.read(batch_chunks(COPIES) * self._rules.chunk_bytes)
             if not plain:
                 return sealer, spooled, True
-            chunks = await sealer.seal_chunks(plain)
+            await sealer.hash(plain)
+            chunks = await sealer.seal(plain)
             await self._env.in_thread(self._home.put_many, [chunk.piece for chunk in chunks])
             spooled += [SealedChunk(chunk.address, b"", chunk.key, chunk.plain_size) for chunk in chunks]
         return sealer, spooled, False

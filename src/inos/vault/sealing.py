@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from inos.core.crew import open_tasks
 from inos.core.env import Env
 from inos.core.ids import Address
 from inos.core.options import Compression
 from inos.crypto.digest import Sha256
-from inos.crypto.hashing import Addressed, Readable, address_of
+from inos.crypto.hashing import Addressed, address_of
 from inos.objects.chunks import CHUNK_BYTES, SealedChunk, seal_many
 from inos.objects.erasure import encode_parity
 from inos.objects.layout import Scheme
@@ -41,7 +40,7 @@ def batch_chunks(scheme: Scheme) -> int:
 
 
 class Sealer:
-    """Seals the batches of one object in order, on two threads, hashing the content on another along the way."""
+    """Seals the batches of one object, and hashes its content along the way."""
 
     def __init__(
         self,
@@ -58,20 +57,15 @@ class Sealer:
         self._env = env
         self.sha256 = Sha256()
 
-    async def seal_chunks(self, plain: bytes) -> list[SealedChunk]:
+    async def hash(self, plain: bytes) -> None:
+        """Add the next batch to the content's hash. One at a time, in order."""
+        await self._env.in_thread(self.sha256.update, plain)
+
+    async def seal(self, plain: bytes) -> list[SealedChunk]:
+        """The chunks of one batch; several batches may be sealed at a time."""
         view, step = memoryview(plain), self.chunk_bytes
         blocks = [view[start : start + step] for start in range(0, len(plain), step)]
-        half = (len(blocks) + 1) // 2
-        sealed: dict[int, list[SealedChunk]] = {}
-
-        async def part(number: int, some: Sequence[Readable]) -> None:
-            sealed[number] = await self._env.in_thread(seal_many, some, self._secret, self._compression)
-
-        async with open_tasks() as nursery:
-            nursery.start_soon(part, 0, blocks[:half])
-            nursery.start_soon(part, 1, blocks[half:])
-            await self._env.in_thread(self.sha256.update, plain)
-        return sealed[0] + sealed[1]
+        return await self._env.in_thread(seal_many, blocks, self._secret, self._compression)
 
     async def stripes(self, chunks: Sequence[SealedChunk]) -> list[SealedStripe]:
         """Group sealed chunks into stripes and compute their parity."""
