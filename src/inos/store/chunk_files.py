@@ -47,6 +47,7 @@ class ChunkFiles:
 
     def __init__(self, root: Path, files: Files = REAL_FILES) -> None:
         self._blobs = root / "blobs"
+        self._folders = [self._blobs / f"{prefix:02x}" for prefix in range(PREFIXES)]
         self._staging = root / "staging"
         self._root = root
         self._files = files
@@ -75,16 +76,20 @@ class ChunkFiles:
                 self._files.write_synced(staged)
                 for (file, _), place in zip(staged, places, strict=True):
                     self._files.rename(file, place)
-                for folder in dict.fromkeys(place.parent for place in places):
+                for folder in {address[0]: self._folders[address[0]] for address, _ in chunks}.values():
                     self._files.sync_folder(folder)
-                self._space.grow({address: self._files.allocated(self.path(address)) for address, _ in chunks})
-                for address in self._recent.add((address, len(data)) for address, data in chunks):
-                    self._files.uncache(self.path(address))
+                self._note([(address, place, len(data)) for (address, data), place in zip(chunks, places, strict=True)])
             except OSError:
                 for file, _ in staged:
                     with suppress(OSError):
                         self._files.unlink(file)
                 raise
+
+    def _note(self, written: Sequence[tuple[Address, Path, int]]) -> None:
+        """Count what was written, and let those leave the page cache that are no longer among the last."""
+        self._space.grow({address: self._files.allocated(place) for address, place, _ in written})
+        for older in self._recent.add((place, size_bytes) for _, place, size_bytes in written):
+            self._files.uncache(older)
 
     def read(self, address: Address, size: int) -> bytes | None:
         """What the file holds, at most one byte more than `size`; None when it is not there or the disk cannot read
@@ -118,7 +123,7 @@ class ChunkFiles:
             raise BadInput(f"a prefix is 0 to {PREFIXES - 1}, got {prefix}")
         found: dict[Address, int] = {}
         with _translated("listing chunk files"):
-            for name, size in self._files.listed(self._blobs / f"{prefix:02x}"):
+            for name, size in self._files.listed(self._folders[prefix]):
                 address = _address_in(name)
                 if address is not None and address[0] == prefix:
                     found[address] = size
@@ -127,7 +132,7 @@ class ChunkFiles:
     def measure(self, prefix: int) -> None:
         """Count again what the files of one of the 256 folders take up."""
         with _translated("measuring chunk files"):
-            self._space.set(prefix, self._files.allocated_in(self._blobs / f"{prefix:02x}"))
+            self._space.set(prefix, self._files.allocated_in(self._folders[prefix]))
 
     def disk_bytes(self) -> int | None:
         """Bytes of the disk that the chunk files take up; None until each folder was measured."""
@@ -139,8 +144,7 @@ class ChunkFiles:
             return self._files.free_bytes(self._blobs)
 
     def path(self, address: Address) -> Path:
-        name = address.hex()
-        return self._blobs / name[:2] / (name + SUFFIX)
+        return self._folders[address[0]] / (address.hex() + SUFFIX)
 
 
 class _Recent:
@@ -150,20 +154,20 @@ class _Recent:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._files: deque[tuple[Address, int]] = deque()
+        self._files: deque[tuple[Path, int]] = deque()
         self._bytes = 0
 
-    def add(self, files: Iterable[tuple[Address, int]]) -> list[Address]:
-        """Those that are no longer among the last, now that `files` (address and size in bytes) were written."""
+    def add(self, files: Iterable[tuple[Path, int]]) -> list[Path]:
+        """Those that are no longer among the last, now that `files` (name and size in bytes) were written."""
         with self._lock:
             for written in files:
                 self._files.append(written)
                 self._bytes += written[1]
             older = []
             while self._bytes > RECENT_BYTES or len(self._files) > RECENT_FILES:
-                address, size_bytes = self._files.popleft()
+                place, size_bytes = self._files.popleft()
                 self._bytes -= size_bytes
-                older.append(address)
+                older.append(place)
             return older
 
 
