@@ -91,6 +91,27 @@ def test_only_what_is_said_after_a_change_has_spread_is_a_difference() -> None:
     assert likeness.differs(A) and likeness.differs(B)
 
 
+def test_whoever_never_says_what_it_has_differs_with_every_beat() -> None:
+    likeness, _ = looked()
+    likeness.hear(A, b"")
+    assert likeness.differs(A)  # an older release
+    likeness.hear(A, likeness.ours)
+    likeness.hear(A, b"")
+    assert not likeness.differs(A)  # one that is about to say it
+    likeness.keep_only({B: None})
+    likeness.hear(A, b"")
+    assert likeness.differs(A)
+
+
+def test_what_was_compared_counts_no_more_when_the_places_change() -> None:
+    likeness, _ = looked()
+    likeness.hear(A, bytes(32))
+    likeness.compared(A, likeness.ours, likeness.said_by(A))
+    assert likeness.alike(A)
+    likeness.assigned_anew()
+    assert not likeness.alike(A)
+
+
 def test_an_empty_word_a_doubt_and_a_lost_membership_end_it() -> None:
     for end in (lambda one: one.hear(A, b""), lambda one: one.doubt(A), lambda one: one.keep_only({B: None})):
         likeness, _ = looked()

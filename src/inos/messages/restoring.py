@@ -29,8 +29,11 @@ log = logging.getLogger(__name__)
 # What no node can read for so long does not keep the others waiting.
 PATIENCE_S: Final = 60.0
 _BATCH: Final = 200
+# Majorities asked in one round, while each knows of segments that the one before did not.
+_LOOKS: Final = 8
 _AWAY: Final = "inos peers shows who is away"
 _AGAIN: Final = f"they are tried again; {_AWAY}"
+_STILL_COMING: Final = "more of them are heard of all the time"
 _TOO_FEW: Final = "too few nodes answer to know which messages the mesh keeps"
 
 
@@ -63,21 +66,27 @@ class Restoring:
             await self._take_all(await self._without_gaps(alone=alone))
 
     async def _without_gaps(self, *, alone: bool) -> list[Segment]:
-        """What is known and not there, as far as all that comes before it is known too."""
+        """What is known and not there, once a majority had nothing to add to it."""
         seen = self._lacking(await self._segments.known())
-        if not seen:
-            return []
-        if not await self._segments.refresh(sure=True):
-            if alone:
-                return seen
-            self.missing, self._why = len(seen), _TOO_FEW
-            self.check_whole()
-        reach: dict[str, int] = {}
-        for each in seen:
-            reach[each.name.series] = max(each.name.last, reach.get(each.name.series, 0))
-        # What was heard of meanwhile may have come before what it follows.
-        there = self._lacking(await self._segments.known())
-        return [each for each in there if each.name.last <= reach.get(each.name.series, 0)]
+        for _ in range(_LOOKS):
+            if not seen:
+                return []
+            if not await self._segments.refresh(sure=True):
+                if alone:
+                    return seen
+                return self._kept_waiting(seen, _TOO_FEW)
+            # What was heard of meanwhile may follow something that is not known yet.
+            there = self._lacking(await self._segments.known())
+            if {each.name for each in there} <= {each.name for each in seen}:
+                return there
+            seen = there
+        return self._kept_waiting(seen, _STILL_COMING)
+
+    def _kept_waiting(self, lacking: Sequence[Segment], why: str) -> list[Segment]:
+        """Raises Unavailable."""
+        self.missing, self._why = len(lacking), why
+        self.check_whole()
+        return []
 
     async def latest_term(self) -> int:
         """The latest term in which another corpus put a segment that is known here; 0 where none is."""

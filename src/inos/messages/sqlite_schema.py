@@ -108,8 +108,6 @@ PRAGMA incremental_vacuum(64);
 # Two indices that were changed with each row, in a fifth of the pages that a batch writes: filled with `words` now.
 # Their columns have names of their own, so that both tables can be asked together.
 _V4: Final = """
-DROP INDEX messages_time;
-DROP INDEX messages_state;
 CREATE TABLE times (
     written_ms INTEGER NOT NULL,
     seq        INTEGER NOT NULL,
@@ -124,6 +122,8 @@ INSERT INTO times SELECT time_ms, seq FROM messages
     WHERE seq <= (SELECT coalesce(max(indexed_seq), 0) FROM corpus) ORDER BY time_ms, seq;
 INSERT INTO states SELECT state, seq FROM messages
     WHERE seq <= (SELECT coalesce(max(indexed_seq), 0) FROM corpus) ORDER BY state, seq;
+DROP INDEX messages_time;
+DROP INDEX messages_state;
 """
 
 MIGRATIONS: Final[Sequence[Migration]] = (

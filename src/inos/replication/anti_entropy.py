@@ -168,6 +168,8 @@ class AntiEntropy:
         roots = await self._env.in_thread(self._all_roots)
         new, assigned = self.likeness.look(roots, changes), self._assignment.changes
         if new or assigned != self._assigned:
+            if assigned != self._assigned:
+                self.likeness.assigned_anew()
             self._assigned = assigned
             self.likeness.keep_only(self._assignment.members())
             self._note_hand_overs(roots)
@@ -257,7 +259,7 @@ class AntiEntropy:
         """Compare with `node` and exchange what differs. False when the round ended before all was done."""
         self._asked_s = self._env.monotonic_s()
         mine, their = self.likeness.ours, self.likeness.said_by(node)
-        places = self._shared_with(node)
+        places, assigned = self._shared_with(node), self._assignment.changes
         roots = await self._env.in_thread(self._all_roots)
         ours = {place: roots[place.table].get(place.sector, b"") for place in places}
         theirs: dict[Place, bytes] = {}
@@ -268,7 +270,8 @@ class AntiEntropy:
             if place in theirs and not await self._reconcile(node, place):
                 return False
             self._agreed(node, place)
-        self.likeness.compared(node, mine, their)
+        if assigned == self._assignment.changes:
+            self.likeness.compared(node, mine, their)
         return True
 
     def _agreed(self, node: bytes, place: Place) -> None:

@@ -42,6 +42,7 @@ class Likeness:
         self._changed_s = 0.0
         self._looked = -1
         self._said: dict[bytes, tuple[bytes, float]] = {}
+        self._tells: dict[bytes, None] = {}
         self._compared: dict[bytes, tuple[bytes, bytes]] = {}
 
     @property
@@ -65,6 +66,8 @@ class Likeness:
     def hear(self, node: bytes, digest: bytes) -> None:
         """What a beat of `node` said; empty when it does not know, because that changes."""
         self._said[node] = digest, self._env.monotonic_s()
+        if digest:
+            self._tells[node] = None
 
     def doubt(self, node: bytes) -> None:
         """It may have missed something since it last said what it has."""
@@ -82,6 +85,10 @@ class Likeness:
         else:
             self._compared.pop(node, None)
 
+    def assigned_anew(self) -> None:
+        """What was compared are no longer the same places."""
+        self._compared.clear()
+
     def alike(self, node: bytes) -> bool:
         """Whether a comparison with `node` would find nothing."""
         ours, theirs = self.ours, self.said_by(node)
@@ -91,12 +98,14 @@ class Likeness:
         """Whether `node` has said something else since whatever changed this node last reached everybody it goes to; or
         never says what it has, as older releases do."""
         said, at_s = self._said.get(node, (b"", -inf))
-        if self._env.monotonic_s() - at_s > SAID_S:
+        if node not in self._tells or self._env.monotonic_s() - at_s > SAID_S:
             return True
         return bool(said) and at_s > self._changed_s + SPREAD_S and not self.alike(node)
 
     def keep_only(self, members: Mapping[bytes, object]) -> None:
         """Forget those that are no members any more."""
-        for known in (self._said, self._compared):
-            for node in [node for node in known if node not in members]:
-                del known[node]
+        for node in [node for node in self._said if node not in members]:
+            del self._said[node]
+            self._tells.pop(node, None)
+        for node in [node for node in self._compared if node not in members]:
+            del self._compared[node]

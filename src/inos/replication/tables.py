@@ -12,6 +12,7 @@ promises in `table_reads.py`, what is let in in `table_gate.py`, how replicas be
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,7 @@ from inos.store.replica import Replica
 if TYPE_CHECKING:
     from trio_typing import TaskStatus
 
+log = logging.getLogger(__name__)
 
 # Between two looks at all that this node has, for what its beats say: where records come all the time that is work.
 _LOOK_S: Final = 1.0
@@ -98,6 +100,7 @@ class Tables:
         self._likeness = self._equaliser.likeness
         self._intake.changed = self._likeness.changed
         self._looks_after_s = 0.0
+        self._looking = False
         self._met: dict[bytes, None] = {}
         self._lanes = Lanes(client.push, self._equaliser.suspect)
         self._writer = TableWriter(self._intake, self._assignment, self._lanes, network)
@@ -222,8 +225,20 @@ class Tables:
         """32 bytes over all that this node has, for heartbeats; empty while that changes. Cheap to ask."""
         if not (ours := self._likeness.ours) and (now_s := self._env.monotonic_s()) >= self._looks_after_s:
             self._looks_after_s = now_s + _LOOK_S
-            self._lanes.spawn(self._equaliser.look)
+            self._lanes.spawn(self._look)
         return ours
+
+    async def _look(self) -> None:
+        """Before a round does, for the next beat. What is wrong with the disk the worker's rounds say."""
+        if self._looking:
+            return
+        self._looking = True
+        try:
+            await self._equaliser.look()
+        except InosError as error:
+            log.info("cannot tell what the tables hold: %s", error.message)
+        finally:
+            self._looking = False
 
     def replicas(self, table: str, key: bytes) -> tuple[bytes, ...]:
         """The members whose majority makes a write of `key` durable."""

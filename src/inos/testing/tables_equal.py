@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import trio
 
+from inos.core.errors import StorageFull
 from inos.replication import anti_entropy
 from inos.replication import table_wire as wire
 from inos.replication.table_view import Place
@@ -285,6 +287,34 @@ class EqualSuite(MeshSuite):
             assert len(mesh.replicas(record)) < len(mesh.nodes)
             assert all(other.has(record) for other in others)
             assert sum(other.network.calls.total() for other in others) == 0
+
+    @virtual
+    async def test_a_look_that_fails_ends_nothing_and_is_made_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with self.mesh(tmp_path, 2) as mesh:
+            node, other = mesh.nodes
+            await node.tables.write([node.note("0001")])
+            looks: list[None] = []
+
+            def full(_table: str) -> Mapping[int, bytes]:
+                looks.append(None)
+                raise StorageFull("no room")
+
+            with monkeypatch.context() as broken:
+                broken.setattr(node.store, "roots", full)
+                assert node.tables.everything() == b""
+                await trio.sleep(2)
+                assert node.tables.everything() == b""
+                await trio.sleep(2)
+            assert len(looks) == 2
+            assert node.tables.everything() == b""
+            await trio.sleep(2)
+            assert node.tables.everything()
+            record = other.note("0002")
+            await other.tables.write([record])
+            await trio.sleep(1)
+            assert node.has(record)
 
     @virtual
     async def test_many_keys_are_learned_with_one_call_a_replica(self, tmp_path: Path) -> None:

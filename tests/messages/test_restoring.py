@@ -1,0 +1,94 @@
+"""In which order segments are taken in while their names are still coming, and what is not taken in at all."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, cast
+
+import pytest
+
+from inos.core.errors import Unavailable
+from inos.messages.hub_memory import HubMemory
+from inos.messages.restoring import Restoring
+from inos.messages.segments import Segment, SegmentName
+from inos.testing.env import SimEnv
+from inos.testing.run import trio_test
+
+
+class Coming:
+    """Segments without lines; each look at a majority brings the names of one more batch, for ever after the last."""
+
+    def __init__(self, *batches: Sequence[SegmentName], answers: bool = True) -> None:
+        self._batches = list(batches)
+        self._known = list(self._batches.pop(0))
+        self._answers = answers
+        self.read: list[SegmentName] = []
+
+    async def refresh(self, *, sure: bool) -> bool:
+        if sure and self._batches:
+            self._known += self._batches.pop(0)
+        return self._answers
+
+    async def known(self) -> list[Segment]:
+        return [Segment(name, 1) for name in sorted(self._known)]
+
+    async def lines(self, name: SegmentName) -> AsyncGenerator[list[bytes], None]:
+        self.read.append(name)
+        yield []
+
+
+class Kept:
+    """Settings that hold nothing."""
+
+    def get(self, key: str) -> None:
+        del key
+
+    def put(self, changes: dict[str, bytes]) -> None:
+        del changes
+
+
+def name(term: int, first: int, *, marks: bool = False, last: int = 0) -> SegmentName:
+    return SegmentName(term, f"{term:032x}", marks, first, last or first + 2)
+
+
+def restoring(segments: Coming) -> Restoring:
+    env = SimEnv(1)
+    memory = HubMemory(cast("Any", Kept()), "one", env)
+    return Restoring(cast("Any", None), cast("Any", segments), memory, env)
+
+
+@pytest.mark.parametrize(
+    ("heard", "then"),
+    [
+        ([name(2, 1, marks=True)], [name(2, 1)]),
+        ([name(2, 1)], [name(1, 1)]),
+        ([name(2, 4)], [name(2, 1)]),
+    ],
+    ids=["marks before their messages", "a later term first", "the second before the first"],
+)
+@trio_test
+async def test_what_is_heard_of_last_is_taken_in_where_it_belongs(
+    heard: list[SegmentName], then: list[SegmentName]
+) -> None:
+    segments = Coming(heard, then)
+    await restoring(segments).step()
+    assert segments.read == [*then, *heard]
+
+
+@trio_test
+async def test_a_longer_segment_that_replaces_a_known_one_is_waited_for() -> None:
+    segments = Coming([name(1, 4)], [name(1, 1, last=6), name(1, 7)], [name(1, 10)])
+    await restoring(segments).step()
+    assert segments.read == [name(1, 1, last=6), name(1, 7), name(1, 10)]
+
+
+@trio_test
+async def test_nothing_is_taken_in_while_names_keep_coming_or_too_few_answer() -> None:
+    for segments in (
+        Coming(*([name(1, 3 * number + 1)] for number in range(50))),
+        Coming([name(1, 1)], answers=False),
+    ):
+        one = restoring(segments)
+        with pytest.raises(Unavailable):
+            await one.step()
+        assert segments.read == [] and one.missing > 0
