@@ -98,6 +98,7 @@ def test_whoever_never_says_what_it_has_differs_with_every_beat() -> None:
     likeness.hear(A, likeness.ours)
     likeness.hear(A, b"")
     assert not likeness.differs(A)  # one that is about to say it
+    likeness.doubt(A)  # it went, and did not come back
     likeness.keep_only({B: None})
     likeness.hear(A, b"")
     assert likeness.differs(A)

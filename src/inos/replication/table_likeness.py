@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import inf
-from typing import Final
+from typing import Any, Final
 
 from inos.core.env import Env
 from inos.crypto.hashing import blake3_digest
@@ -104,8 +104,7 @@ class Likeness:
 
     def keep_only(self, members: Mapping[bytes, object]) -> None:
         """Forget those that are no members any more."""
-        for node in [node for node in self._said if node not in members]:
-            del self._said[node]
-            self._tells.pop(node, None)
-        for node in [node for node in self._compared if node not in members]:
-            del self._compared[node]
+        known: tuple[dict[bytes, Any], ...] = (self._said, self._tells, self._compared)
+        for each in known:
+            for node in [node for node in each if node not in members]:
+                del each[node]
