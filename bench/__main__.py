@@ -85,10 +85,11 @@ def main() -> int:
 
 def _measure(chosen: list[str], context: Context, result: dict[str, Any], rows: list[Row]) -> None:
     for name in chosen:
-        before = noise()
+        before = noise(context.folder)
         print(f"{name}  ({before})", file=sys.stderr, flush=True)
         began = time.monotonic()
         rows += PARTS[name](context)
+        context.clear_aside()
         result["noise"][name] = before.as_json()
         result["seconds_of"][name] = round(time.monotonic() - began, 1)
 

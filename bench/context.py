@@ -27,6 +27,7 @@ class Context:
         self.huge_mib = huge_mib
         self._stack = stack
         self._mesh: LocalMesh | None = None
+        self._aside = 0
 
     def fresh(self, name: str) -> Path:
         """An empty folder of that name."""
@@ -34,6 +35,19 @@ class Context:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return path
+
+    def set_aside(self, path: Path) -> None:
+        """Instead of deleting what has many files, until `clear_aside`. For each file that is made ext4 passes over
+        those deleted in the last minutes, so that a step would pay for what came before it: after 1,000 deleted files
+        a new one took 0.6 ms of processor on ours."""
+        aside = self.folder / "aside"
+        aside.mkdir(exist_ok=True)
+        self._aside += 1
+        path.rename(aside / str(self._aside))
+
+    def clear_aside(self) -> None:
+        """Delete what was set aside."""
+        shutil.rmtree(self.folder / "aside", ignore_errors=True)
 
     @property
     def mesh_folder(self) -> Path:
@@ -56,12 +70,12 @@ class Context:
 
     @contextmanager
     def lone_node(self, name: str) -> Iterator[LocalNode]:
-        """One node in a mesh of its own, ended and removed at the end."""
+        """One node in a mesh of its own, ended and set aside at the end."""
         folder = self.fresh(name)
         with LocalMesh(folder) as mesh:
             mesh.start(1)
             yield mesh.nodes[0]
-        shutil.rmtree(folder)
+        self.set_aside(folder)
 
 
 def processes(nodes: list[LocalNode]) -> list[psutil.Process]:

@@ -64,6 +64,7 @@ def run(context: Context) -> list[Row]:
             _round(context, source, samples)
         rows += _rows(kind, samples)
         source.unlink()
+        context.clear_aside()
     return rows
 
 
@@ -77,7 +78,7 @@ def _round(context: Context, source: Path, samples: Samples) -> None:
     spare_pages(folder)
     samples.add("dd conv=fsync", dd_fsync(source, folder))
     say("the vault alone")
-    _vault(source, folder / "vault", samples)
+    _vault(context, source, folder / "vault", samples)
     say("a node, through its API")
     _api(context, source, samples)
     for name, measure in OTHERS.items():
@@ -90,7 +91,7 @@ def _round(context: Context, source: Path, samples: Samples) -> None:
     os.sync()
 
 
-def _vault(source: Path, home: Path, samples: Samples) -> None:
+def _vault(context: Context, source: Path, home: Path, samples: Samples) -> None:
     spare_pages(home.parent)
     done = subprocess.run(
         [sys.executable, "-m", "bench.vault_alone", str(source), str(home)], check=True, capture_output=True, text=True
@@ -100,7 +101,7 @@ def _vault(source: Path, home: Path, samples: Samples) -> None:
     for what in ("put", "get"):
         samples.add(f"vault {what}", size / found[f"{what}_s"])
         samples.add(f"vault {what} cpu", found[f"{what}_cpu_s"] * 1000 / size)
-    shutil.rmtree(home)
+    context.set_aside(home)
     os.sync()
 
 

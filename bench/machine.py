@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import psutil
 
 _WORK: Final = bytes(8 << 20)
 _REPEATS: Final = 9
+_PROBE_FILES: Final = 32
 # A step writes 1 GiB; some of what is freed goes back to the host at once.
 _SPARE_BYTES: Final = 2 << 30
 
@@ -22,25 +24,28 @@ _SPARE_BYTES: Final = 2 << 30
 @dataclass(frozen=True, slots=True)
 class Noise:
     """How much others disturbed, before a part began: the same small work timed several times, and the processors'
-    busy share while we did nothing. `spread` is (slowest - fastest) / median."""
+    busy share while we did nothing. `spread` is (slowest - fastest) / median. `create_us` is the processor time of
+    making a file: some 30, and hundreds on an ext4 where many were deleted in the last minutes."""
 
     work_ms: float
     spread: float
     busy: float
     load: float
+    create_us: float
 
     def __str__(self) -> str:
         return (
             f"{self.work_ms:.2f} ms of fixed work, spread {self.spread:.0%}; others keep the processors "
-            f"{self.busy:.0%} busy; load {self.load:.1f}"
+            f"{self.busy:.0%} busy; load {self.load:.1f}; a new file takes {self.create_us:.0f} us"
         )
 
     def as_json(self) -> dict[str, float]:
         return asdict(self)
 
 
-def noise() -> Noise:
-    """Measure for about half a second. To be called while nothing of ours runs, or only idle nodes."""
+def noise(folder: Path) -> Noise:
+    """Measure for about half a second, in an existing folder. To be called while nothing of ours runs, or only idle
+    nodes."""
     busy = psutil.cpu_percent(interval=0.4) / 100
     times = []
     for _ in range(_REPEATS):
@@ -48,7 +53,18 @@ def noise() -> Noise:
         hashlib.sha256(_WORK).digest()
         times.append((time.perf_counter() - start) * 1000)
     middle = median(times)
-    return Noise(middle, (max(times) - min(times)) / middle, busy, os.getloadavg()[0])
+    return Noise(middle, (max(times) - min(times)) / middle, busy, os.getloadavg()[0], _create_us(folder))
+
+
+def _create_us(folder: Path) -> float:
+    probe = folder / "probe"
+    probe.mkdir()
+    began = time.process_time()
+    for number in range(_PROBE_FILES):
+        (probe / str(number)).touch()
+    taken_s = time.process_time() - began
+    shutil.rmtree(probe)
+    return taken_s * 1e6 / _PROBE_FILES
 
 
 def spare_pages(folder: Path) -> None:
