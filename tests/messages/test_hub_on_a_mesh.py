@@ -2,74 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import replace
 
 import pytest
 import trio
+from hub_cluster import arrived, covered, desk, hubs, never, nothing, numbers, post, unreadable_first
 
-from inos.core.errors import InosError, NotEnoughNodes, NotFound, Refused, Unavailable
+from inos.core.errors import NotEnoughNodes, NotFound, Refused, Unavailable
 from inos.core.messages.calls import MessageEvent
 from inos.core.messages.message import Draft, Message
 from inos.core.messages.query import MessageQuery
 from inos.core.messages.sync import Ack
 from inos.messages.hub import MARKS_PATIENCE_S
 from inos.messages.restoring import PATIENCE_S
-from inos.messages.segments import SegmentName
 from inos.node.handing_on import HandingOn
-from inos.node.message_desk import MessageDesk
-from inos.sim.cluster import Cluster, ClusterNode, ClusterSettings, open_cluster
+from inos.sim.cluster import ClusterNode, ClusterSettings, open_cluster
 from inos.testing.run import sim_test
-
-
-def desk(node: ClusterNode) -> MessageDesk:
-    return node.core.messaging.desk
-
-
-async def post(node: ClusterNode, count: int, agent: str = "scout", start: int = 0) -> list[Message]:
-    drafts = [Draft(agent, {"n": number}) for number in range(start, start + count)]
-    return await desk(node).post(drafts)
-
-
-async def numbers(node: ClusterNode, agent: str = "scout") -> list[int]:
-    """What the hub has of an agent, in the order of arrival."""
-    found: list[int] = []
-    query = MessageQuery(agent=agent, order="oldest", limit=500)
-    while True:
-        page = await desk(node).query(query)
-        found += [each.message.content["n"] for each in page.messages]
-        if not page.next:
-            return found
-        query = replace(query, after=page.next)
-
-
-async def arrived(node: ClusterNode, count: int, agent: str = "scout", within_s: float = 120) -> list[int]:
-    """Waits until the hub has `count` messages of an agent."""
-    with trio.fail_after(within_s):
-        while True:
-            try:
-                report = await desk(node).report()
-                found = await numbers(node, agent) if report.reachable else []
-            except InosError:
-                found = []
-            if len(found) >= count:
-                return found
-            await trio.sleep(0.5)
-
-
-async def covered(node: ClusterNode, within_s: float = 120) -> None:
-    """Waits until everything on the hub outlives it."""
-    with trio.fail_after(within_s):
-        while True:
-            report = await desk(node).report()
-            if report.reachable and report.covered_seq == report.last_seq:
-                return
-            await trio.sleep(0.5)
-
-
-def hubs(cluster: Cluster) -> list[ClusterNode]:
-    return [node for node in cluster.running() if node.core.messaging.role.serving is not None]
 
 
 @sim_test
@@ -181,7 +130,7 @@ async def test_a_hub_that_is_replaced_hands_on_what_nobody_else_has() -> None:
     async with open_cluster(5) as cluster:
         a, b, c, d, _ = cluster.nodes
         await desk(a).take_hub()
-        a.core.messaging.role.hub.covering.step = _never  # type: ignore[union-attr,method-assign]
+        a.core.messaging.role.hub.covering.step = never  # type: ignore[union-attr,method-assign]
         posted = await post(d, 20)
         await arrived(c, 20)
         await d.crash()
@@ -206,14 +155,14 @@ async def test_handing_on_begins_anew_when_the_hub_moves_in_the_middle_of_it() -
     async with open_cluster(5) as cluster:
         a, b, c, d, _ = cluster.nodes
         await desk(a).take_hub()
-        a.core.messaging.role.hub.covering.step = _never  # type: ignore[union-attr,method-assign]
+        a.core.messaging.role.hub.covering.step = never  # type: ignore[union-attr,method-assign]
         await post(d, 250)
         await arrived(c, 250)
         await d.crash()
         await a.crash()
         await cluster.passes(20)
         await desk(b).take_hub()
-        b.core.messaging.role.hub.covering.step = _never  # type: ignore[union-attr,method-assign]
+        b.core.messaging.role.hub.covering.step = never  # type: ignore[union-attr,method-assign]
         await a.start()
         hand_on, moving = a.core.messaging.role.hand_on, trio.Event()
         assert isinstance(hand_on, HandingOn)
@@ -237,16 +186,8 @@ async def test_handing_on_begins_anew_when_the_hub_moves_in_the_middle_of_it() -
         assert await numbers(c) == list(range(250)) and hubs(cluster) == [c]
 
 
-async def _never() -> None:
-    await trio.sleep_forever()
-
-
-async def _nothing() -> None:
-    await trio.lowlevel.checkpoint()
-
-
 @sim_test
-async def test_two_hubs_on_two_sides_lose_nothing_and_become_one() -> None:
+async def test_two_hubs_on_two_sides_losenothing_and_become_one() -> None:
     async with open_cluster(5) as cluster:
         a, b, c, d, e = cluster.nodes
         await desk(a).take_hub()
@@ -386,7 +327,7 @@ async def test_what_the_hub_before_covered_last_comes_before_what_its_agents_wri
         await covered(c)
         await cluster.passes(30)
         for node in cluster.nodes:  # nobody brings b what it misses
-            node.core.tables._equaliser.step = _nothing  # type: ignore[method-assign]
+            node.core.tables._equaliser.step = nothing  # type: ignore[method-assign]
         cluster.fabric.cut(a.peer, b.peer)
         await post(d, 3, start=3)
         await arrived(c, 6)
@@ -406,9 +347,9 @@ async def test_segments_whose_names_come_in_another_order_are_taken_in_as_they_w
         await cluster.passes(30)
         old = a.core.messaging.role.serving
         assert old is not None
-        old.step = _nothing  # type: ignore[method-assign] # not before all is as it was
+        old.step = nothing  # type: ignore[method-assign] # not before all is as it was
         for node in cluster.nodes:  # nobody brings a what it misses
-            node.core.tables._equaliser.step = _nothing  # type: ignore[method-assign]
+            node.core.tables._equaliser.step = nothing  # type: ignore[method-assign]
         cluster.cut_off(a)
         await desk(b).take_hub()
         await post(d, 3)
@@ -441,12 +382,12 @@ async def test_a_node_that_missed_the_last_hubs_takes_over_in_a_later_term_than_
         assert await arrived(d, 3) == [0, 1, 2]
         await covered(d)
         for node in cluster.nodes:  # nobody brings c what it misses
-            node.core.tables._equaliser.step = _nothing  # type: ignore[method-assign]
+            node.core.tables._equaliser.step = nothing  # type: ignore[method-assign]
         cluster.fabric.heal()
         await cluster.connected()
         c.core.tables.clock.observe(1_000)  # it has written much meanwhile: its record holds
         if not asks:  # as when two take over at one moment
-            c.core.messaging.role._make_sure = _nothing  # type: ignore[method-assign]
+            c.core.messaging.role._make_sure = nothing  # type: ignore[method-assign]
         await desk(c).take_hub()
         await post(e, 3, start=3)
         assert await arrived(c, 6) == list(range(6))
@@ -471,7 +412,7 @@ async def test_what_a_hub_cannot_read_is_waited_for_a_minute_and_comes_late() ->
         await covered(c)
         await cluster.passes(40)  # d hears that they are covered, and forgets them
         await a.crash()
-        readable = _unreadable_first(b)
+        readable = unreadable_first(b)
         await desk(b).take_hub()
         await post(d, 3, start=6)
         with pytest.raises(trio.TooSlowError):
@@ -485,19 +426,3 @@ async def test_what_a_hub_cannot_read_is_waited_for_a_minute_and_comes_late() ->
         assert await arrived(c, 9) == [3, 4, 5, 6, 7, 8, 0, 1, 2]
         await cluster.passes(30)
         assert (await desk(c).get(posted[1].id)).marks.has("read")
-
-
-def _unreadable_first(node: ClusterNode) -> trio.Event:
-    """The first messages that the mesh keeps cannot be read by `node` until the event is set."""
-    segments, readable = node.core.messaging.role._segments, trio.Event()
-    lines = segments.lines
-
-    async def lines_or_not(name: SegmentName) -> AsyncGenerator[list[bytes], None]:
-        if (name.marks, name.first) == (False, 1) and not readable.is_set():
-            raise Unavailable("nobody has it")
-        async with aclosing(lines(name)) as read:
-            async for part in read:
-                yield part
-
-    segments.lines = lines_or_not  # type: ignore[method-assign]
-    return readable
