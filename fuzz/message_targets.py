@@ -178,7 +178,7 @@ MESSAGE_DECODERS: Final[Mapping[str, Found]] = {
         hub_calls.decode_one, _REFUSALS, lambda: [hub_calls.OneMessage(_message().id, "me").encode()],
     ),
     "messages.hub_calls.decode_merge": (
-        hub_calls.decode_merge, _REFUSALS, lambda: [hub_calls.encode_merge([(_message().id, _marks())])],
+        hub_calls.decode_merge, _REFUSALS, lambda: [hub_calls.encode_merge([(_message().id, _marks())], _CORPUS)],
     ),
     "messages.hub_calls.decode_behind": (
         hub_calls.decode_behind, _REFUSALS,

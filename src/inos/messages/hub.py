@@ -134,13 +134,18 @@ class Hub:
         self._retired = True
         self._tell()
 
+    async def quiet(self) -> None:
+        """Wait until what runs on the corpus has ended: once it is retired, nothing is written after that."""
+        while self._running:
+            if self._idle.is_set():
+                self._idle = trio.Event()
+            await self._idle.wait()
+
     async def close(self) -> None:
         """Serve nothing more, let what runs finish, close the corpus."""
         self.retire()
         self._closed = True
-        while self._running:
-            self._idle = trio.Event()
-            await self._idle.wait()
+        await self.quiet()
         await self._env.in_thread(self.corpus.close)
 
     # Serving
@@ -193,6 +198,7 @@ class Hub:
         if not 1 <= len(ids) <= MAX_MARKED:
             raise BadInput(f"1 to {MAX_MARKED} messages are marked at once, not {len(ids)}")
         async with self._marking:
+            self.check_ready()
             marked = await self._in_thread(self._mark, ids, name, on, by)
             stats = await self._stats()
         self._tell()
@@ -204,9 +210,13 @@ class Hub:
         time_ms = max([now_ms, *(mark.time_ms + 1 for mark in known if mark is not None)])
         return self.corpus.mark(ids, name, Mark(time_ms, by, on))
 
-    async def merge(self, changes: Sequence[tuple[str, Marks]]) -> list[str]:
-        """Merge marks made on a hub before; the ids of those whose messages are not here."""
+    async def merge(self, changes: Sequence[tuple[str, Marks]], expected: str) -> list[str] | None:
+        """Merge marks made on a hub before, meant for the hub called `expected`, "" for any; the ids of those whose
+        messages are not here. None: they were meant for another one, and are not merged."""
         self.check_ready()
+        if expected not in ("", self.identity):
+            await self._look_again()
+            return None
         missing = await self._in_thread(self._merge, changes)
         stats = await self._stats()
         self._tell()

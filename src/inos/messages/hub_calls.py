@@ -9,7 +9,7 @@ Members of the same owner only. A node that is not the hub does nothing and answ
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -194,19 +194,22 @@ def decode_one(plain: bytes) -> OneMessage:
     return OneMessage(found, by)
 
 
-def encode_merge(changes: list[tuple[str, Marks]]) -> bytes:
-    """Marks made on another hub."""
-    return encode_json({"marks": [{"id": each, "marks": marks.to_json()} for each, marks in changes]})
+def encode_merge(changes: Sequence[tuple[str, Marks]], hub: str) -> bytes:
+    """Marks made on another hub, and the identity of the one they are meant for."""
+    return encode_json({"marks": [{"id": each, "marks": marks.to_json()} for each, marks in changes], "hub": hub})
 
 
-def decode_merge(plain: bytes) -> list[tuple[str, Marks]]:
-    """Raises BadInput."""
-    marks = decode_json(plain).get("marks")
+def decode_merge(plain: bytes) -> tuple[list[tuple[str, Marks]], str]:
+    """Raises BadInput. Before there was a `hub` marks were meant for any: ""."""
+    value = decode_json(plain)
+    marks, hub = value.get("marks"), value.get("hub", "")
+    if not isinstance(hub, str):
+        raise BadInput("marks are meant for the hub of that identity")
     if not isinstance(marks, list) or not 1 <= len(marks) <= MAX_MARKED:
         raise BadInput(f"marks must be a list of 1 to {MAX_MARKED}")
     if not all(isinstance(each, dict) and isinstance(each.get("id"), str) for each in marks):
         raise BadInput("marks of a message have an id")
-    return [(each["id"], Marks.from_json(each.get("marks"))) for each in marks]
+    return [(each["id"], Marks.from_json(each.get("marks"))) for each in marks], hub
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from inos.node.hub_door import HubDoor
 
 _BATCH: Final = 200
 _HOPS: Final = 3
+_MOVING: Final = "the hub is moving to another node"
+_AGAIN: Final = "it is tried again in a few seconds"
 
 
 class HandingOn:
@@ -50,10 +52,13 @@ class HandingOn:
             if ack.results:
                 self._begun = True
                 return
-            if self._begun:
-                break
-            self._told = ack.hub
-        raise Unavailable("the hub is moving to another node", hint="it is tried again in a few seconds")
+            self._tell(ack.hub)
+        raise Unavailable(_MOVING, hint=_AGAIN)
+
+    def _tell(self, hub: str) -> None:
+        if self._begun:
+            raise Unavailable(_MOVING, hint=_AGAIN)
+        self._told = hub
 
     async def _marks(self, hub: Hub) -> None:
         mark_seq = hub.memory.covered.mark_seq
@@ -66,10 +71,16 @@ class HandingOn:
                 await self._merge(changes)
             mark_seq = page[-1].mark_seq
 
-    async def _merge(self, changes: list[tuple[str, Marks]]) -> list[str]:
-        answer = wire.decode_json(await self._door.ask(wire.MERGE, wire.encode_merge(changes)))
-        known, missing = {each for each, _ in changes}, answer.get("missing")
-        return [each for each in missing if each in known] if isinstance(missing, list) else []
+    async def _merge(self, changes: Sequence[tuple[str, Marks]]) -> list[str]:
+        """As `_send`; the ids of those whose messages are not there."""
+        for _ in range(_HOPS):
+            answer = wire.decode_json(await self._door.ask(wire.MERGE, wire.encode_merge(changes, self._told)))
+            missing = answer.get("missing")
+            if isinstance(missing, list):
+                self._begun = True
+                return [each for each, _ in changes if each in missing]
+            self._tell(str(answer.get("hub", "")))
+        raise Unavailable(_MOVING, hint=_AGAIN)
 
     async def _send_again(self, hub: Hub, message_id: str) -> None:
         try:

@@ -141,7 +141,7 @@ class HubAnswers:
             one = wire.decode_one(asked)
             return await self._execute(hub, one.id, one.by)
         if method == wire.MERGE:
-            return wire.encode_json({"missing": await hub.merge(wire.decode_merge(asked))})
+            return wire.encode_json({"hub": hub.identity, "missing": await hub.merge(*wire.decode_merge(asked))})
         if method == wire.MOVED:
             return await self._moved(hub, wire.decode_behind(asked), peer)
         return await self._report(hub)

@@ -265,6 +265,7 @@ class HubRole:
         if self.hub is None:
             self.hub = await self._opened(0)
             self.hub.retire()
+        await self.hub.quiet()
         await self.hand_on(self.hub)
         self.hub.memory.covered.handed_on = True
         await self.hub.memory.save()
