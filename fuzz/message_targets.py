@@ -53,7 +53,8 @@ def _events() -> bytes:
 
 
 def _covered() -> bytes:
-    covered = hub_memory.Covered(5, 2)
+    covered = hub_memory.Covered(5, 2, whole_term=3, restored=(4, 1))
+    covered.passed.add(segments.SegmentName(1, _CORPUS, False, 3, 4))
     covered.taken.of(f"00000001-{_CORPUS}/messages").add(1, 5)
     return covered.encode()
 

@@ -8,14 +8,132 @@ from typing import Any
 
 import pytest
 import trio
-from hub_cluster import arrived, covered, desk, hubs, never, post
+from hub_cluster import arrived, covered, desk, hubs, never, nothing, post, unreadable_first
 
 from inos.core.env import Env
-from inos.core.errors import Unavailable
+from inos.core.errors import NotEnoughNodes, Unavailable
+from inos.messages.restoring import PATIENCE_S
+from inos.messages.segments import SegmentName
 from inos.node import handing_on
 from inos.node.handing_on import HandingOn
-from inos.sim.cluster import open_cluster
+from inos.sim.cluster import Cluster, ClusterNode, open_cluster
 from inos.testing.run import sim_test
+
+
+def trouble(node: ClusterNode, worker: str) -> str:
+    """What a worker says of its last failure."""
+    return next(each for each in node.core.workers.statuses() if each.name == worker).last_error
+
+
+def brings_nobody_what_he_misses(cluster: Cluster) -> None:
+    for node in cluster.nodes:
+        node.core.tables._equaliser.step = nothing  # type: ignore[method-assign]
+
+
+@sim_test
+async def test_a_hub_that_is_cut_off_while_it_takes_over_waits_for_what_the_mesh_keeps() -> None:
+    """It has heard of the marks, and not of the messages they are on: taken in alone, they would find nothing to stay
+    on, and never come again."""
+    async with open_cluster(5) as cluster:
+        a, b, c, d, _ = cluster.nodes
+        await desk(a).take_hub()
+        await cluster.passes(30)
+        brings_nobody_what_he_misses(cluster)
+        cluster.fabric.cut(a.peer, b.peer)
+        posted = await post(d, 3)
+        await arrived(c, 3)
+        await covered(c)
+        cluster.fabric.heal()
+        await cluster.connected()
+        assert (await desk(c).mark([posted[1].id], "read", True, "me")).covered
+        await cluster.passes(30)  # d hears that its messages are covered, and forgets them
+        await a.crash()
+        take = b.core.messaging.role._take
+
+        async def take_and_be_cut_off(after: int = 0) -> None:
+            await take(after)
+            cluster.cut_off(b)
+
+        b.core.messaging.role._take = take_and_be_cut_off  # type: ignore[method-assign]
+        await desk(b).take_hub()
+        await cluster.passes(3 * PATIENCE_S)
+        hub = b.core.messaging.role.serving
+        assert hub is not None and not hub.ready
+        assert "too few nodes answer to know which messages the mesh keeps" in trouble(b, "hub")
+        cluster.fabric.heal()
+        await cluster.connected()
+        await post(d, 3, start=3)
+        assert await arrived(c, 6) == list(range(6))
+        assert (await desk(c).get(posted[1].id)).marks.has("read")
+        assert hubs(cluster) == [b]
+
+
+@sim_test
+async def test_a_hub_that_restarts_cut_off_serves_what_it_has_and_goes_on_when_the_others_are_back() -> None:
+    async with open_cluster(5) as cluster:
+        a, b, c, d, _ = cluster.nodes
+        await desk(a).take_hub()
+        await post(d, 3)
+        await arrived(c, 3)
+        await covered(c)
+        await desk(b).take_hub()
+        await arrived(c, 3)
+        await b.crash()
+        cluster.cut_off(b)
+        await b.start()
+        await post(b, 3, agent="here")
+        with pytest.raises(trio.TooSlowError):
+            await arrived(b, 3, within_s=PATIENCE_S - 10)
+        assert await arrived(b, 3) == [0, 1, 2]
+        assert await arrived(b, 3, "here") == [0, 1, 2]
+        cluster.fabric.heal()
+        await cluster.connected()
+        await post(d, 3, start=3)
+        assert await arrived(c, 6) == list(range(6))
+        await covered(c)
+        assert hubs(cluster) == [b]
+
+
+@pytest.mark.parametrize("then", ["it is lost at once", "it can read it no more"])
+@sim_test
+async def test_what_the_hub_before_could_not_make_safe_is_not_covered_because_the_next_one_found_it(then: str) -> None:
+    """Of the last segment of a hub only one other node has heard, and has a copy. That node takes over and is lost: at
+    once, and the agent has not let go; or later, when it has put it anew."""
+    async with open_cluster(5) as cluster:
+        a, b, c, d, _ = cluster.nodes
+        await desk(a).take_hub()
+        old = a.core.messaging.role.serving
+        assert old is not None
+        put, old.covering.step = old.covering.step, never  # type: ignore[method-assign]
+        await post(d, 3)
+        await arrived(c, 3)
+        cluster.fabric.partition([[a.peer, b.peer], [each.peer for each in cluster.nodes[2:]]])
+        await cluster.passes(10)
+        with pytest.raises(NotEnoughNodes, match="on this node's disk alone"):
+            await put()
+        await a.crash()
+        cluster.fabric.heal()
+        await cluster.connected()
+        await desk(b).take_hub()
+        assert await arrived(b, 3) == [0, 1, 2]
+        new = b.core.messaging.role.serving
+        assert new is not None
+        if then == "it is lost at once":
+            new.covering.step = never  # type: ignore[method-assign]
+            await cluster.passes(15)
+        else:
+            new.covering._segments.safe = _gone  # type: ignore[method-assign]
+            with pytest.raises(trio.TooSlowError):
+                await covered(c, within_s=PATIENCE_S - 15)
+            await covered(c)
+        await b.crash()
+        b.lose_disk()
+        await desk(c).take_hub()
+        assert await arrived(c, 3) == [0, 1, 2]
+
+
+async def _gone(name: SegmentName) -> bool:
+    raise Unavailable(f"nobody has {name}")
 
 
 @sim_test
@@ -57,6 +175,31 @@ async def test_marks_are_handed_on_anew_when_the_hub_moves_in_the_middle_of_it(m
         assert hubs(cluster) == [c] and a.core.messaging.role.hub is None
         for each in ids:
             assert (await desk(d).get(each)).marks.has("acknowledged")
+
+
+@sim_test
+async def test_marks_come_with_their_late_messages_though_the_hub_was_restarted_in_between() -> None:
+    async with open_cluster(5) as cluster:
+        a, b, c, d, _ = cluster.nodes
+        await desk(a).take_hub()
+        posted = await post(d, 3)
+        await arrived(c, 3)
+        await covered(c)
+        assert (await desk(c).mark([posted[1].id], "read", True, "me")).covered
+        await post(d, 3, start=3)
+        await arrived(c, 6)
+        await covered(c)
+        await cluster.passes(40)
+        await a.crash()
+        unreadable_first(b)
+        await desk(b).take_hub()
+        assert await arrived(c, 3) == [3, 4, 5]
+        await cluster.passes(20)
+        await b.crash()
+        await b.start()
+        assert await arrived(c, 6) == [3, 4, 5, 0, 1, 2]
+        await cluster.passes(30)
+        assert (await desk(c).get(posted[1].id)).marks.has("read")
 
 
 class SlowDisk:

@@ -7,12 +7,14 @@ from typing import Any, cast
 
 import pytest
 
-from inos.core.errors import Unavailable
-from inos.messages.hub_memory import HubMemory
+from inos.core.errors import BadInput, Unavailable
+from inos.messages.hub_memory import Covered, HubMemory, decode_covered
 from inos.messages.restoring import Restoring
 from inos.messages.segments import Segment, SegmentName
 from inos.testing.env import SimEnv
 from inos.testing.run import trio_test
+
+_UUID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
 class Coming:
@@ -21,13 +23,13 @@ class Coming:
     def __init__(self, *batches: Sequence[SegmentName], answers: bool = True) -> None:
         self._batches = list(batches)
         self._known = list(self._batches.pop(0))
-        self._answers = answers
+        self.answers = answers
         self.read: list[SegmentName] = []
 
     async def refresh(self, *, sure: bool) -> bool:
         if sure and self._batches:
             self._known += self._batches.pop(0)
-        return self._answers
+        return self.answers
 
     async def known(self) -> list[Segment]:
         return [Segment(name, 1) for name in sorted(self._known)]
@@ -92,3 +94,32 @@ async def test_nothing_is_taken_in_while_names_keep_coming_or_too_few_answer() -
         with pytest.raises(Unavailable):
             await one.step()
         assert segments.read == [] and one.missing > 0
+
+
+@trio_test
+async def test_what_too_few_answered_for_is_taken_in_when_enough_do() -> None:
+    segments = Coming([name(1, 4)], [name(1, 1)], answers=False)
+    one = restoring(segments)
+    for sure in (False, True):
+        with pytest.raises(Unavailable):
+            await one.step(sure=sure)
+    segments.answers = True
+    await one.step()
+    assert segments.read == [name(1, 1), name(1, 4)] and one.missing == 0
+
+
+def test_a_hub_remembers_what_it_noted_and_what_an_older_release_did() -> None:
+    covered = Covered(7, 3, True, True, 4, (5, 2), {SegmentName(1, _UUID, False, 1, 3)})
+    covered.taken.of("one").add(1, 5)
+    read = decode_covered(covered.encode())
+    assert read.encode() == covered.encode() and read.passed == covered.passed and read.restored == (5, 2)
+    older = b'{"v": 1, "seq": 7, "mark_seq": 3, "restoring": false, "handed_on": true, "taken": {"one": [[1, 5]]}}'
+    assert decode_covered(older).encode() == Covered(7, 3, handed_on=True, taken=covered.taken).encode()
+
+
+@pytest.mark.parametrize(
+    "wrong", ['"restored": [1]', '"restored": [1, -1]', '"passed": ["x"]', '"passed": 5', '"v": 2']
+)
+def test_a_memory_of_something_else_is_refused(wrong: str) -> None:
+    with pytest.raises(BadInput):
+        decode_covered(Covered().encode()[:-1] + f", {wrong}}}".encode())

@@ -25,6 +25,7 @@ from inos.messages.segments import (
     SegmentReader,
     decode_marks,
     decode_segment,
+    ends,
     pack_marks,
     pack_messages,
     parse_names,
@@ -157,6 +158,17 @@ def test_however_many_are_written_few_are_left_and_nothing_is_missing(sizes: lis
         segments = [each for each in segments if each not in parts]
         segments.append(Segment(into, sum(each.size_bytes for each in parts)))
     assert len(segments) <= 2 * sum(sizes) // MAX_MERGED_BYTES + 1
+
+
+def test_of_each_series_the_last_ends_it_and_the_shorter_of_two() -> None:
+    names = [name(1, 3), name(4, 6), name(1, 6), name(1, 9, marks=True), name(1, 2, term=2), name(3, 3, term=2)]
+    for order in itertools.permutations(names):
+        assert sorted(ends(Segment(each, 1) for each in order)) == [
+            name(4, 6),
+            name(1, 9, marks=True),
+            name(3, 3, term=2),
+        ]
+    assert ends([]) == []
 
 
 def test_what_lies_within_another_is_superfluous() -> None:

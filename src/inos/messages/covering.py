@@ -1,8 +1,9 @@
 """A hub's segments: what the mesh has not got yet is put there, many small ones become few large ones.
 
 Rules. `covered` moves only when a segment is kept by a quorum, and one is put after the other, so that everything up to
-it outlives this node. Marks are put after every message they are on. A segment is removed only when a larger one that
-holds all of it is kept by a quorum.
+it outlives this node. Marks are put after every message they are on. What a new corpus took out of the segments of
+others is covered when the last of each series is kept by a quorum: whoever put it may not have got so far. A segment is
+removed only when a larger one that holds all of it is kept by a quorum.
 """
 
 from __future__ import annotations
@@ -14,12 +15,22 @@ from typing import Final
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import NotEnoughNodes
+from inos.core.errors import InosError, NotEnoughNodes, StorageFull
 from inos.core.messages.ids import MessageId
 from inos.messages.corpus import Corpus
 from inos.messages.hub_memory import HubMemory
+from inos.messages.restoring import PATIENCE_S
 from inos.messages.segment_store import SegmentStore
-from inos.messages.segments import MarkLine, SegmentName, SegmentWriter, pack_marks, plan_merge, superfluous
+from inos.messages.segments import (
+    MarkLine,
+    Segment,
+    SegmentName,
+    SegmentWriter,
+    ends,
+    pack_marks,
+    plan_merge,
+    superfluous,
+)
 
 # Packed; a segment is read and written whole when it is merged, and put again whole when a put fails.
 SEGMENT_BYTES: Final = 1 << 20
@@ -48,6 +59,7 @@ class Covering:
         self._pending: _Pending | None = None
         self._round = trio.Event()
         self._safe: set[SegmentName] = set()
+        self._doubted_s = 0.0
         self.wake: Callable[[], None] = lambda: None
         """Called when a round is worth more than waiting for the next: the worker's poke."""
 
@@ -95,6 +107,8 @@ class Covering:
     async def _put_all(self) -> bool:
         covered = self._memory.covered
         stats = await self._env.in_thread(self._corpus.stats)
+        if any(covered.restored) and not await self._restored_is_safe():
+            return False
         if self._pending is not None and not await self._put(self._pending):
             return False
         while covered.seq < stats.last_seq:
@@ -105,6 +119,38 @@ class Covering:
             if not await self._put(await self._env.in_thread(self._next_marks, stats.last_mark_seq)):
                 return False
         return True
+
+    async def _restored_is_safe(self) -> bool:
+        covered = self._memory.covered
+        try:
+            for name in ends(await self._taken_in()):
+                if not await self._is_safe(name):
+                    return False
+            covered.seq, covered.mark_seq = covered.restored
+        except StorageFull:
+            raise  # that is this node's own trouble
+        except InosError:
+            if not self._doubted_long_enough():
+                return False
+            # Nobody can read it any more, and what was in it is here: all of it is put again.
+        covered.restored = (0, 0)
+        await self._memory.save()
+        return True
+
+    def _doubted_long_enough(self) -> bool:
+        now_s = self._env.monotonic_s()
+        self._doubted_s = self._doubted_s or now_s
+        return now_s - self._doubted_s >= PATIENCE_S
+
+    async def _is_safe(self, name: SegmentName) -> bool:
+        if name not in self._safe and await self._segments.safe(name):
+            self._safe.add(name)
+        return name in self._safe
+
+    async def _taken_in(self) -> list[Segment]:
+        """The segments there are, but for what this corpus has not taken in yet: that is left as it is."""
+        taken = self._memory.covered.taken
+        return [each for each in await self._segments.known() if taken.of(each.name.series).has(*each.name.span)]
 
     async def _put(self, pending: _Pending) -> bool:
         """Put one and note it. What did not reach a quorum is put again, the same, before anything else."""
@@ -150,9 +196,7 @@ class Covering:
 
     async def _tidy(self) -> None:
         """Merge some, remove what lies within others."""
-        taken = self._memory.covered.taken
-        # What this corpus has not taken in yet is left as it is.
-        there = [each for each in await self._segments.known() if taken.of(each.name.series).has(*each.name.span)]
+        taken, there = self._memory.covered.taken, await self._taken_in()
         current = SegmentName(self._term, self._corpus.identity, False, 1, 1).folder
         plan = plan_merge(there, current)
         if plan is not None:
@@ -164,6 +208,5 @@ class Covering:
                 await self._segments.remove(each.name for each in parts)
             return
         for inner, outer in superfluous(there):
-            if outer.name in self._safe or await self._segments.safe(outer.name):
-                self._safe.add(outer.name)
+            if await self._is_safe(outer.name):
                 await self._segments.remove([inner.name])

@@ -88,19 +88,24 @@ class Hub:
     async def restore(self) -> int:
         """Take in what earlier hubs left, then serve: 0. Or the term of one that is not behind this one's: what this
         hub puts would be read before what it has taken in, so it is to begin again in a later term. Raises what keeps
-        it from that; to be tried again."""
+        it from that; to be tried again, for as long as it takes. One that had everything in this term once waits
+        PATIENCE_S: what was covered since then comes late, as it does while it serves."""
         if self._ready:
             return 0
-        late = self._env.monotonic_s() - self._opened_s > PATIENCE_S
-        await self.restoring.step(sure=True, alone=late)
+        covered = self.memory.covered
+        try:
+            await self.restoring.step(sure=True)
+        except Unavailable:
+            if covered.whole_term != self.term or self._env.monotonic_s() - self._opened_s <= PATIENCE_S:
+                raise
         if (term := await self.restoring.latest_term()) >= self.term:
             return term
-        covered = self.memory.covered
         if covered.restoring:
-            # All of it came out of segments: none of it needs to be put again.
+            # All of it came out of segments: where these are safe, none of it needs to be put again.
             stats = await self._stats()
-            covered.seq, covered.mark_seq = stats.last_seq, stats.last_mark_seq
+            covered.restored = stats.last_seq, stats.last_mark_seq
         covered.restoring = covered.handed_on = False
+        covered.whole_term = self.term
         await self.memory.save()
         self._ready = True
         return 0

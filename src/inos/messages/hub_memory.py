@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from inos.core.env import Env
 from inos.core.errors import BadInput
 from inos.messages.ranges import TakenIn
+from inos.messages.segments import SegmentName
 
 MAX_MEMORY_BYTES: Final = 4 << 20
 
@@ -25,12 +26,18 @@ class Settings(Protocol):
 @dataclass(slots=True)
 class Covered:
     """Up to `seq` and `mark_seq` a corpus is in segments that outlive it. `restoring`: it was begun from those of
-    others, and has not all of them yet. `handed_on`: another hub has everything."""
+    others, and has not all of them yet. `handed_on`: another hub has everything. `whole_term`: the term in which this
+    corpus had all that the mesh kept, 0 for none. `restored`: up to here, of messages and of marks, everything came out
+    of segments and is covered once it is certain that these are safe; (0, 0): nothing is left to be certain of.
+    `passed`: segments that it went on without and has not got yet."""
 
     seq: int = 0
     mark_seq: int = 0
     restoring: bool = False
     handed_on: bool = False
+    whole_term: int = 0
+    restored: tuple[int, int] = (0, 0)
+    passed: set[SegmentName] = field(default_factory=set)
     taken: TakenIn = field(default_factory=TakenIn)
 
     def encode(self) -> bytes:
@@ -38,7 +45,8 @@ class Covered:
         return json.dumps(
             {
                 "v": 1, "seq": self.seq, "mark_seq": self.mark_seq, "restoring": self.restoring,
-                "handed_on": self.handed_on, "taken": self.taken.to_json(),
+                "handed_on": self.handed_on, "whole_term": self.whole_term, "restored": self.restored,
+                "passed": sorted(map(str, self.passed)), "taken": self.taken.to_json(),
             }
         ).encode()  # fmt: skip
 
@@ -49,14 +57,25 @@ def decode_covered(encoded: bytes) -> Covered:
         raise BadInput("too long for what a hub remembers")
     try:
         value = json.loads(encoded)
-        seq, mark_seq = value["seq"], value["mark_seq"]
-        flags = value["restoring"], value["handed_on"]
-        taken = value["taken"]
-    except (ValueError, LookupError, TypeError, RecursionError):
+        seq, mark_seq, whole_term = value["seq"], value["mark_seq"], value.get("whole_term", 0)
+        restoring, handed_on = value["restoring"], value["handed_on"]
+        restored, restored_marks = value.get("restored", (0, 0))
+        passed, taken = value.get("passed", []), value["taken"]
+    except (ValueError, LookupError, TypeError, RecursionError, AttributeError):
         raise BadInput("not what a hub remembers") from None
-    if value.get("v") != 1 or not all(isinstance(one, int) and one >= 0 for one in (seq, mark_seq, *flags)):
+    numbers = seq, mark_seq, restoring, handed_on, whole_term, restored, restored_marks
+    if value.get("v") != 1 or not all(isinstance(one, int) and one >= 0 for one in numbers):
         raise BadInput("not what a hub remembers")
-    return Covered(seq, mark_seq, bool(flags[0]), bool(flags[1]), TakenIn.from_json(taken))
+    return Covered(
+        seq, mark_seq, bool(restoring), bool(handed_on), whole_term, (restored, restored_marks), _names(passed),
+        TakenIn.from_json(taken),
+    )  # fmt: skip
+
+
+def _names(passed: object) -> set[SegmentName]:
+    if not isinstance(passed, list) or not all(isinstance(each, str) for each in passed):
+        raise BadInput("not names of segments")
+    return set(map(SegmentName.parse, passed))
 
 
 class HubMemory:

@@ -52,41 +52,36 @@ class Restoring:
         """Segments known and not taken in."""
         self.taken = 0
         """Segments taken in since the start."""
-        self.passed: set[SegmentName] = set()
-        """Segments that could not be read and were passed over since the start."""
+        self.passed = set(memory.covered.passed)
+        """Segments that could not be read and were passed over."""
 
-    async def step(self, *, sure: bool = False, alone: bool = False) -> None:
+    async def step(self, *, sure: bool = False) -> None:
         """One round: everything that is known and not there, in order. Raises Unavailable when some of it cannot be
         read now and still keeps what follows waiting, or what comes before it cannot be known. `sure` of every segment
-        that was safe before this began, or Unavailable; `alone`: where too few nodes answer, of those this node
-        knows."""
+        that was safe before this began, or Unavailable."""
         async with self._busy:
-            if not await self._segments.refresh(sure=sure) and sure and not alone:
+            if not await self._segments.refresh(sure=sure) and sure:
                 raise Unavailable(_TOO_FEW, hint=_AWAY)
-            await self._take_all(await self._without_gaps(alone=alone))
+            await self._take_all(await self._without_gaps())
 
-    async def _without_gaps(self, *, alone: bool) -> list[Segment]:
+    async def _without_gaps(self) -> list[Segment]:
         """What is known and not there, once a majority had nothing to add to it."""
         seen = self._lacking(await self._segments.known())
         for _ in range(_LOOKS):
             if not seen:
                 return []
             if not await self._segments.refresh(sure=True):
-                if alone:
-                    return seen
-                return self._kept_waiting(seen, _TOO_FEW)
+                raise self._kept_waiting(seen, _TOO_FEW)
             # What was heard of meanwhile may follow something that is not known yet.
             there = self._lacking(await self._segments.known())
             if {each.name for each in there} <= {each.name for each in seen}:
                 return there
             seen = there
-        return self._kept_waiting(seen, _STILL_COMING)
+        raise self._kept_waiting(seen, _STILL_COMING)
 
-    def _kept_waiting(self, lacking: Sequence[Segment], why: str) -> list[Segment]:
-        """Raises Unavailable."""
+    def _kept_waiting(self, lacking: Sequence[Segment], why: str) -> Unavailable:
         self.missing, self._why = len(lacking), why
-        self.check_whole()
-        return []
+        return self._not_whole()
 
     async def latest_term(self) -> int:
         """The latest term in which another corpus put a segment that is known here; 0 where none is."""
@@ -96,7 +91,10 @@ class Restoring:
     def check_whole(self) -> None:
         """Raises Unavailable where something is missing."""
         if self.missing:
-            raise Unavailable(f"{self.missing} segments of messages cannot be read now: {self._why}", hint=_AGAIN)
+            raise self._not_whole()
+
+    def _not_whole(self) -> Unavailable:
+        return Unavailable(f"{self.missing} segments of messages cannot be read now: {self._why}", hint=_AGAIN)
 
     async def _take_all(self, lacking: Sequence[Segment]) -> None:
         self.missing = len(lacking)
@@ -110,9 +108,15 @@ class Restoring:
                 continue
             if not self._waited():
                 self.check_whole()
-            self.passed.add(each.name)
+            await self._pass(each.name)
             log.warning("%s cannot be read, what follows it waits no longer: %s", each.name, error)
         self._blocked_s = None
+
+    async def _pass(self, name: SegmentName) -> None:
+        """Remembered: when it turns up, after a restart too, its marks have been taken in without effect."""
+        self.passed.add(name)
+        self._memory.covered.passed.add(name)
+        await self._memory.save()
 
     def _waited(self) -> bool:
         """Whether something has kept what follows it waiting for long enough."""
@@ -142,8 +146,10 @@ class Restoring:
         except InosError as error:
             return error
         taken.of(name.series).add(*name.span)
-        if not name.marks and any(_within(each, name) for each in self.passed):
+        late = {each for each in self._memory.covered.passed if _within(each, name)}
+        if late and not name.marks:
             taken.forget_marks()  # those of its messages found nothing to stay on
+        self._memory.covered.passed -= late
         self.taken += 1
         await self._memory.save()
         return None

@@ -237,6 +237,16 @@ def parse_names(names: Iterable[tuple[str, int]]) -> list[Segment]:
 # What to merge, and what is superfluous
 
 
+def ends(segments: Iterable[Segment]) -> list[SegmentName]:
+    """The one with which each series ends so far. Only of it nobody knows whether it is safe: the next one is put once
+    it is."""
+    last: dict[str, SegmentName] = {}
+    for name in (each.name for each in segments):
+        known = last.setdefault(name.series, name)
+        last[name.series] = max(known, name, key=lambda one: (one.last, one.first))
+    return list(last.values())
+
+
 def superfluous(segments: Sequence[Segment]) -> list[tuple[Segment, Segment]]:
     """Segments that lie within another of their series, each with that one: left by a merge that was cut off."""
     found = []
