@@ -245,3 +245,29 @@ async def test_what_a_hub_was_storing_when_it_was_replaced_is_handed_on_too() ->
 async def _refused(ask: Callable[..., Awaitable[object]], *args: object) -> None:
     with pytest.raises(Unavailable, match="the hub no more"):
         await ask(*args)
+
+
+@sim_test
+async def test_of_a_mesh_of_two_both_have_what_is_covered() -> None:
+    async with open_cluster(2) as cluster:
+        a, b = cluster.nodes
+        await desk(a).take_hub()
+        posted = await post(a, 3)
+        await arrived(b, 3)
+        await covered(a)
+        assert (await desk(b).mark([posted[0].id], "read", True, "me")).covered
+        cluster.cut_off(b)
+        assert not (await desk(a).mark([posted[1].id], "read", True, "me")).covered
+        await post(a, 1, start=3)
+        await arrived(a, 4)
+        with pytest.raises(trio.TooSlowError):
+            await covered(a, within_s=40)
+        cluster.fabric.heal()
+        await cluster.connected()
+        await covered(a)
+        await a.crash()
+        a.lose_disk()
+        await cluster.passes(10)
+        await desk(b).take_hub()
+        assert await arrived(b, 4) == [0, 1, 2, 3]
+        assert (await desk(b).get(posted[1].id)).marks.has("read")

@@ -62,13 +62,13 @@ class Names:
 
 
 class SegmentStore:
-    """The segments of one owner. `alone` says whether this node is the only member of its mesh: what is on its disk is
-    then all the safety there can be."""
+    """The segments of one owner. `members` says how many the mesh has: of one or two no quorum survives the loss of a
+    node, and what is on the disks of all of them is all the safety there can be."""
 
-    def __init__(self, vault: Vault, names: Names, alone: Callable[[], bool], env: Env) -> None:
+    def __init__(self, vault: Vault, names: Names, members: Callable[[], int], env: Env) -> None:
         self._vault = vault
         self._names = names
-        self._alone = alone
+        self._members = members
         self._env = env
 
     async def refresh(self, *, sure: bool) -> bool:
@@ -95,7 +95,16 @@ class SegmentStore:
 
     async def _put(self, name: SegmentName, source: AsyncIterator[bytes], size: int | None) -> bool:
         report = await self._vault.put(source, PutOptions(name=str(name), size=size))
-        return report.level != LOCAL or self._alone()
+        if report.level != LOCAL or (others := self._members() - 1) <= 0:
+            return True
+        return report.survives >= others and await self._all_have_names()
+
+    async def _all_have_names(self) -> bool:
+        try:
+            await self._names.refresh(True)
+        except NotEnoughNodes:
+            return False
+        return True
 
     async def lines(self, name: SegmentName) -> AsyncGenerator[list[bytes], None]:
         """The lines of one, some at a time. Raises NotFound, Unavailable, Corrupt, BadFrame; what was given before

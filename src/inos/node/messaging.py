@@ -114,7 +114,7 @@ def open_messaging(
         return len(tables.replicas(CATALOGUE, bytes(identity.owner))) <= 2
 
     names = Names(lambda sure: catalogue.refresh(quorum=sure), catalogue.page, enough)
-    segments = SegmentStore(keeping.vault, names, lambda: len(membership.members()) <= 1, env)
+    segments = SegmentStore(keeping.vault, names, lambda: len(membership.members()), env)
     role = HubRole(
         Desk(identity.node, identity.owner, identity.owner_key, settings.wish),
         Mesh(tables, disk.records, meeting.view, membership.members),
