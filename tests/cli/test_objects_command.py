@@ -29,11 +29,21 @@ def test_a_file_of_any_name_goes_and_comes(inos: Any, name: str) -> None:
     put = inos("put", "--json", "--", name).json
     assert (put["name"], put["size"], put["survives"]) == (f"/{name}", 1000, 3)
     assert inos("get", "-o", "-", "--", name).out == content
+    assert inos("get", "--", name, "-").out == content
     assert inos("get", "-o", "out", put["ref"]).code == 0
     assert (inos.cwd / "out").read_bytes() == content
     assert inos("stat", "--json", "--", name).json["cid"] == put["cid"]
     assert [item["name"] for item in inos("ls", "--json").lines] == [f"/{name}"]
     assert inos("rm", "--json", "--", name).json["names"] == [f"/{name}"]
+
+
+def test_get_writes_where_it_is_told_once(inos: Any) -> None:
+    (inos.cwd / "a").write_bytes(b"a")
+    ref = inos("put", "--json", "a").json["ref"]
+    assert inos("get", ref, "there").code == 0 and (inos.cwd / "there").read_bytes() == b"a"
+    assert inos("get", "a", "there", "--range", "0-0").code == 0
+    twice = inos("get", ref, "there", "-o", "elsewhere")
+    assert twice.code and "given twice" in twice.err and not (inos.cwd / "elsewhere").exists()
 
 
 def test_put_prints_references_and_nothing_else(inos: Any) -> None:

@@ -122,12 +122,15 @@ def _show_put(report: PutReport | TreeReport, as_json: bool) -> None:
 @command
 def get(
     target: Target,
-    out: Annotated[
+    place: Annotated[
         str,
-        typer.Option(
-            "--out", "-o", help="File or folder to write; - for standard output. Else the name, here.", metavar="OUT"
+        typer.Argument(
+            metavar="[OUT]",
+            help="File or folder to write; - for standard output. Else the name, here.",
+            show_default=False,
         ),
     ] = "",
+    out: Annotated[str, typer.Option("--out", "-o", help="The same.", metavar="OUT")] = "",
     span: Annotated[
         str,
         typer.Option("--range", help="Only bytes A to B, both included, counted from 0; A- to the end.", metavar="A-B"),
@@ -139,10 +142,13 @@ def get(
 
     A download that was broken off leaves OUT.….part; the same command goes on with it.
 
-    inos get /2024/photos -o copy
+    inos get /2024/photos copy
 
-    inos get backup.tar -o - | tar x
+    inos get backup.tar - | tar x
     """
+    if place and out:
+        raise BadInput("OUT is given twice", hint=f"inos get {target} {place}")
+    out = place or out
     start, end = parse_range(span)
 
     async def copy(mesh: Mesh) -> None:
@@ -200,14 +206,14 @@ def _writing(out: str) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         return
     if not out:
-        raise BadInput("where should the range go?", hint="-o FILE, or -o - for standard output")
+        raise BadInput("where should the range go?", hint="name a file after it, or - for standard output")
     path, part = Path(out), Path(out + ".part")
     if path.is_dir():
         raise BadInput(f"{out} is a directory", hint="name the file to write")
     try:
         file = part.open("wb")
     except OSError as error:
-        raise BadInput(f"cannot write {part}: {error.strerror}", hint="choose another -o") from None
+        raise BadInput(f"cannot write {part}: {error.strerror}", hint="choose another file") from None
     try:
         with file:
             yield file
