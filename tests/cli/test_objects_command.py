@@ -131,7 +131,7 @@ def test_ranges(inos: Any) -> None:
     for span in ("4-2", "x", "-5", "1-2,3-4"):
         assert inos("get", "ten", "--range", span, "-o", "-", "--json").error["code"] == "bad_input"
     assert inos("get", "ten", "--range", "10-", "-o", "f", "--json").error["code"] == "bad_input"
-    assert inos("get", "ten", "--range", "1-2", "--json").error["hint"].startswith("-o FILE")
+    assert inos("get", "ten", "--range", "1-2", "--json").error["hint"].startswith("name a file")
     assert [path.name for path in inos.cwd.iterdir()] == ["part"]
 
 
