@@ -6,13 +6,14 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
 import pytest
+import trio
 
 from inos.core.errors import BadInput, Unavailable
 from inos.messages.hub_memory import Covered, HubMemory, decode_covered
-from inos.messages.restoring import Restoring
+from inos.messages.restoring import PATIENCE_S, Restoring
 from inos.messages.segments import Segment, SegmentName
 from inos.testing.env import SimEnv
-from inos.testing.run import trio_test
+from inos.testing.run import sim_test, trio_test
 
 _UUID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -25,6 +26,7 @@ class Coming:
         self._known = list(self._batches.pop(0))
         self.answers = answers
         self.read: list[SegmentName] = []
+        self.unreadable: set[SegmentName] = set()
 
     async def refresh(self, *, sure: bool) -> bool:
         if sure and self._batches:
@@ -35,6 +37,8 @@ class Coming:
         return [Segment(name, 1) for name in sorted(self._known)]
 
     async def lines(self, name: SegmentName) -> AsyncGenerator[list[bytes], None]:
+        if name in self.unreadable:
+            raise Unavailable("nobody has it")
         self.read.append(name)
         yield []
 
@@ -106,6 +110,22 @@ async def test_what_too_few_answered_for_is_taken_in_when_enough_do() -> None:
     segments.answers = True
     await one.step()
     assert segments.read == [name(1, 1), name(1, 4)] and one.missing == 0
+
+
+@sim_test
+async def test_the_minute_for_what_cannot_be_read_passes_while_enough_nodes_answer() -> None:
+    """Who was cut off and has just met the others has not met whoever has it yet."""
+    segments = Coming([name(1, 1), name(1, 4)])
+    segments.unreadable.add(name(1, 1))
+    one = restoring(segments)
+    for answers, rest_s in ((True, 20), (False, 100), (True, PATIENCE_S - 1), (True, 2)):
+        segments.answers = answers
+        with pytest.raises(Unavailable):
+            await one.step()
+        await trio.sleep(rest_s)
+    assert segments.read == []
+    await one.step()
+    assert segments.read == [name(1, 4)] and one.passed == {name(1, 1)}
 
 
 def test_a_hub_remembers_what_it_noted_and_what_an_older_release_did() -> None:

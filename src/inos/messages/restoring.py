@@ -3,8 +3,9 @@
 Order matters: terms as they came, then seqs, so that each agent's messages keep their order; marks last, because they
 stay only on messages that are there. Names arrive in any order, so nothing is taken in before a majority was compared
 with *after* its name was heard: what comes before it was safe before it was put, and so is known then. Nor is anything
-behind a segment that cannot be read; only one that was waited for PATIENCE_S is passed over, and comes late when it
-turns up. What was taken in is noted after each segment, so that whoever is interrupted goes on from there.
+behind a segment that cannot be read; only one that was waited for PATIENCE_S, in which enough nodes answered, is passed
+over, and comes late when it turns up. What was taken in is noted after each segment, so that whoever is interrupted
+goes on from there.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Restoring:
         that was safe before this began, or Unavailable."""
         async with self._busy:
             if not await self._segments.refresh(sure=sure) and sure:
+                self._blocked_s = None
                 raise Unavailable(_TOO_FEW, hint=_AWAY)
             await self._take_all(await self._without_gaps())
 
@@ -71,6 +73,7 @@ class Restoring:
             if not seen:
                 return []
             if not await self._segments.refresh(sure=True):
+                self._blocked_s = None
                 raise self._kept_waiting(seen, _TOO_FEW)
             # What was heard of meanwhile may follow something that is not known yet.
             there = self._lacking(await self._segments.known())
