@@ -123,8 +123,9 @@ class Covering:
     async def _restored_is_safe(self) -> bool:
         covered = self._memory.covered
         try:
-            for name in ends(await self._taken_in()):
-                if not await self._is_safe(name):
+            # Where the mesh can keep none of them, that shows at the smallest.
+            for each in ends(await self._taken_in()):
+                if not await self._is_safe(each.name):
                     return False
             covered.seq, covered.mark_seq = covered.restored
         except StorageFull:

@@ -104,6 +104,7 @@ class Hub:
             # All of it came out of segments: where these are safe, none of it needs to be put again.
             stats = await self._stats()
             covered.restored = stats.last_seq, stats.last_mark_seq
+            self.covering.wake()
         covered.restoring = covered.handed_on = False
         covered.whole_term = self.term
         await self.memory.save()

@@ -237,14 +237,14 @@ def parse_names(names: Iterable[tuple[str, int]]) -> list[Segment]:
 # What to merge, and what is superfluous
 
 
-def ends(segments: Iterable[Segment]) -> list[SegmentName]:
-    """The one with which each series ends so far. Only of it nobody knows whether it is safe: the next one is put once
-    it is."""
-    last: dict[str, SegmentName] = {}
-    for name in (each.name for each in segments):
-        known = last.setdefault(name.series, name)
-        last[name.series] = max(known, name, key=lambda one: (one.last, one.first))
-    return list(last.values())
+def ends(segments: Iterable[Segment]) -> list[Segment]:
+    """The one with which each series ends so far, the smallest first. Only of it nobody knows whether it is safe: the
+    next one is put once it is."""
+    last: dict[str, Segment] = {}
+    for each in segments:
+        known = last.setdefault(each.name.series, each)
+        last[each.name.series] = max(known, each, key=lambda one: (one.name.last, one.name.first))
+    return sorted(last.values(), key=lambda one: one.size_bytes)
 
 
 def superfluous(segments: Sequence[Segment]) -> list[tuple[Segment, Segment]]:
