@@ -82,8 +82,10 @@ def _two_snapshots_apart(scene: Scene) -> None:
 
 
 def _lost_but_backed_up(scene: Scene) -> None:
-    """Only the backup is left."""
-    _backed_up(scene)
+    """Only the backup is left, of chunks and of a component that has written something."""
+    _installed(scene)
+    _store(scene, *range(20, 23))
+    _backup(scene)
     shutil.rmtree(scene.home)
 
 

@@ -58,7 +58,10 @@ def test_without_a_node(alone: Any) -> None:
     assert alone("backup", "forget", "copies", first[:12], "--json").error["code"] == "not_found"
     assert alone("backup", "prune", "nothing", "--json").error["code"] == "not_found"
     assert alone("backup", "check", "copies").text.startswith("1 of 1 snapshot")
-    assert alone("restore", "copies", "--json").json["home"] == str(alone.home)
+    done = alone("restore", "copies", "--json").json
+    assert done["home"] == str(alone.home) and done["node_name"] and done["peer"].startswith("12D3")
+    assert f"(…{done['peer'][-12:]})" in alone("restore", "copies", "--node", done["node_name"]).err
+    assert alone("restore", "copies", "--node", "nobody", "--json").error["code"] == "not_found"
     assert alone("restore", "nothing", "--json").error["code"] == "not_found"
     assert alone("restore", "copies", "--at", "2001-01-01", "--json").error["code"] == "not_found"
     assert alone("backup", "mesh:", "--json").error["code"] == "no_node"

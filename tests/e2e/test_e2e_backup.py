@@ -91,7 +91,9 @@ def test_a_backup_in_the_mesh_outlives_its_machine(machines: Machines, tmp_path:
     again.inos("get", f"/.backups/{folder}", "-o", place)
     assert len(again.inos("backup", "list", place).lines) == 2
     again.stop()
-    again.inos("restore", place)
+    refused = again.inos("restore", place, code=1).error
+    assert folder in refused["message"] and "--node" in refused["hint"]
+    assert again.inos("restore", place, "--node", folder, "--json").json["peer"].endswith(folder)
     again.restart()
     assert again.status().peer.endswith(folder)
     for name, data in wanted.items():

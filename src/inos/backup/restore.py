@@ -1,7 +1,8 @@
 """Bringing a snapshot back: a whole data root, built beside the present one and proven before it takes its place.
 
 A chunk that the present data root still has is linked, not fetched, once it was read and found right; so is one that an
-interrupted restore had brought already. Nothing of the present state changes before `swap.begin_swap`.
+interrupted restore had brought already. A snapshot without chunks leaves the node those it has: the mesh may rely on it
+for them. Nothing of the present state changes before `swap.begin_swap`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Final
 from inos.backup.lists import ids_in
 from inos.backup.make import COMPONENT_BLOCK, COMPONENTS, Steps
 from inos.backup.repository import Repository
-from inos.backup.snapshot import FULL, Part, Snapshot
+from inos.backup.snapshot import FULL, MESH, Part, Snapshot
 from inos.core.env import Env
 from inos.core.errors import Corrupt, StorageFull
 from inos.core.ids import Address
@@ -29,8 +30,9 @@ from inos.store.database import Database
 from inos.store.disk_chunks import RESERVE_BYTES, DiskChunkStore
 from inos.store.filesystem import REAL_FILES
 from inos.store.private_files import explained, write_private
+from inos.store.rebuild import DATABASE, take_chunks
+from inos.store.salvage import OpenedDamaged
 
-DATABASE: Final = "inos.db"
 BLOBS: Final = "blobs"
 NODE: Final = "node.json"
 _BATCH: Final = 16
@@ -92,7 +94,8 @@ class Restorer:
         with explained("prepare", self._new):
             self._new.mkdir(mode=0o700, parents=True, exist_ok=True)
             for stale in self._new.iterdir():
-                if stale.name != BLOBS:  # chunks are known by their names, and may have taken hours
+                # Chunks are known by their names, and may have taken hours.
+                if stale.name != BLOBS or self._snapshot.kind == MESH:
                     shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
             folders = [BLOBS, *(f"{BLOBS}/{prefix:02x}" for prefix in range(256))]
             REAL_FILES.make_folders(self._new, folders)
@@ -122,6 +125,8 @@ class Restorer:
                 yield self._report()
         self._write(batch)
         yield self._report()
+        if self._snapshot.kind == MESH:
+            yield from self._keep_present()
         with explained("sync", self._new / BLOBS):
             for prefix in range(256):
                 REAL_FILES.sync_folder(self._new / BLOBS / f"{prefix:02x}")
@@ -138,6 +143,16 @@ class Restorer:
                     return len(data)
         return 0
 
+    def _keep_present(self) -> Steps:
+        """Have every chunk file of the present data root in the new one."""
+        for prefix in range(256):
+            old, new = (folder / BLOBS / f"{prefix:02x}" for folder in (self._root, self._new))
+            with explained("link the chunks of", old):
+                for name, _ in REAL_FILES.listed(old) if old.is_dir() else ():
+                    if name.endswith(SUFFIX):
+                        _link(old / name, new / name)
+            yield self._report()
+
     def _write(self, batch: list[tuple[Path, bytes]]) -> None:
         with explained("write chunks to", self._new / BLOBS):
             REAL_FILES.write_synced(batch)
@@ -148,6 +163,11 @@ class Restorer:
             for line in self._repository.block(each).splitlines():
                 self._component_file(json.loads(line))
                 yield self._report()
+        folder = self._new / COMPONENTS
+        with explained("sync", folder):
+            for each_folder in (folder, *folder.rglob("*")) if folder.is_dir() else ():
+                if each_folder.is_dir():
+                    REAL_FILES.sync_folder(each_folder)
 
     def _component_file(self, fields: dict[str, Any]) -> None:
         path = (self._new / COMPONENTS / fields["path"]).resolve()
@@ -163,9 +183,9 @@ class Restorer:
                         self._written += len(block)
                         file.write(block[:COMPONENT_BLOCK])
                 file.flush()
+                os.fchmod(file.fileno(), fields["mode"] & 0o700)
+                os.utime(file.fileno(), ns=(fields["modified_ms"] * 10**6,) * 2)
                 os.fsync(file.fileno())
-            path.chmod(fields["mode"] & 0o700)
-            os.utime(path, ns=(fields["modified_ms"] * 10**6,) * 2)
 
     def _prove(self, database_key: bytes, env: Env) -> None:
         """Open what was built and hold its index against its files."""
@@ -175,7 +195,11 @@ class Restorer:
                 raise Corrupt(
                     f"the database in the backup is damaged: {found[0]}", hint="restore another snapshot: --at"
                 )
-            result = DiskChunkStore(self._new, database, env).rebuild_index()
+            chunks = DiskChunkStore(self._new, database, env)
+            result = chunks.rebuild_index()
+            if self._snapshot.kind == MESH and (present := self._present(database_key)):
+                with present:
+                    take_chunks(present, chunks)
             if self._snapshot.kind == FULL and result.dropped > self._snapshot.chunks.damaged:
                 raise Corrupt(
                     f"{result.dropped} chunks of the backup are missing", hint="restore another snapshot: --at"
@@ -184,8 +208,22 @@ class Restorer:
             database.close()
         shutil.rmtree(self._new / "staging", ignore_errors=True)
 
+    def _present(self, database_key: bytes) -> OpenedDamaged | None:
+        """The present database, as far as it can be read."""
+        with suppress(Corrupt):
+            if (self._root / DATABASE).exists():
+                return OpenedDamaged(self._root / DATABASE, database_key, REAL_FILES)
+        return None
+
     def names(self) -> tuple[list[str], list[str]]:
         """What is to be put in place, and what to be put away before, as `swap.begin_swap` takes it."""
         put = [DATABASE, BLOBS, *([COMPONENTS] if (self._new / COMPONENTS).exists() else []), NODE]
         beside = sorted(path.name for path in self._root.glob(f"{DATABASE}?*") if ".lost-" not in path.name)
         return put, [*beside, "staging", COMPONENTS]
+
+
+def _link(old: Path, new: Path) -> None:
+    try:
+        new.hardlink_to(old)
+    except OSError:  # a file system without links
+        REAL_FILES.copy_synced(old, new)

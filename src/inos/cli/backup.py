@@ -17,7 +17,7 @@ from inos.cli.output import RED, count_text, note, paint, say, say_json, size_te
 from inos.cli.prune import keep_rules, show_pruned
 from inos.cli.running import command, with_mesh
 from inos.cli.secrets_in import existing_passphrase, new_passphrase, read_phrase
-from inos.core.backups import CheckReport, KeySource, PruneReport, SnapshotReport
+from inos.core.backups import CheckReport, KeySource, PruneReport, RestoreReport, SnapshotReport
 from inos.core.endpoint import data_root
 from inos.core.errors import BadInput, InosError, NoNode
 from inos.core.reports import BackupReport, to_dict
@@ -178,7 +178,9 @@ def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -
     say(report.snapshot)
     note(f"{size_text(report.total)} are in it, {size_text(report.sent)} were new")
     if place == MESH:
-        note("in the mesh as /.backups/…; restored with: inos get /.backups/NODE -o DIR, then inos restore DIR")
+        note(
+            "in the mesh as /.backups/NODE; restored with: inos get /.backups/NODE -o DIR, inos restore DIR --node NODE"
+        )
     if report.damaged:
         damaged = count_text(report.damaged, "chunk")
         note(paint(f"{damaged} or files could not be read and are not in it; see: inos verify", RED))
@@ -247,6 +249,9 @@ def restore(
     at: Annotated[
         str, typer.Option(help="The last snapshot at this time, or the one whose id begins so.", metavar="TIME|ID")
     ] = "",
+    node: Annotated[
+        str, typer.Option(help="A snapshot of this node, not of this data root's own.", metavar="NAME|PEER")
+    ] = "",
     target: Annotated[
         str, typer.Option("--object", help="Only this object, into the file of -o.", metavar="REF|NAME")
     ] = "",
@@ -262,6 +267,7 @@ def restore(
     """Put what a backup holds in the place of this data root; the node must be stopped.
 
     Everything is read and checked before anything is replaced. Where there is no data root, the phrase makes one.
+    A data root stays the node it is, unless --node or the id of a snapshot says another.
 
     inos restore /mnt/disk/inos
 
@@ -277,7 +283,7 @@ def restore(
         raise BadInput("--object and -o go together", hint="inos restore SRC --object /notes.txt -o notes.txt")
     if target:
         keys = _keys(root, phrase, passphrase_file)
-        done = watched("restore", backup_commands().restore_object(keys, _place(place), at, target, Path(out)))
+        done = watched("restore", backup_commands().restore_object(keys, _place(place), at, target, Path(out), node))
         if as_json and done is not None:
             say_json(to_dict(done) | {"path": out})
         elif done is not None:
@@ -289,12 +295,22 @@ def restore(
             raise BadInput(f"there is no data root at {root}", hint="make one: inos restore SRC --phrase -")
         keys = KeySource(root, existing_passphrase(root, passphrase_file))
     else:
-        there = (root / "cocoon").exists()
-        keys = KeySource(root, None if no_passphrase or there else new_passphrase(passphrase_file), words)
-    report = watched("restore", backup_commands().restore_home(keys, _place(place), at))
-    if report is None or not report.finished:
+        keys = KeySource(root, _sealing(root, passphrase_file, no_passphrase), words)
+    report = watched("restore", backup_commands().restore_home(keys, _place(place), at, node))
+    if not isinstance(report, RestoreReport):
         raise InosError("the restore ended before it was finished", hint="run it again")
     if as_json:
         say_json(to_dict(report) | {"home": str(root)})
         return
-    note(f"restored {root} from snapshot {report.snapshot[:12]}: {size_text(report.total)}\nnext: inos up")
+    who = f"{report.node_name or 'the node'} (…{report.peer[-12:]})"
+    note(f"restored {root} as {who} from snapshot {report.snapshot[:12]}: {size_text(report.total)}\nnext: inos up")
+
+
+def _sealing(root: Path, passphrase_file: Path | None, no_passphrase: bool) -> str | None:
+    """Beside a phrase: what a data root made anew is sealed with, or what opens one that is there where the phrase
+    alone cannot show whose it is."""
+    if not (root / "cocoon").exists():
+        return None if no_passphrase else new_passphrase(passphrase_file)
+    if passphrase_file or not (root / "node.json").exists():
+        return existing_passphrase(root, passphrase_file)
+    return None

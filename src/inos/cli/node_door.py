@@ -55,11 +55,11 @@ class BackupCommands(Protocol):
     ) -> Generator[PruneReport, None, None]:
         """Remove these snapshots, and free what only they needed."""
 
-    def restore_home(self, keys: KeySource, place: str, at: str) -> Generator[BackupReport, None, None]:
-        """Put a snapshot in the place of a data root."""
+    def restore_home(self, keys: KeySource, place: str, at: str, node: str = "") -> Generator[BackupReport, None, None]:
+        """Put a snapshot in the place of a data root; the last report is a RestoreReport."""
 
     def restore_object(
-        self, keys: KeySource, place: str, at: str, target: str, out: Path
+        self, keys: KeySource, place: str, at: str, target: str, out: Path, node: str = ""
     ) -> Generator[BackupReport, None, None]:
         """Write one object of a snapshot to a file."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from inos.core.reports import BackupReport
+
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
@@ -27,6 +29,14 @@ class SnapshotReport:
     size: int
     damaged: int
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReport(BackupReport):
+    """A restore that is finished, and which node the data root is now."""
+
+    node_name: str = ""
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from inos import __version__
 from inos.backup.check import Checker
+from inos.backup.choosing import ID_DIGITS, chosen, chosen_to_read, peer_of
 from inos.backup.keeping import Moment, kept_for
 from inos.backup.make import Maker, Source, Steps
 from inos.backup.one_object import object_steps
@@ -20,18 +21,24 @@ from inos.backup.repository import Repository
 from inos.backup.restore import Restorer
 from inos.backup.sealing import BackupKeys
 from inos.backup.snapshot import Snapshot
-from inos.core.backups import CheckReport, KeepRules, KeptSnapshot, KeySource, PruneReport, SnapshotReport
+from inos.core.backups import (
+    CheckReport,
+    KeepRules,
+    KeptSnapshot,
+    KeySource,
+    PruneReport,
+    RestoreReport,
+    SnapshotReport,
+)
 from inos.core.env import Env, RealEnv
-from inos.core.errors import BadInput, Conflict, Corrupt, NotFound
-from inos.core.reports import BackupReport
+from inos.core.errors import BadInput, Conflict, Corrupt, NotFound, WrongPassphrase
+from inos.core.ids import PeerId
 from inos.crypto.derive import Keyring
 from inos.crypto.phrase import master_from_phrase
 from inos.daemon.roots import NAME_SETTING, opened_root
 from inos.node.disk import Disk
 from inos.store.dataroot import DataRoot, write_keys
 from inos.store.swap import begin_swap, finish_swap, new_folder, swap_pending
-
-_ID_DIGITS: Final = 8  # fewer would be taken for a year
 
 
 def node_backup(disk: Disk, keyring: Keyring, place: str, kind: Literal["full", "mesh"], env: Env) -> Steps:
@@ -98,9 +105,9 @@ def forget_snapshots(
 
 
 def _the_one(found: Mapping[str, object], text: str) -> str:
-    if len(text) < _ID_DIGITS:
+    if len(text) < ID_DIGITS:
         raise BadInput(
-            f"not the id of a snapshot: {text!r}", hint=f"give {_ID_DIGITS} digits of it: inos backup list DEST"
+            f"not the id of a snapshot: {text!r}", hint=f"give {ID_DIGITS} digits of it: inos backup list DEST"
         )
     matching = [name for name in found if name.startswith(text)]
     if len(matching) > 1:
@@ -133,21 +140,26 @@ def _pruned(
     )
 
 
-def restore_home(keys: KeySource, place: str, at: str) -> Steps:
-    """Put a snapshot in the place of what the data root holds. A data root that is there keeps its cocoon; else one is
-    made from the phrase, sealed with the passphrase. Raises Locked while a node runs on it."""
+def restore_home(keys: KeySource, place: str, at: str, node: str = "") -> Steps:
+    """Put a snapshot in the place of what the data root holds; which, says `choosing.chosen`. A data root that is there
+    keeps its cocoon; else one is made from the phrase, sealed with the passphrase. The last step is a RestoreReport.
+    Raises Locked while a node runs on it, Conflict for a data root of another phrase."""
     env, root = RealEnv(), DataRoot(keys.home)
-    if not root.initialised() and not swap_pending(root.path) and keys.phrase is None:
+    there = root.initialised()
+    if keys.phrase is not None:
+        master_from_phrase(keys.phrase)  # a wrong word is told before anything is made
+    elif not there and not swap_pending(root.path):
         raise NotFound(
             f"there is no data root at {root.path}, so the phrase is needed", hint="inos restore SRC --phrase -"
         )
     with root.lock_for_restore():
-        keyring = _keyring(keys)
         fresh = not root.initialised()
-        if not fresh and keys.phrase is not None and not root.node_record().belongs_to(keyring):
-            raise Conflict(f"{root.path} belongs to another phrase", hint="restore into another folder: --home DIR")
+        if not fresh and not there:
+            _opened_as_asked(root, keys)
+        keyring = _keyring(keys)
+        here = _node_there(root, keyring, keys)
         with _opened(place, keyring, env) as repository:
-            name, snapshot = _chosen(repository, at)
+            name, snapshot = chosen(dict(repository.snapshots()), at, node, here)
             new = new_folder(root.path)
             restorer = Restorer(repository, snapshot, root.path, new)
             yield from restorer.steps(keyring.database_key(), env)
@@ -157,17 +169,56 @@ def restore_home(keys: KeySource, place: str, at: str) -> Steps:
         begin_swap(root.path, put, away)
         finish_swap(root.path)
     size = snapshot.database.size + snapshot.chunks.size + snapshot.components.size
-    yield BackupReport(size, size, size, snapshot.chunks.damaged, name, finished=True)
+    damaged = snapshot.chunks.damaged
+    yield RestoreReport(
+        size, size, size, damaged, name, finished=True, node_name=snapshot.node_name, peer=peer_of(snapshot)
+    )
 
 
-def restore_object(keys: KeySource, place: str, at: str, target: str, out: Path) -> Steps:
-    """Write one object of a snapshot to the file `out`; no data root is touched."""
+def _opened_as_asked(root: DataRoot, keys: KeySource) -> None:
+    """Refuse to go on where an earlier restore, finished only now, made a data root that opens in another way."""
+    try:
+        root.keyring(keys.passphrase)
+    except (WrongPassphrase, NotFound):
+        raise Conflict(
+            f"an earlier restore into {root.path} was finished just now; it opens as was said then, not as now",
+            hint="inos up; to change what opens it: inos passphrase; to restore once more: the same command again",
+        ) from None
+
+
+def _node_there(root: DataRoot, keyring: Keyring, keys: KeySource) -> str:
+    """The peer id of the node that the data root is, "" when there is none or it does not say. Raises Conflict when it
+    is not one of the keyring's owner."""
+    try:
+        node = root.node_record()
+        ours = node.belongs_to(keyring)
+        peer = str(PeerId.from_public_key(node.public_key))
+    except (NotFound, Corrupt):
+        peer = ""
+        owner = keyring.owner_key().public_key
+        # The cocoon that stays must be of the same phrase.
+        ours = not root.initialised() or _keyring(replace(keys, phrase=None)).owner_key().public_key == owner
+    if not ours:
+        raise Conflict(f"{root.path} belongs to another phrase", hint="restore into another folder: --home DIR")
+    return peer
+
+
+def restore_object(keys: KeySource, place: str, at: str, target: str, out: Path, node: str = "") -> Steps:
+    """Write one object of a snapshot to the file `out`; no data root is touched. Which snapshot, says
+    `choosing.chosen_to_read`."""
     if out.is_dir():
         raise BadInput(f"{out} is a folder", hint="name the file to write: -o FILE")
     env, keyring = RealEnv(), _keyring(keys)
     with _opened(place, keyring, env) as repository:
-        _, snapshot = _chosen(repository, at)
+        _, snapshot = chosen_to_read(dict(repository.snapshots()), at, node, _peer_there(DataRoot(keys.home)))
         yield from object_steps(repository, snapshot, keyring.database_key(), env, target, out)
+
+
+def _peer_there(root: DataRoot) -> str:
+    """The peer id that a data root has, "" when it does not say."""
+    with suppress(NotFound, Corrupt):
+        return str(PeerId.from_public_key(root.node_record().public_key))
+    return ""
 
 
 def _report(name: str, snapshot: Snapshot | Corrupt) -> SnapshotReport:
@@ -183,7 +234,7 @@ def _report(name: str, snapshot: Snapshot | Corrupt) -> SnapshotReport:
 def _keyring(keys: KeySource) -> Keyring:
     if keys.phrase is not None:
         return Keyring(master_from_phrase(keys.phrase))
-    return DataRoot(keys.home).unlock(keys.passphrase).keyring
+    return DataRoot(keys.home).keyring(keys.passphrase)
 
 
 @contextmanager
@@ -198,29 +249,3 @@ def _opened(text: str, keyring: Keyring, env: Env, use: Use = Use.READ) -> Itera
     with place.lock(use):
         repository.open(create=use is Use.WRITE)
         yield repository
-
-
-def _chosen(repository: Repository, at: str) -> tuple[str, Snapshot]:
-    """The last snapshot, the last one at a time, or the one whose id begins with `at`."""
-    found = list(repository.snapshots())
-    good = [(snapshot.created_ms, name, snapshot) for name, snapshot in found if isinstance(snapshot, Snapshot)]
-    if at and not (by_id := [each for each in good if len(at) >= _ID_DIGITS and each[1].startswith(at)]):
-        until_ms = _time_ms(at)
-        by_id = [each for each in good if each[0] <= until_ms]
-    else:
-        by_id = by_id if at else good
-    if by_id:
-        _, name, snapshot = max(by_id, key=lambda each: each[:2])
-        return name, snapshot
-    bad = next((snapshot for _, snapshot in found if isinstance(snapshot, Corrupt)), None)
-    if bad is not None and not good:
-        raise bad
-    raise NotFound("the backup has no such snapshot", hint="see which there are: inos backup list SRC")
-
-
-def _time_ms(text: str) -> int:
-    try:
-        return int(datetime.fromisoformat(text).astimezone().timestamp() * 1000)
-    except (ValueError, OverflowError):
-        hint = "write 2026-01-31, 2026-01-31T18:00, or the first 8 digits of a snapshot's id"
-        raise BadInput(f"not a time, nor a snapshot of this backup: {text!r}", hint=hint) from None

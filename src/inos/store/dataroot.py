@@ -145,8 +145,7 @@ class DataRoot:
     def unlock(self, passphrase: str | None = None) -> Unlocked:
         """Open the cocoon. Raises NotFound (no data root), BadInput (not a folder), Refused (unreadable, or key files
         others may read), WrongPassphrase, Corrupt, NewerFormat."""
-        cocoon = self._read_cocoon()
-        keyring = Keyring(open_cocoon(cocoon, self._secret(cocoon, passphrase)))
+        keyring = self.keyring(passphrase)
         node = read_node_file(self.node_file)
         if not node.belongs_to(keyring):
             raise Corrupt(
@@ -154,6 +153,11 @@ class DataRoot:
                 hint="put back the two files that were made by one 'inos init'",
             )
         return Unlocked(keyring, node.nonce)
+
+    def keyring(self, passphrase: str | None = None) -> Keyring:
+        """The owner's keys from the cocoon alone, whichever node this is. Raises as `unlock`."""
+        cocoon = self._read_cocoon()
+        return Keyring(open_cocoon(cocoon, self._secret(cocoon, passphrase)))
 
     def node_record(self) -> NodeRecord:
         """Which node this is, without opening the cocoon. Raises NotFound, Corrupt, NewerFormat."""
@@ -191,15 +195,21 @@ class DataRoot:
 
     @contextmanager
     def lock_for_restore(self) -> Iterator[None]:
-        """As `lock`, also where there is no data root yet. Raises Conflict for a folder of something else."""
+        """As `lock`, also where there is no data root yet; what was made for that goes again when what is inside fails
+        with nothing built. Raises Conflict for a folder of something else."""
         if self.initialised() or swap_pending(self.path):
             with self.lock():
                 yield
             return
         self._check_vacant()
-        make_private_folder(self.path)
-        with hold_lock(self.lock_file):
-            yield
+        made = make_private_folder(self.path)
+        try:
+            ours = [] if self.lock_file.exists() else [self.lock_file]
+            with hold_lock(self.lock_file), self._undoing(ours):
+                yield
+        except BaseException:
+            remove_folders(made)
+            raise
 
     def write_api_file(self, endpoint: Endpoint) -> None:
         """Tell local programs where the running node's API listens. Only under `lock`."""

@@ -47,17 +47,21 @@ class NodeRecord:
 
 def read_node_file(path: Path) -> NodeRecord:
     """What node.json says. Raises NotFound, Refused, Corrupt, NewerFormat."""
-    data = read_private(path, _MAX_BYTES, secret=False)
+    return decoded(read_private(path, _MAX_BYTES, secret=False), str(path))
+
+
+def decoded(data: bytes, where: str) -> NodeRecord:
+    """What the bytes of a node.json say; `where` is for messages. Raises Corrupt, NewerFormat."""
     hint = "restore it from a copy; without it this becomes a new node of the same owner: see docs/format.md"
     try:
         fields = json.loads(data)
         version = fields["version"]
         if isinstance(version, int) and version > VERSION:
-            raise NewerFormat(f"{path} has format {version}; this release knows {VERSION}", hint="upgrade INOS")
+            raise NewerFormat(f"{where} has format {version}; this release knows {VERSION}", hint="upgrade INOS")
         record = NodeRecord(bytes.fromhex(fields["nonce"]), bytes.fromhex(fields["node"]))
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise Corrupt(f"{path} is damaged: it does not read as a node record", hint=hint) from None
+        raise Corrupt(f"{where} is damaged: it does not read as a node record", hint=hint) from None
     sizes = (len(record.nonce), len(record.public_key))
     if sizes != (NODE_NONCE_BYTES, PUBLIC_KEY_BYTES) or record.encode() != data:
-        raise Corrupt(f"{path} is damaged: it does not read as a node record", hint=hint)
+        raise Corrupt(f"{where} is damaged: it does not read as a node record", hint=hint)
     return record

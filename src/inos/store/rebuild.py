@@ -95,7 +95,7 @@ def rebuild(
             with suppress(Corrupt), OpenedDamaged(root / lost, key, files) as damaged:
                 settings.put(_settings_in(damaged))
                 records += _take_records(damaged, RecordStore(database))
-                small += _take_chunks(damaged, chunks)
+                small += take_chunks(damaged, chunks)
                 rows += _take_rows(damaged, Repositories(database))
             settings.put({_READ + lost: b"1"})
         found = chunks.rebuild_index(progress)
@@ -183,7 +183,8 @@ def _take_records(damaged: OpenedDamaged, records: RecordStore) -> int:
     return taken
 
 
-def _take_chunks(damaged: OpenedDamaged, chunks: DiskChunkStore) -> int:
+def take_chunks(damaged: OpenedDamaged, chunks: DiskChunkStore) -> int:
+    """Take over the chunks that lie inside another database and can still be read; how many were missing."""
     taken = 0
     for rows in _batches(damaged.rows("inline_chunks", ("address", "data"), ("rowid",))):
         found = [(Address(address), data) for address, data in rows if address_of(data) == address]

@@ -5,8 +5,9 @@
 
     ready = "put NAME" and "away NAME", one a line, and a last line with the BLAKE3 of all before it, in hex
 
-Every step is a rename that can be seen to have been done, so doing them all again is harmless. Whoever calls holds the
-data root's lock.
+Every step is a rename that can be seen to have been done, so doing them all again is harmless. What is put is never
+put away as well: done again, that would take the new for the old where there was no old. Whoever calls holds the data
+root's lock.
 """
 
 from __future__ import annotations
@@ -40,27 +41,30 @@ def swap_pending(root: Path) -> bool:
 
 
 def begin_swap(root: Path, put: Sequence[str], away: Sequence[str]) -> None:
-    """Decide for the new state: `put` are names in it, in the order they move; `away` goes from the present one first.
-    What is in the new state must be synced. Follow with `finish_swap`."""
+    """Decide for the new state: `put` are names in it, in the order they move; `away` goes from the present one first,
+    where it is there. What is in the new state must be synced. Follow with `finish_swap`."""
     folder = root / RESTORE_FOLDER
     with explained("prepare", folder):
         if (folder / _OLD).exists():
             shutil.rmtree(folder / _OLD)
         (folder / _OLD).mkdir(mode=0o700)
         sync_folder(folder)
-    text = "".join([*(f"away {name}\n" for name in away), *(f"put {name}\n" for name in put)])
+        sync_folder(root)  # what is put away must not go down with a name that a loss of power takes
+        gone = [name for name in away if name not in put and (root / name).exists()]
+    text = "".join([*(f"away {name}\n" for name in gone), *(f"put {name}\n" for name in put)])
     write_private(folder / _READY, _sealed(text.encode()))
 
 
 def finish_swap(root: Path) -> None:
     """Do all that is left to do of it. Raises Corrupt when what was decided does not read."""
     folder = root / RESTORE_FOLDER
-    lines = _decided(folder / _READY)
+    lines = [line.partition(" ")[::2] for line in _decided(folder / _READY)]
+    put = {name for what, name in lines if what == "put"}
     with explained("put the restored state in place in", root):
-        for line in lines:
-            what, _, name = line.partition(" ")
+        for what, name in lines:
             if what == "away":
-                _put_away(root, folder, name)
+                if name not in put:  # earlier releases wrote such lines
+                    _put_away(root, folder, name)
             elif (folder / _NEW / name).exists():
                 _put_away(root, folder, name)
                 (folder / _NEW / name).rename(root / name)
