@@ -16,8 +16,13 @@ import pytest
 from typer.testing import CliRunner
 
 from inos.cli.main import make_app
+from inos.core.env import RealEnv
 from inos.core.options import UpOptions
 from inos.core.reports import JoinReport
+from inos.crypto.cocoon import Argon2Cost
+from inos.store.dataroot import DataRoot
+
+PHRASE = "abandon " * 23 + "art"
 
 
 class Recorder(ModuleType):
@@ -72,6 +77,13 @@ def test_init_as_json_and_a_phrase_restored(home: Path, tmp_path: Path) -> None:
     assert second["owner"] == made["owner"] and second["peer"] != made["peer"] and second["phrase"] == ""
 
 
+@pytest.mark.parametrize("name", ["a\nb", "\udcff", "x" * 64])
+def test_a_node_cannot_have_any_name(home: Path, node: Recorder, name: str) -> None:
+    done = inos("init", "--no-passphrase", "--name", name, "--json")
+    assert done.exit_code == 1 and json.loads(done.stderr)["error"]["code"] == "bad_input"
+    assert done.stdout == "" and not home.exists()
+
+
 def test_relying_on_file_permissions_is_said(home: Path) -> None:
     assert "whoever can read these files" in inos("init", "--no-passphrase").stderr
 
@@ -101,9 +113,12 @@ def test_what_is_missing_is_said(node: Recorder, home: Path, arguments: list[str
     assert node.calls == []
 
 
+def made(home: Path, passphrase: str | None = None) -> None:
+    DataRoot.create(home, PHRASE, passphrase, RealEnv(), Argon2Cost(8, 1, 1))
+
+
 def test_up_hands_over_its_options(node: Recorder, home: Path) -> None:
-    home.mkdir()
-    (home / "keyfile").touch()
+    made(home)
     assert inos("up").exit_code == 0
     assert node.calls == [UpOptions(home)]
     node.calls.clear()
@@ -133,7 +148,8 @@ def test_up_hands_over_its_options(node: Recorder, home: Path) -> None:
 
 
 def test_up_asks_for_the_passphrase_of_a_sealed_home(node: Recorder, home: Path) -> None:
-    home.mkdir()
+    made(home, "p")
+    (home / "keyfile").touch()  # left by what opened it before, and of no use
     done = inos("up")
     assert done.exit_code == 1 and "INOS_PASSPHRASE" in done.stderr
     assert inos("up", INOS_PASSPHRASE="p").exit_code == 0
@@ -141,8 +157,7 @@ def test_up_asks_for_the_passphrase_of_a_sealed_home(node: Recorder, home: Path)
 
 
 def test_join_while_no_node_runs(node: Recorder, home: Path) -> None:
-    home.mkdir()
-    (home / "keyfile").touch()
+    made(home)
     done = inos("join", "inos-ticket-x", "--json")
     assert json.loads(done.stdout) == {"mesh": "6d" * 32, "peers": 3}
     assert node.calls == [(home, "inos-ticket-x", None)]

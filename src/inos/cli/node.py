@@ -64,21 +64,20 @@ def init(
         raise BadInput("--no-passphrase and --passphrase-file contradict each other", hint="give one of them")
     words = read_phrase(phrase)
     secret = None if no_passphrase else new_passphrase(passphrase_file)
-    report = root_commands().init_home(InitOptions(root, words, secret, name))
+
+    def show(report: InitReport) -> None:
+        if as_json:
+            say_json(to_dict(report))
+        elif report.phrase:
+            note("Your seed phrase. Write it down now, it is not shown again; who has it is you:\n")
+            say(paint(report.phrase, BOLD))
+            note("")
+
+    report = root_commands().init_home(InitOptions(root, words, secret, name), show)
     if no_passphrase:
         note("no passphrase: whoever can read these files can read everything you store")
-    if as_json:
-        say_json(to_dict(report))
-    else:
-        _show_init(report)
-
-
-def _show_init(report: InitReport) -> None:
-    note(f"made {report.home}\nnode  {report.node_name} {report.peer}\nowner {report.owner}")
-    if report.phrase:
-        note("\nYour seed phrase. Write it down now, it is not shown again; who has it is you:\n")
-        say(paint(report.phrase, BOLD))
-    note("\nnext: inos up")
+    if not as_json:
+        note(f"made {report.home}\nnode  {report.node_name} {report.peer}\nowner {report.owner}\n\nnext: inos up")
 
 
 @command

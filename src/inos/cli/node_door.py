@@ -23,8 +23,11 @@ T = TypeVar("T")
 class RootCommands(Protocol):
     """What `inos.daemon.roots` offers; all blocking, and quick because the network is not loaded."""
 
-    def init_home(self, options: InitOptions) -> InitReport:
-        """Make a data root."""
+    def init_home(self, options: InitOptions, show: Callable[[InitReport], None]) -> InitReport:
+        """Make a data root; `show` is given what it will be right before it comes to be."""
+
+    def needs_passphrase(self, home: Path) -> bool:
+        """Whether a passphrase opens this data root; not where there is none."""
 
     def change_passphrase(self, home: Path, old: str | None, new: str | None) -> None:
         """Seal the secrets anew; None stands for a data root without passphrase."""

@@ -7,19 +7,20 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from inos.cli.node_door import root_commands
 from inos.cli.output import note
 from inos.core.errors import BadInput, NotFound
 
 VARIABLE: Final = "INOS_PASSPHRASE"
-KEYFILE: Final = "keyfile"
 # A passphrase of a page is a mistake: the wrong file was named.
 _MAX_BYTES: Final = 4096
 _HOW: Final = f"set ${VARIABLE}, give --passphrase-file, or run it in a terminal"
 
 
 def existing_passphrase(home: Path, file: Path | None) -> str | None:
-    """The passphrase of the data root `home`; None when it relies on file permissions. Raises BadInput."""
-    if file is None and (home / KEYFILE).exists():
+    """The passphrase of the data root `home`; None when it relies on file permissions, or there is none. Raises BadInput
+    and what looking at its cocoon raises."""
+    if file is None and not root_commands().needs_passphrase(home):
         return None
     return _given(file) or _ask("passphrase: ")
 

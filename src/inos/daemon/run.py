@@ -29,7 +29,7 @@ from inos.daemon.components import RunningComponents, run_components
 from inos.daemon.events import Events
 from inos.daemon.joining import ask_to_join, keep_joined, refuse_if_in_company
 from inos.daemon.messages import message_settings
-from inos.daemon.roots import NAME_SETTING, host_name, opened_root
+from inos.daemon.roots import NAME_SETTING, checked_node_name, host_name, opened_root
 from inos.daemon.service import CoreService
 from inos.mesh.join import Joined
 from inos.mesh.libp2p_host import MeshConfig, open_libp2p
@@ -194,7 +194,7 @@ class _Daemon:
     ) -> AsyncGenerator[Core, None]:
         options = self._options
         settings = NodeSettings(
-            name=options.name or self._kept(NAME_SETTING) or host_name(),
+            name=checked_node_name(options.name or self._kept(NAME_SETTING) or host_name()),
             profile=options.profile,
             region=options.region,
             repair_after_s=options.repair_after_s,

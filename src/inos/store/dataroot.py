@@ -15,7 +15,7 @@ starts or without one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ from inos.store.private_files import (
     write_private,
 )
 from inos.store.root_lock import hold_lock
-from inos.store.swap import RESTORE_FOLDER, finish_swap, swap_pending
+from inos.store.swap import NEW_FOLDER, RESTORE_FOLDER, finish_swap, swap_pending
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,10 @@ class Unlocked:
         return self.keyring.node_key(self.node_nonce)
 
 
+def _nobody(_unlocked: Unlocked) -> None:
+    """Nobody has to be told."""
+
+
 class DataRoot:
     """A data root at `path`. Making the object touches nothing."""
 
@@ -116,12 +120,19 @@ class DataRoot:
 
     @classmethod
     def create(
-        cls, path: Path, phrase: str, passphrase: str | None, env: Env, cost: Argon2Cost = DEFAULT_COST
+        cls,
+        path: Path,
+        phrase: str,
+        passphrase: str | None,
+        env: Env,
+        cost: Argon2Cost = DEFAULT_COST,
+        *,
+        about_to: Callable[[Unlocked], None] = _nobody,
     ) -> DataRoot:
         """Initialise `path` for the owner of `phrase`. Without a passphrase a random keyfile opens the cocoon, and file
-        permissions are all that protects it. Whatever fails, there is a complete data root or none. Raises BadInput
-        (phrase, passphrase, path), Conflict (a data root already, or a folder of something else), Locked, Refused,
-        StorageFull."""
+        permissions are all that protects it. Whatever fails, there is a complete data root or none; `about_to` is told
+        of it right before it comes to be. Raises BadInput (phrase, passphrase, path), Conflict (a data root already, or
+        a folder of something else), Locked, Refused, StorageFull."""
         root = cls(path)
         root._check_vacant()
         master = master_from_phrase(phrase)
@@ -131,7 +142,14 @@ class DataRoot:
             ours = [file for file in (root.node_file, root.keyfile, root.lock_file) if not file.exists()]
             with hold_lock(root.lock_file), root._undoing(ours):
                 root._check_vacant()
-                root._write_all(root._node_record(Keyring(master), env), keyfile, cocoon)
+                node = root._node_record(Keyring(master), env)
+                write_private(root.node_file, node.encode())
+                if keyfile is not None:
+                    write_private(root.keyfile, keyfile.encode())
+                about_to(Unlocked(Keyring(master), node.nonce))
+                write_private(root.cocoon, cocoon)
+                if keyfile is None:
+                    root._drop_keyfile()
         except BaseException:
             remove_folders(made)
             raise
@@ -141,6 +159,15 @@ class DataRoot:
         """Whether there is a data root here. Raises Refused when that cannot be seen."""
         with explained("look into", self.path):
             return self.cocoon.exists()
+
+    def opener(self) -> Opener | None:
+        """What kind of secret opens this data root, as it is once a swap that was begun is done; None where no cocoon
+        is. Raises Refused, Corrupt, NewerFormat."""
+        coming = self.path / RESTORE_FOLDER / NEW_FOLDER / self.cocoon.name
+        for place in (coming, self.cocoon) if swap_pending(self.path) else (self.cocoon,):
+            if place.exists():
+                return cocoon_opener(read_private(place, _MAX_COCOON_BYTES, secret=True))
+        return None
 
     def unlock(self, passphrase: str | None = None) -> Unlocked:
         """Open the cocoon. Raises NotFound (no data root), BadInput (not a folder), Refused (unreadable, or key files
@@ -173,8 +200,7 @@ class DataRoot:
                 self._to_keyfile(cocoon, secret, env)
                 return
             write_private(self.cocoon, rewrap_cocoon(cocoon, secret, new, env.token_bytes, cost))
-            with explained("remove", self.keyfile):
-                self.keyfile.unlink(missing_ok=True)
+            self._drop_keyfile()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -255,11 +281,10 @@ class DataRoot:
                 raise Conflict(f"{self.path} holds data of another phrase", hint="give that phrase, or another --home")
         return NodeRecord.of(keyring, env.token_bytes(NODE_NONCE_BYTES))
 
-    def _write_all(self, node: NodeRecord, keyfile: str | None, cocoon: bytes) -> None:
-        write_private(self.node_file, node.encode())
-        if keyfile is not None:
-            write_private(self.keyfile, keyfile.encode())
-        write_private(self.cocoon, cocoon)
+    def _drop_keyfile(self) -> None:
+        """One of an earlier cocoon, which opens nothing any more."""
+        with explained("remove", self.keyfile):
+            self.keyfile.unlink(missing_ok=True)
 
     @contextmanager
     def _undoing(self, files: Sequence[Path]) -> Iterator[None]:

@@ -23,7 +23,7 @@ from inos.store.files import sync_folder
 from inos.store.private_files import explained, read_private, write_private
 
 RESTORE_FOLDER: Final = "restore"
-_NEW: Final = "new"
+NEW_FOLDER: Final = "new"
 _OLD: Final = "old"
 _READY: Final = "ready"
 _MAX_READY_BYTES: Final = 4096
@@ -31,7 +31,7 @@ _MAX_READY_BYTES: Final = 4096
 
 def new_folder(root: Path) -> Path:
     """Where the new state of the data root `root` is built."""
-    return root / RESTORE_FOLDER / _NEW
+    return root / RESTORE_FOLDER / NEW_FOLDER
 
 
 def swap_pending(root: Path) -> bool:
@@ -65,10 +65,10 @@ def finish_swap(root: Path) -> None:
             if what == "away":
                 if name not in put:  # earlier releases wrote such lines
                     _put_away(root, folder, name)
-            elif (folder / _NEW / name).exists():
+            elif (folder / NEW_FOLDER / name).exists():
                 _put_away(root, folder, name)
-                (folder / _NEW / name).rename(root / name)
-        for changed in (folder / _NEW, folder / _OLD, root):
+                (folder / NEW_FOLDER / name).rename(root / name)
+        for changed in (folder / NEW_FOLDER, folder / _OLD, root):
             sync_folder(changed)
         (folder / _READY).unlink()
         sync_folder(folder)
