@@ -68,7 +68,8 @@ def checked_node_name(name: str) -> str:
     """`name`, if a node can have it. Raises BadInput."""
     if not (0 < len(name) <= MAX_NAME_CHARS and name.isprintable()):
         raise BadInput(
-            f"not the name of a node: {name[:80]!r}", hint=f"choose one with --name: 1 to {MAX_NAME_CHARS} characters that can be printed"
+            f"not the name of a node: {name[:80]!r}",
+            hint=f"choose one with --name: 1 to {MAX_NAME_CHARS} characters that can be printed",
         )
     return name
 
