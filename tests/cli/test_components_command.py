@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,19 @@ def left_running(home: Path) -> None:
             ComponentRun("clock", "1.0", "running", "running", pid=4711, endpoint="http://x", started_at_s=1)
         )
     (home / "components" / "clock" / "log").write_text("it said so\n")
+
+
+def test_only_a_package_is_installed(off: Any) -> None:
+    os.mkfifo(off.cwd / "pipe")
+    assert "no ordinary file" in off("component", "install", "pipe").err
+    folder = Path(package(off.cwd, "links"))
+    (folder / "lib").mkdir()
+    (folder / "lib" / "a.py").touch()
+    (folder / "lib" / "b.py").hardlink_to(folder / "lib" / "a.py")
+    assert off("component", "install", str(folder), "--json").json["version"] == "1.0"
+    (folder / "more").symlink_to("lib")
+    assert "more is a link" in off("component", "install", str(folder)).err
+    assert "not UTF-8" in off("component", "show", b"\xff").err
 
 
 def test_what_there_is_can_be_looked_at(off: Any) -> None:

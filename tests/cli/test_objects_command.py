@@ -227,6 +227,7 @@ def test_a_name_that_is_not_text(inos: Any) -> None:
     Path(os.fsdecode(bytes(inos.cwd) + b"/" + name)).write_bytes(b"x")
     done = inos("put", name)
     assert done.code == 1 and "not UTF-8" in done.err
+    assert inos("component", "show", name).err == "error: not UTF-8: 'bad\\udcff'\nhint: give text\n"
     assert inos("put", name, "--name", "good").code == 0
 
 

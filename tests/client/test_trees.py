@@ -109,16 +109,20 @@ def test_special_files_are_skipped_and_told(run: Any, tmp_path: Path) -> None:
     assert [line.partition(": ")[0] for line in report.skipped] == [str(root / "pipe"), str(root / "socket")]
 
 
-def test_a_name_that_is_not_text_is_named(run: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [b"bad\xff", b"two\nlines", "x".encode() * 250 + b"/" + b"y" * 250])
+def test_a_name_that_no_object_can_have_is_found_before_anything_is_sent(run: Any, tmp_path: Path, name: bytes) -> None:
     root = tmp_path / "t"
-    root.mkdir()
-    (root / os.fsdecode(b"bad\xff")).write_bytes(b"x")
+    (root / "a folder").mkdir(parents=True)
+    path = root / os.fsdecode(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x")
 
-    async def work(mesh: Mesh) -> None:
-        with pytest.raises(BadInput, match="not UTF-8"):
-            await mesh.put(root)
+    async def work(mesh: Mesh) -> list[str]:
+        with pytest.raises(BadInput, match="cannot hold the character|bytes are possible"):
+            await mesh.put(root, name="n" * 600)
+        return [item.name async for item in mesh.list()]
 
-    run(work)
+    assert run(work) == []
 
 
 def test_a_file_that_vanishes_or_cannot_be_read_is_named(run: Any, tmp_path: Path, monkeypatch: Any) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from inos.core.errors import BadInput, BadReference
 from inos.core.ids import Cid, ContentDigest
-from inos.objects.reference import MAX_NAME_BYTES, ObjectName, Reference, parse_target
+from inos.core.object_names import MAX_NAME_BYTES
+from inos.objects.reference import ObjectName, Reference, parse_target
 
 digests = st.binary(min_size=32, max_size=32)
 references = st.builds(Reference, digests.map(Cid), digests)

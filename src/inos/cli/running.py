@@ -33,15 +33,23 @@ FAILED = 1
 
 
 def command(work: Callable[P, None]) -> Callable[P, None]:
-    """A command whose InosErrors are told to the user, as JSON if it was asked for JSON."""
+    """A command whose InosErrors are told to the user, as JSON if it was asked for JSON. So is an argument that is not
+    text: those that name files may be any bytes, all others end up where only UTF-8 can be written."""
 
     @functools.wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             work(*args, **kwargs)
         except InosError as error:
-            complain(error, bool(kwargs.get("as_json")))
-            raise typer.Exit(FAILED) from None
+            failed = error
+        except UnicodeEncodeError as error:
+            if error.reason != "surrogates not allowed":
+                raise
+            failed = BadInput(f"not UTF-8: {error.object[:80]!a}", hint="give text")
+        else:
+            return
+        complain(failed, bool(kwargs.get("as_json")))
+        raise typer.Exit(FAILED)
 
     return run
 

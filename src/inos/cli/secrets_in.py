@@ -18,8 +18,8 @@ _HOW: Final = f"set ${VARIABLE}, give --passphrase-file, or run it in a terminal
 
 
 def existing_passphrase(home: Path, file: Path | None) -> str | None:
-    """The passphrase of the data root `home`; None when it relies on file permissions, or there is none. Raises BadInput
-    and what looking at its cocoon raises."""
+    """The passphrase of the data root `home`; None when it relies on file permissions, or there is none. Raises
+    BadInput and what looking at its cocoon raises."""
     if file is None and not root_commands().needs_passphrase(home):
         return None
     return _given(file) or _ask("passphrase: ")

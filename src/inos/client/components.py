@@ -115,8 +115,11 @@ def _path(name: str, what: str = "", kind: str = "components") -> str:
 def _opened(path: Path) -> IO[bytes]:
     """The package that `path` is, or one made of the folder that it is. Blocks."""
     try:
-        if stat.S_ISDIR(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
             return _packed(path)
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for its writer
+            raise BadInput(f"{path} is no ordinary file", hint="give a package or the folder of a component")
         file = path.open("rb")
     except OSError as error:
         raise file_error(path, error) from None
@@ -131,7 +134,7 @@ def _packed(folder: Path) -> IO[bytes]:
     try:
         with tarfile.open(fileobj=package, mode="w:gz", compresslevel=1) as tar:
             for path in _files(folder):
-                tar.add(path, path.relative_to(folder).as_posix(), recursive=False)
+                _add(tar, path, path.relative_to(folder).as_posix())
     except OSError as error:
         package.close()
         raise file_error(folder, error) from None
@@ -142,17 +145,37 @@ def _packed(folder: Path) -> IO[bytes]:
     return package
 
 
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    info = tar.gettarinfo(path, name)
+    info.type, info.linkname = tarfile.REGTYPE, ""  # a second name of a file is a file of its own here
+    info.size = path.stat().st_size
+    with path.open("rb") as file:
+        tar.addfile(info, file)
+
+
 def _files(folder: Path) -> list[Path]:
+    """The files below a folder, in order. Raises BadInput for a link and whatever else a package cannot have."""
     found: list[Path] = []
     size = 0
-    for base, folders, names in os.walk(folder):
+    for base, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(set(folders) - _LEFT_OUT)
-        for path in (Path(base, name) for name in sorted(names)):
-            size += path.lstat().st_size
+        for path in (Path(base, name) for name in (*folders, *sorted(names))):
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                raise BadInput(
+                    f"{path} is a link or no ordinary file", hint="put the file itself there, or leave it out"
+                )
+            size += status.st_size
             if size > 4 * MAX_PACKAGE_BYTES:
                 raise TooLarge(f"{folder} is too large for a package", hint="put data into objects")
             found.append(path)
     return found
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 async def package_blocks(package: str | os.PathLike[str]) -> AsyncGenerator[bytes, None]:

@@ -15,6 +15,7 @@ from typing import Final
 from inos.client.local import file_error
 from inos.core.batch import BATCH_ITEM_MAX, BATCH_ITEMS_MAX, BATCH_MAX
 from inos.core.errors import BadInput
+from inos.core.object_names import normal_name
 
 FILE: Final = "file"
 FOLDER: Final = "folder"
@@ -37,7 +38,7 @@ class Entry:
 
 def walk(root: Path, name: str) -> Iterator[Entry]:
     """Everything below `root`, and `root` itself first, named `name`/…; folders before what is in them, sorted.
-    Raises an InosError naming what cannot be read or has a name that is not text."""
+    Raises an InosError naming what cannot be read or cannot be the name of an object."""
     yield _entry(root, name, root.stat())
     pending = [(os.fspath(root), name)]
     while pending:
@@ -62,11 +63,13 @@ def _scan(folder: str) -> list[os.DirEntry[str]]:
 def _entry_of(found: os.DirEntry[str], prefix: str) -> Entry:
     try:
         entry = _entry(found.path, f"{prefix}/{found.name}", found.stat(follow_symlinks=False))
-        (found.name + entry.target).encode()
+        entry.target.encode()
+        if entry.kind != SPECIAL:  # which nobody stores
+            normal_name(entry.name)
     except OSError as error:
         raise file_error(found.path, error) from None
     except UnicodeEncodeError:
-        raise BadInput(f"the name or target of {found.path!r} is not UTF-8", hint="rename it") from None
+        raise BadInput(f"the target of {found.path!r} is not UTF-8", hint="rename it") from None
     return entry
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from inos.core.codec import encode
 from inos.core.errors import BadInput, TooLarge
 from inos.core.ids import DIGEST_BYTES, Address, Cid
+from inos.core.object_names import MAX_NAME_BYTES
 from inos.core.options import Compression
 from inos.crypto.digest import sha256_digest
 from inos.crypto.hashing import ContentHasher, address_of
@@ -21,7 +22,7 @@ from inos.objects.layout import COPIES, INLINE_BYTES, MAX_PAGES, Scheme
 from inos.objects.manifest_codec import INNER, INNER_VERSION, PAGE_INNER, VERSION, OuterManifest, OuterPage
 from inos.objects.merkle import EMPTY_ROOT, merkle_root
 from inos.objects.parts import ObjectFacts, Part, object_key, seal_part
-from inos.objects.reference import MAX_NAME_BYTES, Reference
+from inos.objects.reference import Reference
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 from inos.core.errors import BadInput, BadReference
 from inos.core.ids import Cid, ContentDigest
+from inos.core.object_names import normal_name
 
 SCHEME_PREFIX: Final = "inos:"
 SHA256_PREFIX: Final = "sha256:"
@@ -28,11 +28,6 @@ _KEY_CHARACTERS: Final = 43  # base64 of 32 bytes without its padding
 _CID_CHARACTERS: Final = 59
 _CID_START: Final = "bafkr4i"  # of every cid of ours: version, codec and hash never vary
 _COPY_HINT: Final = "copy the whole reference from 'inos put' or 'inos ls': inos:<cid>#<key>, 108 characters"
-
-# Names are keys of records that travel in batches; 1024 bytes is also what S3 allows, 4 times a file name on Linux.
-MAX_NAME_BYTES: Final = 1024
-# Control characters, halves of surrogate pairs (file names that are not text), and line and paragraph separators.
-_REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +65,7 @@ class ObjectName(str):
     def parse(cls, text: str) -> Self:
         """The name meant by `/a/b`, `a/b`, `inos:/a/b` or `a/b/`. Raises BadInput for a name that cannot be one."""
         bare = text.removeprefix(SCHEME_PREFIX) if text.startswith(SCHEME_PREFIX + "/") else text
-        if len(bare) > MAX_NAME_BYTES:
-            raise BadInput(f"the name has {len(bare)} characters; at most {MAX_NAME_BYTES} bytes are possible")
-        for character in bare:
-            if unicodedata.category(character) in _REFUSED_CATEGORIES:
-                raise BadInput(
-                    f"a name cannot hold the character U+{ord(character):04X}: {bare[:80]!a}", hint="rename the file"
-                )
-        path = unicodedata.normalize("NFC", bare).removeprefix("/").removesuffix("/")
-        _check_parts(path.split("/"), bare)
-        name = cls("/" + path)
-        size = len(name.encode())
-        if size > MAX_NAME_BYTES:
-            raise BadInput(f"the name has {size} bytes in UTF-8; at most {MAX_NAME_BYTES} are possible")
-        return name
+        return cls(normal_name(bare))
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -122,14 +104,6 @@ def parse_sha256(text: str) -> ContentDigest:
 
 def _looks_like_cid(text: str) -> bool:
     return text.startswith(_CID_START) and len(text.partition("#")[0]) == _CID_CHARACTERS
-
-
-def _check_parts(parts: list[str], shown: str) -> None:
-    for part in parts:
-        if part in ("", ".", ".."):
-            raise BadInput(
-                f"a name cannot have {part!r} as a part: {shown[:80]!r}", hint="names look like /photos/a.jpg"
-            )
 
 
 def _encode_key(key: bytes) -> str:
