@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import trio
 from component_bench import OpenBench
 from component_packages import BEATING, ID, WAITING, program
 
+from inos.components import guard
 from inos.components.guard import MAX_LOG_BYTES
 from inos.core.errors import BadInput, NotFound
 from inos.testing.run import trio_test
@@ -242,11 +244,25 @@ async def test_many_at_once_in_any_order(bench: OpenBench) -> None:
         assert (await at.desk.stop(ID)).status == "stopped"
 
 
+def test_a_log_that_cannot_be_begun_anew_goes_on_when_it_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = guard.Log(str(tmp_path / "log"))
+    log.write(b"a" * (MAX_LOG_BYTES - 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(guard.Log, "_opened", refuse)
+        log.write(b"lost")
+        log.write(b"lost as well")
+    log.write(b"there again")
+    assert (tmp_path / "log").read_bytes() == b"there again"
+    assert (tmp_path / "log.1").stat().st_size == MAX_LOG_BYTES - 1
+
+
+def refuse(_log: guard.Log) -> int:
+    raise OSError(errno.ENOSPC, "no room")
+
+
 def test_the_guard_ends_when_nobody_tells_it_anything() -> None:
     import subprocess
     import sys
-
-    from inos.components import guard
 
     done = subprocess.run(
         [sys.executable, "-S", "-E", guard.__file__], stdin=subprocess.DEVNULL, timeout=20, check=False

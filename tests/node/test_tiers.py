@@ -11,6 +11,7 @@ from inos.core.errors import StorageFull
 from inos.core.ids import Cid
 from inos.core.reports import TierReport
 from inos.node.tiers import Pressure, pressure
+from inos.replication import pins
 from inos.replication.warm import WarmRules
 from inos.sim.cluster import Cluster, ClusterNode, ClusterSettings, fixed_bytes, open_cluster
 from inos.testing.run import sim_test
@@ -183,6 +184,23 @@ async def test_what_is_pinned_comes_here_and_stays() -> None:
         await node.core.keeping.pinning.pin(cids, False)
         await cluster.until(lambda: node.chunks() < 7)
         assert await node.get("/pinned") == data
+
+
+@sim_test
+async def test_what_is_pinned_and_damaged_is_fetched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pins, "LOOK_AGAIN_S", 60.0)
+    async with mesh(9, replace(LIGHT, quota_bytes=20 * MIB)) as cluster:
+        await cluster.connected()
+        data = await put(cluster.nodes[0], "pinned")
+        await cluster.passes(5)
+        node = next(node for node in cluster.nodes[1:] if node.chunks() < 7)
+        cids = await node.core.keeping.vault.objects_of("/pinned")
+        await node.core.keeping.pinning.pin(cids, True)
+        await cluster.until(lambda: node.chunks() >= 7)
+        assert node.rot(None, 1) == 1
+        assert await node.get("/pinned") == data  # which notices it
+        assert node.chunks() == 6
+        await cluster.until(lambda: node.chunks() >= 7)
 
 
 @sim_test

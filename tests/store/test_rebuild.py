@@ -22,6 +22,7 @@ from inos.core.rows.wallet import Transaction
 from inos.node.disk import Disk, open_disk
 from inos.sim.disk import SimDisk
 from inos.state.record import Record
+from inos.store import rebuild as rebuild_module
 from inos.store.database import Database
 from inos.store.filesystem import REAL_FILES, Files
 from inos.store.migrations import MIGRATIONS
@@ -158,6 +159,24 @@ def test_what_can_be_read_of_a_damaged_database_is_taken_over(root: Root, seed: 
         assert node.disk.database.check() == []
     again = root.rebuilt()
     assert (again.base, again.records, again.chunks) == (Base.DATABASE, 0, 0)
+
+
+def test_what_could_not_be_written_is_taken_over_the_next_time(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray((root.path / DATABASE).read_bytes())
+    content[-2000] ^= 1
+    (root.path / DATABASE).write_bytes(content)
+
+    def fails(*_arguments: object) -> int:
+        raise Corrupt("the disk failed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rebuild_module, "_take_records", fails)
+        with pytest.raises(Corrupt, match="the disk failed"):
+            root.rebuilt()
+    built = root.rebuilt()
+    assert built.base is Base.DATABASE and built.records >= 25
+    with root.opened() as node:
+        assert node.disk.settings.get("mesh") == b"of mine" and node.readable() >= 40
 
 
 @pytest.mark.parametrize("seed", range(6))

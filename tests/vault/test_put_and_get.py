@@ -201,6 +201,19 @@ async def test_a_full_disk_is_said_as_such_and_leaves_no_object() -> None:
 
 
 @sim_test
+async def test_a_disk_that_cannot_be_written_is_read_past() -> None:
+    data = fixed_bytes(3 * MIB, "unwritable")
+    async with open_cluster(3) as cluster:
+        await cluster.connected()
+        await cluster.nodes[0].put(data, "/a")
+        node = cluster.nodes[1]
+        await cluster.until(lambda: node.chunks() == 4)
+        assert node.rot(None, 1) == 1
+        node.disk.fail("write", times=100, where="staging")
+        assert await node.get("/a") == data
+
+
+@sim_test
 async def test_a_put_that_fails_lets_go_of_its_source_at_once() -> None:
     let_go: list[str] = []
 

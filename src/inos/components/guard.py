@@ -44,21 +44,26 @@ class Log:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._open()
-
-    def _open(self) -> None:
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._file = self._opened()
         self._size = os.fstat(self._file).st_size
 
+    def _opened(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
     def write(self, data: bytes) -> None:
-        """Add it. A full disk costs the words, not the component."""
+        """Add it. A full disk costs the words, not the component, nor those that follow once there is room."""
         with suppress(OSError):
             if self._size + len(data) > MAX_LOG_BYTES and self._size:
-                os.close(self._file)
-                self._path.replace(f"{self._path}.1")
-                self._open()
+                self._turn_over()
             os.write(self._file, data)
             self._size += len(data)
+
+    def _turn_over(self) -> None:
+        with suppress(FileNotFoundError):  # moved by an attempt before, which could not open the next one
+            self._path.replace(f"{self._path}.1")
+        opened = self._opened()
+        os.close(self._file)
+        self._file, self._size = opened, 0
 
 
 class Guard:

@@ -6,6 +6,7 @@ Pinning is noted at once; fetching what is missing is background work, taken up 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Final, Protocol
 
 from inos.core.env import Env
@@ -17,6 +18,8 @@ from inos.replication.fetch import Fetcher
 from inos.replication.layout import Layout
 from inos.replication.placement import Placement
 
+# How long an object passes for whole. A piece may be found damaged meanwhile, by whoever reads it or by the scrub.
+LOOK_AGAIN_S: Final = 1800.0
 # Pieces in memory at a time.
 _BATCH: Final = 8
 
@@ -47,21 +50,30 @@ class Pins:
         self._book = book
         self._fetcher = fetcher
         self._env = env
-        self._whole: set[Cid] = set()
+        self._whole_s: dict[Cid, float] = {}
+        """When each was found whole."""
 
     async def complete(self, cids: Sequence[Cid]) -> None:
         """Fetch what is missing of these. Raises Unavailable when some of it cannot be had now, StorageFull."""
-        self._whole.intersection_update(cids)
+        whole = await self._still_whole(cids)
         failed: list[InosError] = []
         for cid in cids:
-            if cid not in self._whole:
+            if cid not in whole:
                 try:
                     await self._complete(cid)
-                    self._whole.add(cid)
+                    self._whole_s[cid] = self._env.monotonic_s()
                 except Unavailable as error:
                     failed.append(error)
         if failed:
             raise Unavailable(f"{len(failed)} pinned objects are not all here yet: {failed[0].message}")
+
+    async def _still_whole(self, cids: Sequence[Cid]) -> set[Cid]:
+        """Those that were whole a while ago, their manifests being here. What is found damaged is not here any more."""
+        since_s = self._env.monotonic_s() - LOOK_AGAIN_S
+        manifests = [cid.address for cid in cids if self._whole_s.get(cid, -inf) > since_s]
+        there = await self._env.in_thread(self._home.present, manifests) if manifests else frozenset()
+        self._whole_s = {cid: at_s for cid, at_s in self._whole_s.items() if cid.address in there}
+        return set(self._whole_s)
 
     async def _complete(self, cid: Cid) -> None:
         placement = await self._book.find(cid)

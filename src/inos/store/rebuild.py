@@ -15,7 +15,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -92,11 +92,12 @@ def rebuild(
         settings = Settings(database)
         records = small = rows = 0
         for lost in [name for name in _lost(root, files) if settings.get(_READ + name) is None]:
-            with suppress(Corrupt), OpenedDamaged(root / lost, key, files) as damaged:
-                settings.put(_settings_in(damaged))
-                records += _take_records(damaged, RecordStore(database))
-                small += take_chunks(damaged, chunks)
-                rows += _take_rows(damaged, Repositories(database))
+            if (opened := _opened_damaged(root / lost, key, files)) is not None:
+                with opened as damaged:  # what cannot be read of it raises nothing; a disk that cannot be written does
+                    settings.put(_settings_in(damaged))
+                    records += _take_records(damaged, RecordStore(database))
+                    small += take_chunks(damaged, chunks)
+                    rows += _take_rows(damaged, Repositories(database))
             settings.put({_READ + lost: b"1"})
         found = chunks.rebuild_index(progress)
     return Rebuilt(base, moved, records, small, rows, found)
@@ -106,6 +107,13 @@ def kept_until_s(settings: Settings) -> float:
     """Until when, by the wall clock, nothing may be freed because the database was rebuilt; 0 when it was not."""
     text = (settings.get(KEPT_UNTIL) or b"0").decode("ascii", "replace")
     return float(text) if text.isdecimal() else 0.0
+
+
+def _opened_damaged(path: Path, key: bytes, files: Files) -> OpenedDamaged | None:
+    try:
+        return OpenedDamaged(path, key, files)
+    except Corrupt:
+        return None
 
 
 def _is_sound(path: Path, key: bytes, env: Env, files: Files) -> bool:

@@ -124,7 +124,7 @@ class PieceSource:
         if self._keeps_reads() or any(
             pair == (one.address, self._me) for pair in zip(group.addresses, group.holders, strict=True)
         ):
-            # A full disk is no reason not to read; healing and `status` will say that pieces are missing.
-            with suppress(StorageFull):
+            # A disk that takes nothing is no reason not to read; healing and `status` will say that pieces are missing.
+            with suppress(StorageFull, Corrupt):
                 await self._env.in_thread(self._home.put_many, [(one.address, stored)])
         return await self._env.in_thread(open_chunk, stored, one.key, one.plain_size)
