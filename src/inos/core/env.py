@@ -19,6 +19,8 @@ from typing import Protocol, TypeVar, TypeVarTuple
 
 import trio
 
+from inos.core.memory import release_memory
+
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
@@ -82,6 +84,9 @@ class Env(Protocol):
     def load(self) -> float:
         """The share of the machine's cores that is busy, 0..1."""
 
+    def release_memory(self) -> None:
+        """Give memory that is free in this process back to the machine. Blocks for milliseconds."""
+
 
 async def pause_on_trio(seconds: float, alarm: Alarm | None) -> None:
     """The pause of an Env whose tasks are trio's."""
@@ -135,6 +140,9 @@ class RealEnv:
 
     def load(self) -> float:
         return min(1.0, os.getloadavg()[0] / self._machine.cores)
+
+    def release_memory(self) -> None:
+        release_memory()
 
 
 FOREVER_S = math.inf

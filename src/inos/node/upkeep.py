@@ -13,7 +13,6 @@ from typing import Final, Protocol
 from inos.core.env import Env
 from inos.core.errors import Corrupt, Unavailable
 from inos.core.ids import Address, Cid
-from inos.core.memory import release_memory
 from inos.replication.bulk import Chunk
 from inos.replication.holder import HoldState
 from inos.replication.placement import Placement
@@ -214,4 +213,4 @@ class Upkeep:
     async def trim(self) -> None:
         """Give back the memory that moving chunks has left free, and what the database keeps of what it has read."""
         await self._env.in_thread(self._database.release_memory)
-        await self._env.in_thread(release_memory)
+        await self._env.in_thread(self._env.release_memory)

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from inos.sim.disk import SimDisk
 
 # A simulation has hundreds of databases in one process: some 80 KiB of pages, which SQLite sets aside anyway for any
-# connection, and 300 KiB of log.
+# connection, and 600 KiB of log.
 CACHE_PAGES: Final = 256
-AUTOCHECKPOINT_PAGES: Final = 64
+AUTOCHECKPOINT_PAGES: Final = 128
+# All that a node has, for one connection: preparing one costs several times what running it does.
+STATEMENTS: Final = 400
 _BLOCK_BYTES: Final = 4096
 
 
@@ -106,6 +108,7 @@ class SimFiles:
             one_connection=True,
             cache_pages=CACHE_PAGES,
             autocheckpoint_pages=AUTOCHECKPOINT_PAGES,
+            statements=STATEMENTS,
         )
 
     # The same by file, also for SQLite

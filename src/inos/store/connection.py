@@ -51,7 +51,9 @@ def connect(path: Path, key: bytes, files: Files) -> apsw.Connection:
     """A connection that has proved the key. Raises Corrupt, Locked."""
     file = files.database(path)
     try:
-        connection = apsw.Connection(file.name, flags=apsw.SQLITE_OPEN_READWRITE, vfs=file.vfs or None)
+        connection = apsw.Connection(
+            file.name, apsw.SQLITE_OPEN_READWRITE, vfs=file.vfs or None, statementcachesize=file.statements
+        )
     except (apsw.CantOpenError, apsw.IOError) as error:
         hint = "check the disk and the permissions of the data root"
         raise Corrupt(f"{path.name} cannot be opened: {error}", hint=hint) from None

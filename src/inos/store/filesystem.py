@@ -23,6 +23,8 @@ _STAT_BLOCK_BYTES: Final = 512
 CACHE_PAGES: Final = 500
 # 64 MiB of log. A checkpoint of it stalls the writer that meets it for about 0.1 s, so it is left to `checkpoint`.
 AUTOCHECKPOINT_PAGES: Final = 16_384
+# Statements that a connection holds ready, some 3 KB each: the driver's own default.
+STATEMENTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class DatabaseFile:
     one_connection: bool = False
     cache_pages: int = CACHE_PAGES
     autocheckpoint_pages: int = AUTOCHECKPOINT_PAGES
+    statements: int = STATEMENTS
 
 
 class Files(Protocol):

@@ -62,3 +62,6 @@ class SimEnv:
 
     def load(self) -> float:
         return self.busy
+
+    def release_memory(self) -> None:
+        """The memory is that of the process around it, which is not for a node to go through."""
