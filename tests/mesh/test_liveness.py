@@ -120,6 +120,19 @@ def test_the_deadline_is_when_the_next_one_fails() -> None:
     assert liveness.deadline_s() == inf
 
 
+def test_while_all_are_alive_the_deadline_follows_whoever_was_quiet_for_longest() -> None:
+    liveness = watching(A, B)
+    for peer in (A, B):
+        liveness.heard(peer, 1.0)
+    liveness.tick(1.0)
+    liveness.heard(A, 3.0)
+    assert liveness.doubtful(4.0) == [] and liveness.deadline_s() == 1.0 + FAILED_AFTER_S
+    liveness.heard(B, 4.0)
+    ticked(liveness, 1, 4)
+    assert liveness.deadline_s() == 3.0 + FAILED_AFTER_S
+    assert ticked(liveness, 4, 8) == [Change(A, State.FAILED, 8.0)]
+
+
 def test_availability_is_measured_beyond_the_first_day() -> None:
     liveness = watching(A, B)
     assert liveness.availability(A) == liveness.availability(C) == 0.95

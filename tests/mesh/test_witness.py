@@ -34,6 +34,25 @@ class Said:
     async def subscribe(self, _topic: str, _handler: GossipHandler) -> None: ...
 
 
+@sim_test
+async def test_a_mesh_that_grows_too_large_for_a_full_one_is_listened_to_at_once() -> None:
+    members, listening = KEYS[:FULL_MESH], trio.Event()
+
+    class Heard(Said):
+        async def subscribe(self, _topic: str, _handler: GossipHandler) -> None:
+            listening.set()
+
+    known = Witnesses(ME, lambda: members, Heard(), SimEnv())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(known.run)
+        await trio.sleep(7)
+        members = KEYS[: FULL_MESH + 1]
+        known.noticed(Change(PeerId.from_public_key(members[-1]), State.ALIVE, 7.0))
+        with trio.fail_after(1):
+            await listening.wait()
+        nursery.cancel_scope.cancel()
+
+
 def witnesses(me: bytes = ME, said: Said | None = None) -> Witnesses:
     return Witnesses(me, lambda: KEYS, said or Said(), SimEnv())
 

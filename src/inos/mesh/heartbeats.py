@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from math import ceil
+from math import ceil, inf
 from typing import Final, Protocol
 
 from inos.core import codec
@@ -158,19 +158,21 @@ class Heartbeats:
             self._unanswered.pop(gone, None)
         # Both ends of a link keep to this, so no two beats on it are further apart than an interval: whoever was beaten
         # to it relies on the other's next one.
-        for peer in sorted(peer for peer in connected if now_s - self._beaten_s.get(peer, -BEAT_S) > BEAT_S * _FRESH):
-            if peer not in self._calling:
-                self._unanswered.pop(peer, None)
-                self._call(peer)
+        fresh_s, beaten_s = now_s - BEAT_S * _FRESH, self._beaten_s
+        due = [peer for peer in connected if peer not in self._calling and beaten_s.get(peer, -inf) < fresh_s]
+        message = self._own_message()
+        for peer in sorted(due):
+            self._unanswered.pop(peer, None)
+            self._call(peer, message)
 
     def _greet(self, peer: PeerId) -> None:
         """What both have to say is news to whoever has just connected: the lesser of the two does not wait."""
         if self._beating and self._network.me < peer and peer not in self._calling:
-            self._call(peer)
+            self._call(peer, self._own_message())
 
-    def _call(self, peer: PeerId) -> None:
+    def _call(self, peer: PeerId, message: Message) -> None:
         self._calling.add(peer)
-        self._network.call_soon(peer, METHOD, self._own_message(), partial(self._answered, peer), timeout_s=TIMEOUT_S)
+        self._network.call_soon(peer, METHOD, message, partial(self._answered, peer), timeout_s=TIMEOUT_S)
 
     def _answered(self, peer: PeerId, outcome: Outcome) -> None:
         self._calling.discard(peer)
@@ -185,7 +187,7 @@ class Heartbeats:
     def _call_again(self, peer: PeerId) -> None:
         tries = self._unanswered[peer] = self._unanswered.get(peer, 0) + 1
         if tries <= RETRIES and peer in self._network.connected():
-            self._call(peer)
+            self._call(peer, self._own_message())
 
     def _answer(self, peer: PeerId, request: Message) -> Message:
         self._note(peer, decode_beat(request.payload))

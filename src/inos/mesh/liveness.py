@@ -102,6 +102,8 @@ class Liveness:
         self._observed: dict[PeerId, _Tally] = {}
         # All watched are alive, and nobody has been quiet for longer; not to be believed as soon as one may be.
         self._quiet_s = -inf
+        # Somebody has been heard since, so that nobody may have been quiet for that long.
+        self._heard = False
         # Seconds between ticks so far, without pauses of ours: what each watch is counted by once somebody asks, or it
         # changes its state.
         self._observed_s = 0.0
@@ -109,8 +111,7 @@ class Liveness:
 
     def watch(self, peers: Collection[PeerId], now_s: float) -> None:
         """Judge exactly these from now on. New ones have the whole time to be heard."""
-        wanted = frozenset(peers)
-        if wanted == self._wanted:
+        if peers is self._wanted or (wanted := frozenset(peers)) == self._wanted:
             return
         for peer in [peer for peer in self._watched if peer not in wanted]:
             self._count(peer, self._watched.pop(peer))
@@ -125,7 +126,9 @@ class Liveness:
         if watch is None or (watch.heard_s is not None and at_s <= watch.heard_s):
             return
         watch.heard_s = at_s
-        watch.quiet_s = max(watch.quiet_s, at_s)
+        if at_s > watch.quiet_s:
+            watch.quiet_s = at_s
+            self._heard = True
 
     def doubtful(self, by_s: float) -> list[PeerId]:
         """Of whom it matters whether they were heard since we last knew: those not taken for alive, and those who fail
@@ -137,8 +140,12 @@ class Liveness:
             peer for peer, watch in self._watched.items() if watch.quiet_s <= silent_s or watch.state is not State.ALIVE
         ]
         if not doubtful:
-            self._quiet_s = min((watch.quiet_s for watch in self._watched.values()), default=inf)
+            self._look_again()
         return doubtful
+
+    def _look_again(self) -> None:
+        self._quiet_s = min([watch.quiet_s for watch in self._watched.values()], default=inf)
+        self._heard = False
 
     def tick(self, now_s: float) -> list[Change]:
         """What changed by `now_s`. To be called at least every OWN_PAUSE_S; a longer gap is a pause of our own."""
@@ -158,6 +165,8 @@ class Liveness:
     def deadline_s(self) -> float:
         """When the next peer may fail unless it is heard before; infinite when none can."""
         if self._quiet_s > -inf:
+            if self._heard:
+                self._look_again()
             return self._quiet_s + self._failed_after_s
         waiting = (watch.quiet_s for watch in self._watched.values() if watch.state is not State.FAILED)
         return min(waiting, default=inf) + self._failed_after_s

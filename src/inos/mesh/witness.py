@@ -16,7 +16,7 @@ from typing import Final
 import trio
 
 from inos.core import codec
-from inos.core.env import Env
+from inos.core.env import Alarm, Env
 from inos.core.errors import BadFrame, InosError
 from inos.core.ids import PeerId
 from inos.mesh.links import FULL_MESH, choose_links
@@ -34,7 +34,8 @@ BATCH_S: Final = 1.0
 # After a dial has failed nobody here tries that member again for as long, unless a witness says that it is back.
 RETRY_S: Final = 30.0
 MAX_SIGHTINGS: Final = 1000
-_LOOK_S: Final = 5.0
+# A member that is one too many for a full mesh is noticed when it comes or fails; this is for whoever is neither.
+_LOOK_S: Final = 60.0
 _MAX_BYTES: Final = MAX_SIGHTINGS * 48 + 64
 NODE_KEY_BYTES: Final = 32
 _STRUCT: Final = "p2p/mesh.capnp:Sightings"
@@ -83,6 +84,7 @@ class Witnesses:
         self._failed: dict[bytes, _Failed] = {}
         self._seen: dict[bytes, bool] = {}
         self._some = trio.Event()
+        self._grown = Alarm()
         self._witnesses_of: dict[bytes, Sequence[bytes]] = {}
         self._worked_out_for: frozenset[bytes] = frozenset()
         self._on_change: list[Callable[[bytes, bool], None]] = []
@@ -113,15 +115,15 @@ class Witnesses:
                 await self._gossip.publish(TOPIC, Sightings(failed, alive).encode())
 
     async def _large_mesh(self) -> None:
-        while True:
-            if self.needed():
-                return
-            await self._env.pause(_LOOK_S)
+        while not self.needed():
+            await self._env.pause(_LOOK_S, self._grown)
+            self._grown.reset()
 
     def noticed(self, change: Change) -> None:
         """A member that this node watches failed or came back."""
         if change.state is State.UNKNOWN or not self.needed():
             return
+        self._grown.ring()
         self._refresh()
         node = change.peer.public_key()
         if self._me in self._of(node):
