@@ -16,6 +16,7 @@ from inos.core.ids import Address
 from inos.crypto.hashing import address_of
 from inos.store import filesystem
 from inos.store.chunk_files import ChunkFiles
+from inos.store.chunk_index import VERIFIED_S
 from inos.store.chunk_recovery import SweepResult
 from inos.store.chunks import StoreUsage
 from inos.store.database import Database
@@ -177,11 +178,20 @@ def test_the_index_is_rebuilt_from_files_alone(disk: Disk) -> None:
 
 
 def test_scrub_notes_what_it_verified(disk: Disk) -> None:
+    def noted() -> list[tuple[int]]:
+        return disk.database.read(lambda cursor: list(cursor.execute("SELECT DISTINCT verified_at FROM chunks")))
+
     disk.store.put_many([chunk(1), chunk(2, LARGE)])
-    disk.clock.wall_s += 500
+    put_at = int(disk.clock.wall_s)
+    disk.clock.wall_s += VERIFIED_S / 2
     disk.store.scrub(None, 10)
-    seen = disk.database.read(lambda cursor: list(cursor.execute("SELECT DISTINCT verified_at FROM chunks")))
-    assert seen == [(int(disk.clock.wall_s),)]
+    assert noted() == [(put_at,)]
+    disk.clock.wall_s += VERIFIED_S
+    disk.store.scrub(None, 10)
+    assert noted() == [(int(disk.clock.wall_s),)]
+    disk.clock.wall_s -= 2 * VERIFIED_S  # a clock that was wrong then
+    disk.store.scrub(None, 10)
+    assert noted() == [(int(disk.clock.wall_s),)]
 
 
 def test_a_reserve_is_left_on_the_disk(tmp_path: Path) -> None:

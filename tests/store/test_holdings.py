@@ -66,6 +66,17 @@ def test_only_dropping_ones_are_forgotten(holdings: Holdings) -> None:
     assert holdings.page(None, 10) == [holding(4)]
 
 
+def test_what_was_listed_is_not_remembered_beyond_a_change(holdings: Holdings) -> None:
+    one, two, gone = holding(1), holding(2), holding(3, HoldingState.DROPPING)
+    holdings.save([two, gone])
+    assert holdings.page(None, MAX_PAGE) == [two, gone] and holdings.get(one.cid) is None
+    holdings.save([one])
+    assert holdings.get(one.cid) == one and holdings.page(None, MAX_PAGE) == [one, two, gone]
+    assert holdings.page(one.cid, 1) == [two] and holdings.count_held() == 2
+    holdings.forget([gone.cid])
+    assert holdings.get(gone.cid) is None and holdings.page(None, MAX_PAGE) == [one, two]
+
+
 def test_those_held_are_counted(holdings: Holdings) -> None:
     assert holdings.count_held() == 0
     holdings.save([holding(1), holding(2), holding(3, HoldingState.DROPPING)])

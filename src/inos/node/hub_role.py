@@ -6,7 +6,7 @@ another there closes its own as soon as that one has everything. Knows nothing o
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -104,6 +104,8 @@ class HubRole:
         self._started_s = env.monotonic_s()
         self._answered_s = env.monotonic_s()
         self._decoded: tuple[bytes, HubRecord] | None = None
+        self._turn_of: tuple[int, frozenset[bytes]] | None = None
+        self._its_turn = 0
         self._owed: bool | None = None
         self.hub: Hub | None = None
         """Open on this node; look at `serving` for whether it serves."""
@@ -216,9 +218,12 @@ class HubRole:
 
     def _turn(self, record: HubRecord | None) -> int:
         """This node's place among those of the owner that are there; another one in each term."""
-        item = b"inos hub " + bytes(self._desk.owner) + (record.term if record else 0).to_bytes(8, "big")
-        there: Iterable[bytes] = filter(self._mesh.view.alive, self._owners_nodes())
-        return ranked_evenly(item, there).index(self._desk.me)
+        term = record.term if record else 0
+        there = frozenset(filter(self._mesh.view.alive, self._owners_nodes()))
+        if (term, there) != self._turn_of:
+            item = b"inos hub " + bytes(self._desk.owner) + term.to_bytes(8, "big")
+            self._turn_of, self._its_turn = (term, there), ranked_evenly(item, there).index(self._desk.me)
+        return self._its_turn
 
     async def _take(self, after: int = 0) -> None:
         known = self._mesh.records.get(TABLE, key_of(self._desk.owner))

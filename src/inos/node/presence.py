@@ -59,10 +59,12 @@ class Presence:
         self._tables = tables
         self._records = records
         self._env = env
+        self._made_of: tuple[tuple[str, ...], int, int] | None = None
+        self._made = b""
 
     async def step(self) -> None:
         """Say what has changed, if anything."""
-        value = (await self._env.in_thread(self._current)).encode()
+        value = await self._env.in_thread(self._current)
         node = self._identity.node
         said = self._records.get(MEMBERS, node)
         if said is not None and not said.removed and said.value == value:
@@ -70,17 +72,25 @@ class Presence:
         lamport = self._tables.clock.tick(after=said.lamport if said is not None else 0)
         await self._tables.write([sign_record(self._identity.node_key, MEMBERS, node, value, lamport)])
 
-    def _current(self) -> Capability:
+    def _current(self) -> bytes:
+        """The encoded Capability, made anew only when what moves in it has moved."""
         storage_bytes = self._offer.storage_bytes()
         step_bytes = max(1, storage_bytes // _USED_STEPS)
+        used_bytes = self._offer.used_bytes() // step_bytes * step_bytes
+        moving = (tuple(self._addresses())[:MAX_ADDRESSES], storage_bytes, used_bytes)
+        if moving != self._made_of:
+            self._made_of, self._made = moving, self._capability(*moving).encode()
+        return self._made
+
+    def _capability(self, addresses: tuple[str, ...], storage_bytes: int, used_bytes: int) -> Capability:
         about, machine = self._about, self._env.machine()
         return Capability(
             certificate=self._identity.certificate.encode(),
-            addresses=tuple(self._addresses())[:MAX_ADDRESSES],
+            addresses=addresses,
             region=about.region,
             profile=about.profile,
             storage_bytes=storage_bytes,
-            used_bytes=self._offer.used_bytes() // step_bytes * step_bytes,
+            used_bytes=used_bytes,
             cores=machine.cores,
             memory_bytes=machine.memory_bytes,
             name=about.name,

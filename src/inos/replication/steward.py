@@ -9,15 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from inos.core.ids import Cid
+from inos.core.pure import pure
 from inos.replication.placement import Candidate, Placement, choose_members
 from inos.replication.scheme import shards_needed
-from inos.state.rendezvous import ranked
+from inos.state.rendezvous import ranked_evenly
 
 
 def steward_of(cid: Cid, members: Sequence[bytes], alive: Collection[bytes]) -> bytes | None:
     """The live member in charge of the object, None when none is alive."""
-    live = {member: 1.0 for member in members if member in alive}
-    return ranked(bytes(cid), live)[0] if live else None
+    live = tuple(member for member in members if member in alive)
+    return _first_in_line(bytes(cid), live) if live else None
+
+
+@pure
+def _first_in_line(item: bytes, live: tuple[bytes, ...]) -> bytes:
+    return ranked_evenly(item, live)[0]
 
 
 def members_wanted(placement: Placement, gone: Collection[bytes], candidates: Sequence[Candidate]) -> tuple[bytes, ...]:

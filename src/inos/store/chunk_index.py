@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from inos.core.ids import Address
 from inos.store.chunks import StoreUsage
 from inos.store.cursor import Cursor, first, one
+
+# A small node reads all that it has every few seconds: it need not sync its disk for each time.
+VERIFIED_S: Final = 600
 
 
 class Location(IntEnum):
@@ -107,9 +111,9 @@ def touched_by(cursor: Cursor, now_s: float) -> None:
 
 
 def verified(cursor: Cursor, addresses: Iterable[Address], now_s: float) -> None:
-    """Note as read back and right."""
-    sql = "UPDATE chunks SET verified_at = ? WHERE address = ?"
-    list(cursor.executemany(sql, ((int(now_s), address) for address in addresses)))
+    """Note as read back and right; of those of which that was noted within VERIFIED_S, nothing is written."""
+    sql = "UPDATE chunks SET verified_at = ?1 WHERE address = ?2 AND abs(?1 - verified_at) >= ?3"
+    list(cursor.executemany(sql, ((int(now_s), address, VERIFIED_S) for address in addresses)))
 
 
 def remove(cursor: Cursor, addresses: Iterable[Address]) -> list[Row]:

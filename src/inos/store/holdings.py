@@ -12,10 +12,12 @@ The schema also allows a state `local` and indexes `dropped_at`; nothing writes 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from inos.core.errors import BadInput
@@ -25,6 +27,8 @@ from inos.store.database import Database
 
 # A page of rows of 60 bytes; enough to make the cost of a transaction vanish.
 MAX_PAGE: Final = 10_000
+# So many rows are kept in memory, some 300 KB: background rounds go through all of them again and again.
+FEW: Final = 1000
 
 
 class HoldingState(StrEnum):
@@ -53,12 +57,21 @@ class Holdings:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lock = threading.Lock()
+        self._changes = 0
+        # All rows in order, where they are few and none has changed since they were read.
+        self._few: dict[Cid, Holding] | None = None
 
     def save(self, holdings: Sequence[Holding]) -> list[bool]:
         """Insert or replace; False where a newer epoch was there, which then stays. Synced when this returns."""
-        return self._database.write(partial(_save, holdings=holdings))
+        try:
+            return self._database.write(partial(_save, holdings=holdings))
+        finally:
+            self._changed()
 
     def get(self, cid: Cid) -> Holding | None:
+        if (few := self._few) is not None:
+            return few.get(cid)
         sql = f"SELECT {_COLUMNS} FROM holdings WHERE cid = ?"  # noqa: S608 - constants
         row = self._database.read(lambda cursor: first(cursor.execute(sql, (cid,))))
         return None if row is None else _holding(row)
@@ -67,17 +80,35 @@ class Holdings:
         """The next `limit` (at most MAX_PAGE) holdings in order of cid."""
         if not 0 < limit <= MAX_PAGE:
             raise BadInput(f"a page is 1 to {MAX_PAGE} holdings, not {limit}")
+        if (few := self._few) is not None:
+            following = few.values() if after is None else (one for one in few.values() if one.cid > after)
+            return list(islice(following, limit))
         sql = f"SELECT {_COLUMNS} FROM holdings WHERE cid > ? ORDER BY cid LIMIT ?"  # noqa: S608 - constants
-        bindings = (after or b"", limit)
-        return self._database.read(lambda cursor: [_holding(row) for row in cursor.execute(sql, bindings)])
+        bindings, changes = (after or b"", limit), self._changes
+        found = self._database.read(lambda cursor: [_holding(row) for row in cursor.execute(sql, bindings)])
+        if after is None and len(found) < min(limit, FEW):
+            with self._lock:
+                if self._changes == changes:
+                    self._few = {one.cid: one for one in found}
+        return found
+
+    def _changed(self) -> None:
+        with self._lock:
+            self._changes += 1
+            self._few = None
 
     def forget(self, cids: Sequence[Cid]) -> int:
         """Delete the rows of dropping ones among `cids`; how many. One that was taken up again meanwhile stays."""
         sql = "DELETE FROM holdings WHERE cid = ? AND state = 'dropping' RETURNING cid"
-        return self._database.write(lambda cursor: len(list(cursor.executemany(sql, ((cid,) for cid in cids)))))
+        try:
+            return self._database.write(lambda cursor: len(list(cursor.executemany(sql, ((cid,) for cid in cids)))))
+        finally:
+            self._changed()
 
     def count_held(self) -> int:
-        """Objects that are held and not dropping. Reads their whole index."""
+        """Objects that are held and not dropping. Reads their whole index, unless they are few."""
+        if (few := self._few) is not None:
+            return sum(one.state is HoldingState.HELD for one in few.values())
         sql = "SELECT count(*) FROM holdings WHERE state = 'held'"
         return self._database.read(lambda cursor: int(one(cursor.execute(sql))[0]))
 

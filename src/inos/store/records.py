@@ -50,6 +50,7 @@ class RecordStore:
         self._recent = RecentRecords()
         self._roots: dict[Sector, bytes] = {}
         self._changes: dict[Sector, int] = {}
+        self._changes_of: dict[str, int] = {}
         self._sectors: dict[str, set[int]] = {}
         self._tables: dict[str, Mapping[int, bytes]] = {}
         self._listed: set[str] = set()
@@ -83,6 +84,7 @@ class RecordStore:
                     self._fresh.discard(sector[0])
                 self._changes[sector] = self._changes.get(sector, 0) + 1
                 self._roots.pop(sector, None)
+                self._changes_of[sector[0]] = self._changes_of.get(sector[0], 0) + 1
                 self._tables.pop(sector[0], None)
                 self._sectors.setdefault(sector[0], set()).add(sector[1])
 
@@ -140,14 +142,13 @@ class RecordStore:
         if table not in self._listed:
             self._list_sectors(table)
         with self._lock:
-            sectors = sorted(self._sectors.get(table, ()))
-            stale = not all((table, sector) in self._roots for sector in sectors)
-        if stale:
+            changes = self._changes_of.get(table, 0)
+            known_roots = {sector: self._roots.get((table, sector)) for sector in sorted(self._sectors.get(table, ()))}
+        if not all(known_roots.values()):
             self._refresh_table(table)
-        found = {sector: self.root(table, sector) for sector in sectors}
+        found = {sector: root or self.root(table, sector) for sector, root in known_roots.items()}
         with self._lock:
-            same = sectors == sorted(self._sectors.get(table, ()))
-            if same and all(self._roots.get((table, sector)) == root for sector, root in found.items()):
+            if self._changes_of.get(table, 0) == changes:
                 self._tables[table] = MappingProxyType(found)
         return found
 
@@ -178,7 +179,10 @@ class RecordStore:
         stale = [(sector, bucket) for bucket, digest in kept.items() if digest is None]
         if stale:
             kept.update(self._database.write(lambda cursor: _refresh(cursor, table, stale)))
-        return [kept.get(bucket) or EMPTY_BUCKET for bucket in range(BUCKETS)]
+        digests = [EMPTY_BUCKET] * BUCKETS
+        for bucket, digest in kept.items():
+            digests[bucket] = digest or EMPTY_BUCKET
+        return digests
 
     def entries(self, table: str, sector: int, buckets: Sequence[int]) -> list[Entry]:
         wanted = sorted(set(buckets))
