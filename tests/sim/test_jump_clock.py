@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from inos.sim.clock import JumpClock
+from inos.sim.schedule import Schedule
 
 
 def run(main: object) -> object:
@@ -62,3 +63,36 @@ def test_a_wait_that_is_met_in_time_is_not_waited_out() -> None:
         return scope.cancelled_caught, trio.current_time()
 
     assert run(main) == (False, 2)
+
+
+class Due:
+    """A deadline that notes when it ended."""
+
+    def __init__(self, name: str, ended: list[tuple[str, float]]) -> None:
+        self._name, self._ended = name, ended
+        self.open = True
+
+    def expire(self) -> None:
+        self.open = False
+        self._ended.append((self._name, trio.current_time()))
+
+
+def test_deadlines_of_one_delay_end_in_order_and_among_the_others_and_those_that_were_met_do_not() -> None:
+    ended: list[tuple[str, float]] = []
+
+    async def main() -> None:
+        schedule = Schedule()
+        first, second, met, last = (Due(name, ended) for name in ("first", "second", "met", "last"))
+        schedule.expire_after(1.0, first)
+        schedule.expire_at(1.0, Due("between", ended))
+        schedule.expire_after(1.0, second)
+        schedule.expire_after(1.0, met)
+        await trio.sleep(0.5)
+        met.open = False
+        schedule.expire_after(1.0, last)
+        await trio.sleep(10)
+        schedule.expire_after(1.0, Due("again", ended))
+        await trio.sleep(2)
+
+    run(main)
+    assert ended == [("first", 1.0), ("between", 1.0), ("second", 1.0), ("last", 1.5), ("again", 11.5)]

@@ -39,6 +39,7 @@ class MethodTable:
 
     def __init__(self) -> None:
         self._methods: dict[str, _Method] = {}
+        self._plain: dict[str, PlainHandler] = {}
 
     def serve(self, method: str, handler: Handler, *, strangers: bool) -> None:
         """Register `handler` for `method`; each method has one."""
@@ -47,6 +48,7 @@ class MethodTable:
     def serve_plain(self, method: str, handler: PlainHandler) -> None:
         """Register a handler that never waits, for members."""
         self._add(method, _Method(None, handler, strangers=False))
+        self._plain[method] = handler
 
     def _add(self, method: str, found: _Method) -> None:
         if method in self._methods:
@@ -60,8 +62,7 @@ class MethodTable:
 
     def is_plain(self, method: str) -> bool:
         """Whether `answer_plain` answers `method`."""
-        found = self._methods.get(method)
-        return found is not None and found.plain is not None
+        return method in self._plain
 
     async def answer(self, peer: PeerId, method: str, request: Message, *, member: bool) -> Message:
         """The handler's answer. Raises InosError and nothing else (except cancellation)."""

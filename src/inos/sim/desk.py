@@ -2,15 +2,18 @@
 
 Handlers that wait run as trio system tasks: they belong to the answering node, must outlive the caller's cancel scope,
 and plain objects have no nursery to give. Each runs under a scope its node keeps, and nothing but cancellation leaves
-it. Plain handlers answer where the frame arrives.
+it. A task that has answered waits for the next request: making one costs as much as answering. Plain handlers answer
+where the frame arrives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from outcome import Value
 
 from inos.core.errors import InosError, PeerUnavailable, TooLarge, from_wire
 from inos.mesh.frames import MAX_METHOD_CHARS
@@ -24,6 +27,45 @@ if TYPE_CHECKING:
     from inos.sim.network import MemoryNetwork
 
 
+# Requests that a node answers at a moment, mostly; of a burst of them nothing stays behind.
+_MOST_IDLE: Final = 8
+
+
+class _Clerk:
+    """A task that does one piece of work after another, as long as `rests` says after each that there may be more."""
+
+    __slots__ = ("_rests", "_task", "_work", "frame", "scope")
+
+    def __init__(self, rests: Callable[[_Clerk], bool]) -> None:
+        self._rests = rests
+        self._task: trio.lowlevel.Task | None = None
+        self._work: Callable[[], Awaitable[None]] | None = None
+        self.scope = trio.CancelScope()
+        self.frame: Frame | None = None
+        """The request it is at work for."""
+
+    def do(self, frame: Frame | None, work: Callable[[], Awaitable[None]]) -> None:
+        """Begin with the next piece of work."""
+        self.frame, self._work = frame, work
+        if self._task is None:
+            self._task = trio.lowlevel.spawn_system_task(self._run)
+        else:
+            trio.lowlevel.reschedule(self._task, Value(None))
+
+    async def _run(self) -> None:
+        with self.scope:
+            while self._work is not None and not self.scope.cancel_called:
+                await self._work()
+                self.frame = self._work = None
+                if self._rests(self):
+                    await trio.lowlevel.wait_task_rescheduled(_give_up)
+        self.frame = None
+
+
+def _give_up(_raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.SUCCEEDED
+
+
 class Desk:
     """Takes requests for one node and answers them, until it is closed."""
 
@@ -33,15 +75,16 @@ class Desk:
         self.closed = False
         self._node = node
         self._fabric = fabric
-        self._working: dict[trio.CancelScope, Frame | None] = {}
+        self._clerks: dict[_Clerk, None] = {}
+        self._idle: list[_Clerk] = []
 
     def close(self) -> None:
         """End all work at once. Those who asked over a connection see that break; the others are told here."""
         self.closed = True
-        for scope, frame in list(self._working.items()):
-            scope.cancel()
-            if frame is not None and not frame.number:
-                self._fabric.reset(frame)
+        for clerk in self._clerks:
+            clerk.scope.cancel()
+            if clerk.frame is not None and not clerk.frame.number:
+                self._fabric.reset(clerk.frame)
 
     def take(self, frame: Frame) -> None:
         """A request has arrived."""
@@ -60,7 +103,7 @@ class Desk:
             if self.methods.is_plain(method):
                 self.reply(frame, self.methods.answer_plain(peer, method, request, member=member))
             else:
-                self.spawn(frame, self._answer, frame, request, member)
+                self.spawn(frame, partial(self._answer, frame, request, member))
         except InosError as error:
             self.reply(frame, error)
 
@@ -95,17 +138,20 @@ class Desk:
         back = Frame(Kind.ANSWER, self._node.me, frame.source, frame.name, answer, frame.number, frame.call)
         self._fabric.send(back)
 
-    def spawn(self, frame: Frame | None, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run `work(*args)` until the desk is closed; `frame` is the request it is for."""
-        scope = trio.CancelScope()
-        self._working[scope] = frame
+    def spawn(self, frame: Frame | None, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` until the desk is closed; `frame` is the request it is for."""
+        if self.closed:
+            return
+        if self._idle:
+            clerk = self._idle.pop()
+        else:
+            clerk = _Clerk(self._rests)
+            self._clerks[clerk] = None
+        clerk.do(frame, work)
 
-        async def run() -> None:
-            try:
-                with scope:
-                    if not self.closed:
-                        await work(*args)
-            finally:
-                self._working.pop(scope, None)
-
-        trio.lowlevel.spawn_system_task(run)
+    def _rests(self, clerk: _Clerk) -> bool:
+        if len(self._idle) < _MOST_IDLE:
+            self._idle.append(clerk)
+            return True
+        del self._clerks[clerk]
+        return False

@@ -121,13 +121,12 @@ class MemoryFabric(Wires):
         if self._tampering and frame.source in self._tampering:
             frame.message = self._tampering[frame.source](frame)
         way = self._ways.get((frame.source, frame.target)) or self.way(frame.source, frame.target)
-        counters = self.counters
+        counters, size_bytes = self.counters, frame.size_bytes
         counters.sent += 1
-        size_bytes = frame.size_bytes
         counters.sent_bytes += size_bytes
-        now_s = leaves_s = self.schedule.now_s()
+        leaves_s = self.schedule.now_s()
         if way.up is not None:
-            leaves_s = way.up.through(size_bytes, now_s)
+            leaves_s = way.up.through(size_bytes, leaves_s)
         if way.blocked:
             counters.lost += 1
         elif way.chance:
@@ -184,8 +183,10 @@ class MemoryFabric(Wires):
             self.reset(frame)
             return
         self.counters.arrived += 1
-        for watcher in self._watchers:
-            watcher(self.schedule.now_s(), frame)
+        if self._watchers:
+            now_s = self.schedule.now_s()
+            for watcher in self._watchers:
+                watcher(now_s, frame)
         station.receive(frame)
 
     def reset(self, frame: Frame) -> None:

@@ -95,8 +95,10 @@ class MachineEnv(SimEnv):
             await self._awake.wait()
         if self.late_s:
             await trio.sleep(self.random.random() * self.late_s)
+        elif self.random.random() < _YIELDS:
+            await trio.lowlevel.checkpoint()
         else:
-            await self._turn()
+            await trio.lowlevel.checkpoint_if_cancelled()
         try:
             return work(*args)
         finally:
@@ -105,11 +107,7 @@ class MachineEnv(SimEnv):
                 busy_s += self.random.random() * self.late_s
             if busy_s:
                 await trio.sleep(busy_s)
+            elif self.random.random() < _YIELDS:
+                await trio.lowlevel.checkpoint()
             else:
-                await self._turn()
-
-    async def _turn(self) -> None:
-        if self.random.random() < _YIELDS:
-            await trio.lowlevel.checkpoint()
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
+                await trio.lowlevel.checkpoint_if_cancelled()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import outcome as outcomes
@@ -197,19 +198,19 @@ class MemoryNetwork:
 
     def receive(self, frame: Frame) -> None:
         """A frame has arrived."""
-        match frame.kind:
-            case Kind.REQUEST:
-                self._desk.take(frame)
-            case Kind.ANSWER:
-                self._take_answer(frame)
-            case Kind.GOSSIP:
-                if frame.source in self._links and self.admission.admits(frame.source):
-                    self.hear(frame.source)
-                    self._topics.receive(frame)
-            case Kind.HELLO:
-                self._take_hello(frame)
-            case Kind.RESET:
-                self._take_reset(frame)
+        kind = frame.kind
+        if kind is Kind.REQUEST:
+            self._desk.take(frame)
+        elif kind is Kind.ANSWER:
+            self._take_answer(frame)
+        elif kind is Kind.GOSSIP:
+            if frame.source in self._links and self.admission.admits(frame.source):
+                self.hear(frame.source)
+                self._topics.receive(frame)
+        elif kind is Kind.HELLO:
+            self._take_hello(frame)
+        else:
+            self._take_reset(frame)
 
     # -- calls
 
@@ -236,7 +237,9 @@ class MemoryNetwork:
             now_s = trio.current_time()
             self._fabric.schedule.at(now_s, done, PeerUnavailable(f"not connected to {peer.short()}"))
         else:
-            self._send(Call(peer, method, timeout_s, link.calls, done), Kind.REQUEST, request, link.number)
+            call = Call(peer, method, timeout_s, link.calls, done)
+            self._fabric.schedule.expire_after(timeout_s, call)
+            self._fabric.send(Frame(Kind.REQUEST, self._me, peer, method, request, link.number, call))
 
     async def _exchange(
         self, link: _Link, kind: Kind, peer: PeerId, method: str, request: Message, timeout_s: float
@@ -251,16 +254,13 @@ class MemoryNetwork:
             return trio.lowlevel.Abort.SUCCEEDED
 
         call = Call(peer, method, timeout_s, link.calls, wake)
-        self._send(call, kind, request, link.number)
+        schedule = self._fabric.schedule
+        schedule.expire_at(schedule.now_s() + timeout_s, call)
+        self._fabric.send(Frame(kind, self._me, peer, method, request, link.number, call))
         result: Outcome = await trio.lowlevel.wait_task_rescheduled(abort)
         if isinstance(result, InosError):
             raise result
         return result
-
-    def _send(self, call: Call, kind: Kind, request: Message, number: int) -> None:
-        schedule = self._fabric.schedule
-        schedule.expire_at(schedule.now_s() + call.timeout_s, call)
-        self._fabric.send(Frame(kind, self._me, call.to, call.method, request, number, call))
 
     def _take_answer(self, frame: Frame) -> None:
         assert frame.call is not None, "an answer to nobody"
@@ -304,7 +304,7 @@ class MemoryNetwork:
         await trio.lowlevel.checkpoint()
 
     async def subscribe(self, topic: str, handler: GossipHandler) -> None:
-        self._desk.spawn(None, self._topics.listen, topic, self._topics.open(topic), handler)
+        self._desk.spawn(None, partial(self._topics.listen, topic, self._topics.open(topic), handler))
         await trio.lowlevel.checkpoint()
 
     # -- directory

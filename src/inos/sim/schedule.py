@@ -7,6 +7,7 @@ does, which is started by the first event and ends with the run of trio it belon
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
@@ -34,6 +35,7 @@ class Schedule:
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._entered = 0
+        self._lanes: dict[float, deque[tuple[float, int, Deadline]]] = {}
         self._sleep: trio.CancelScope | None = None
         self._running = False
         self.now_s: Callable[[], float] = trio.current_time
@@ -55,6 +57,27 @@ class Schedule:
     def expire_at(self, due_s: float, what: Deadline) -> None:
         """Call `what.expire()` at `due_s` if it is still open then."""
         self.at(due_s, _expire, what)
+
+    def expire_after(self, delay_s: float, what: Deadline) -> None:
+        """As `expire_at`, so long from now: for what begins all the time and takes equally long. Of those of one delay
+        only the first waits in the heap, and most are over before it is their turn."""
+        due_s = self.now_s() + delay_s
+        lane = self._lanes.setdefault(delay_s, deque())
+        if lane:
+            self._entered += 1
+            lane.append((due_s, self._entered, what))
+        else:
+            self.at(due_s, self._expire_first, lane)
+            lane.append((due_s, self._entered, what))
+
+    def _expire_first(self, lane: deque[tuple[float, int, Deadline]]) -> None:
+        _, _, what = lane.popleft()
+        while lane and not lane[0][2].open:
+            lane.popleft()
+        if lane:
+            due_s, entered, _ = lane[0]
+            heappush(self._heap, (due_s, entered, self._expire_first, lane))
+        _expire(what)
 
     def next_s(self) -> float:
         """When the next event is due; infinite when there is none."""

@@ -9,7 +9,7 @@ a Way says. Times in seconds, rates in bytes a second, shares 0..1.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from inos.core.errors import BadInput
@@ -208,14 +208,14 @@ class Wires:
         distance = self._pairs.get((a, b)) or self._between.get(regions, self._distance)
         slow_a, slow_b = self._slow.get(a, _BRISK), self._slow.get(b, _BRISK)
         factor = slow_a.factor * slow_b.factor
-        distance = replace(distance, latency_s=distance.latency_s * factor, jitter_s=distance.jitter_s * factor)
+        latency_s, jitter_s = distance.latency_s * factor, distance.jitter_s * factor
         weather = self._weather_on.get((a, b), self._weather)
         apart = self._groups.get(a, 0) != self._groups.get(b, 0)
         return Way(
             blocked=apart or (a, b) in self._cuts or a in self._asleep or b in self._asleep,
-            chance=weather != CLEAR or distance.jitter_s > 0,
-            latency_s=distance.latency_s,
-            jitter_s=distance.jitter_s,
+            chance=weather is not CLEAR or jitter_s > 0,
+            latency_s=latency_s,
+            jitter_s=jitter_s,
             weather=weather,
             up=self._lines.get(a, (None, None))[0],
             down=self._lines.get(b, (None, None))[1],

@@ -223,12 +223,15 @@ class World:
         message = frame.message
         if isinstance(message, Message):
             self.trace.frame(at_s, frame, message.payload, len(message.body))
-            if frame.kind is Kind.REQUEST and frame.name not in self.overheard:
-                self.overheard[frame.name] = message
-            elif frame.kind is Kind.HELLO and not self.overheard_hello:
+            kind = frame.kind
+            if kind is Kind.ANSWER:
+                if self.revoked or frame.target in self.strangers:
+                    self._look_at_answer(frame)
+            elif kind is Kind.REQUEST:
+                if frame.name not in self.overheard:
+                    self.overheard[frame.name] = message
+            elif kind is Kind.HELLO and not self.overheard_hello:
                 self.overheard_hello = message.payload
-            elif frame.kind is Kind.ANSWER and (frame.target in self.strangers or self.revoked):
-                self._look_at_answer(frame)
         else:
             self.trace.frame(at_s, frame, message.code.encode(), 0)
 
