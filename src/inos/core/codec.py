@@ -58,7 +58,7 @@ def _is_structs(value: Any) -> bool:
 def _fill(builder: Any, fields: Mapping[str, Any]) -> None:
     # pycapnp takes four times as long to set a list of structs from dictionaries by itself; the bytes are the same.
     for name, value in fields.items():
-        if _is_structs(value):
+        if isinstance(value, list) and _is_structs(value):
             for item, item_fields in zip(builder.init(name, len(value)), value, strict=True):
                 _fill(item, item_fields)
         else:

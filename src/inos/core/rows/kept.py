@@ -59,7 +59,7 @@ class HeldObject(Row):
 
 @dataclass(frozen=True)
 class KeptChunk(Row):
-    """A chunk on this disk: in a file of its own, or in the database."""
+    """A chunk on this disk: in a file of its own, or in the database. `verified_at_s` may be ten minutes late."""
 
     KIND: ClassVar[str] = "chunks"
     KEY: ClassVar[str] = "address"
