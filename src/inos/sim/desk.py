@@ -2,7 +2,7 @@
 
 Handlers that wait run as trio system tasks: they belong to the answering node, must outlive the caller's cancel scope,
 and plain objects have no nursery to give. Each runs under a scope its node keeps, and nothing but cancellation leaves
-it. A task that has answered waits for the next request: making one costs as much as answering. Plain handlers answer
+it. A task that has answered waits for the next request: waking one costs less than making one. Plain handlers answer
 where the frame arrives.
 """
 
