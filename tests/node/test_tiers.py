@@ -197,7 +197,12 @@ async def test_what_is_pinned_and_damaged_is_fetched_again(monkeypatch: pytest.M
         cids = await node.core.keeping.vault.objects_of("/pinned")
         await node.core.keeping.pinning.pin(cids, True)
         await cluster.until(lambda: node.chunks() >= 7)
-        assert node.rot(None, 1) == 1
+        placement = cluster.placement(cids[0])
+        assert placement is not None
+        owed = cluster.assigned(placement, node.key)  # of which a read would keep what it fetches
+        groups = cluster.groups(placement)
+        kept = [each for group in groups for each in group.addresses if each not in owed and each != cids[0].address]
+        assert node.rot(kept[:1], 1) == 1
         assert await node.get("/pinned") == data  # which notices it
         assert node.chunks() == 6
         await cluster.until(lambda: node.chunks() >= 7)
