@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from backup_roots import PHRASE, Root, made
+from backup_roots import made
 from dying import DIED, DONE, REFUSED, run
 
-from inos.core.backups import KeySource
 from inos.core.ids import Address
 from inos.daemon.backups import list_backup
 
@@ -81,39 +80,3 @@ def test_a_restore_broken_off_anywhere(tmp_path: Path, how: str, blobs_left: boo
     assert outcomes == {True, False}
     root.restore()
     assert root.contents() == old and not (root.home / "restore").exists()
-
-
-def test_a_restore_into_nothing_broken_off_anywhere(tmp_path: Path) -> None:
-    """There is nothing yet, or all of it, components included, for whoever comes next."""
-    root = made(tmp_path)
-    (root.home / "components/app/1").mkdir(parents=True)
-    (root.home / "components/app/1/state").write_bytes(b"state")
-    wanted = root.contents()
-    root.backup()
-    fresh = Root(tmp_path / "fresh", root.dest)
-
-    def work() -> object:
-        there = (fresh.home / "cocoon").exists()
-        return fresh.restore(keys=KeySource(fresh.home, None, None if there else PHRASE))
-
-    def attempt(at: int) -> tuple[int, int]:
-        shutil.rmtree(fresh.home, ignore_errors=True)
-        return run(work, fresh.home, "death", at)
-
-    code, total = attempt(0)
-    assert code == DONE
-    outcomes = set()
-    for at in (1, total // 2, *range(total - 14, total + 1)):
-        code, _ = attempt(at)
-        assert code == DIED, at
-        ready = (fresh.home / "restore/ready").exists() or (fresh.home / "cocoon").exists()
-        outcomes.add(ready)
-        if ready:
-            assert fresh.contents() == wanted, at
-            assert (fresh.home / "components/app/1/state").read_bytes() == b"state", at
-        else:
-            assert not (fresh.home / "inos.db").exists(), at
-    assert outcomes == {True, False}
-    attempt(total // 2)
-    work()
-    assert fresh.contents() == wanted and not (fresh.home / "restore").exists()
