@@ -11,6 +11,7 @@ import zipfile
 from functools import cache
 from itertools import count
 
+from inos.backup.entries import Entry as FileEntry
 from inos.backup.index import encode_index
 from inos.backup.packs import Spot
 from inos.backup.snapshot import Part, Snapshot
@@ -160,6 +161,11 @@ def backup_snapshot() -> bytes:
     """A snapshot with a list of each kind."""
     part = Part(1, 10, 0, (b"l" * 32,))
     return Snapshot("full", 1_700_000_000_000, "a", "0.1.0", "{}", part, part, part).encode()
+
+
+def backup_entries() -> bytes:
+    """What a backup says of two files of a component."""
+    return b"".join(FileEntry(f"app/{name}", 0o600, 1_700_000_000_000, 9, (b"l" * 32,)).encode() for name in "ab")
 
 
 def unfinished_note() -> bytes:

@@ -18,7 +18,7 @@ from fuzz import samples
 from fuzz.message_targets import MESSAGE_DECODERS
 from inos.api import content, gate, message_sync, multipart, ranges
 from inos.api.sessions import Sessions
-from inos.backup import index, snapshot
+from inos.backup import entries, index, snapshot
 from inos.cli import members, objects
 from inos.components import manifest as component_manifest
 from inos.components import package
@@ -240,6 +240,9 @@ TARGETS: Final[Mapping[str, Target]] = {
     "api.ranges.parse_range": Target(in_text(ranges.parse_range), (BadInput,), lambda: [b"bytes=0-99", b"bytes=-5"]),
     "backup.index.IndexTable.decode": Target(
         lambda data: index.IndexTable.decode(data, "index"), (Corrupt,), lambda: [samples.backup_index()]
+    ),
+    "backup.entries.entries_in": Target(
+        lambda data: list(entries.entries_in(data)), (Corrupt,), lambda: [samples.backup_entries()]
     ),
     "backup.snapshot.Snapshot.decode": Target(
         lambda data: snapshot.Snapshot.decode(data, "snapshot"),

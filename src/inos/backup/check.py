@@ -8,6 +8,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from inos.backup.entries import Entry, entries_in
+from inos.backup.lists import ids_in
 from inos.backup.repository import Repository
 from inos.backup.restore import build_database, part_ids
 from inos.backup.snapshot import Part, Snapshot
@@ -67,18 +69,27 @@ class Checker:
                 self._look_up(part)
             self._open_database(snapshot)
             for each in snapshot.components.lists:
-                self.repository.block(each)
+                for entry in entries_in(self.repository.block(each)):
+                    self._look_up_file(entry)
         except (Corrupt, NotFound) as error:
             return error.message
         return ""
 
     def _look_up(self, part: Part) -> None:
         for piece in part_ids(self.repository, part):
-            spot = self.repository.spot(piece)
-            if spot is None:
-                raise Corrupt("a piece is missing: its pack, or the index that names it")
-            if spot.pack.hex() in self._broken:
-                raise Corrupt(f"needs the damaged pack {spot.pack.hex()}")
+            self._find(piece)
+
+    def _look_up_file(self, entry: Entry) -> None:
+        for each in entry.lists:
+            for piece in ids_in(self.repository.block(each)):
+                self._find(piece)
+
+    def _find(self, piece: bytes) -> None:
+        spot = self.repository.spot(piece)
+        if spot is None:
+            raise Corrupt("a piece is missing: its pack, or the index that names it")
+        if spot.pack.hex() in self._broken:
+            raise Corrupt(f"needs the damaged pack {spot.pack.hex()}")
 
     def _open_database(self, snapshot: Snapshot) -> None:
         with tempfile.TemporaryDirectory(prefix="inos-check-") as folder:

@@ -8,13 +8,13 @@ meanwhile.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
+from inos.backup.entries import Entry
 from inos.backup.lists import address_lists, full_lists
 from inos.backup.repository import Repository
 from inos.backup.snapshot import FULL, Part, Snapshot
@@ -179,12 +179,6 @@ class Maker:
             while block := file.read(COMPONENT_BLOCK):
                 blocks.append(self._repository.add_block(block))
                 size += len(block)
-        lists = [self._repository.add_block(text).hex() for text in full_lists(blocks)]
-        fields = {
-            "path": name,
-            "mode": status.st_mode & 0o777,
-            "modified_ms": status.st_mtime_ns // 10**6,
-            "size": size,
-            "lists": lists,
-        }
-        return json.dumps(fields).encode() + b"\n", size
+        lists = tuple(self._repository.add_block(text) for text in full_lists(blocks))
+        entry = Entry(name, status.st_mode & 0o777, status.st_mtime_ns // 10**6, size, lists)
+        return entry.encode(), size

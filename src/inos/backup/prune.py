@@ -11,12 +11,12 @@ Nothing is removed that cannot be judged: a damaged index or list may name anyth
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from inos.backup.entries import entries_in
 from inos.backup.index import MAX_ENTRIES
 from inos.backup.lists import ids_in
 from inos.backup.packs import Spot
@@ -105,8 +105,9 @@ class Pruner:
                 self._mark_list(each)
         for each in snapshot.components.lists:
             if self._mark(each):
-                for inner in _lists_in(self._repository.block(each)):
-                    self._mark_list(inner)
+                for entry in entries_in(self._repository.block(each)):
+                    for inner in entry.lists:
+                        self._mark_list(inner)
 
     def _mark_list(self, each: bytes) -> None:
         """Lists that snapshots share are read once. Without one that is missing or damaged nothing is freed: the next
@@ -163,12 +164,3 @@ class Pruner:
         if staying:
             self._repository.write_index(staying)
         return old
-
-
-def _lists_in(lines: bytes) -> Iterator[bytes]:
-    """The lists of the files of components that some lines name. Raises Corrupt."""
-    try:
-        for line in lines.splitlines():
-            yield from (bytes.fromhex(each) for each in json.loads(line)["lists"])
-    except (ValueError, KeyError, TypeError):
-        raise Corrupt("a list of component files in the backup is damaged", hint=_REFUSED_HINT) from None

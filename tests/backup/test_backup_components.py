@@ -1,0 +1,54 @@
+"""The data of components in a backup: what a check says of it, and what is not in it is said."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from backup_roots import Root, made, plain
+
+from inos.backup.entries import Entry, entries_in
+from inos.core.errors import Corrupt
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Root:
+    """A data root whose backup has packs that hold nothing but a component's data."""
+    monkeypatch.setattr("inos.backup.packs.PACK_BYTES", 1_000_000)
+    root = made(tmp_path)
+    (root.home / "components/app/1/data").mkdir(parents=True)
+    (root.home / "components/app/1/data/large").write_bytes(plain(9, 3_000_000))
+    return root
+
+
+def test_a_check_misses_nothing_that_a_restore_needs(root: Root) -> None:
+    """Each pack in turn is gone, and damaged: whenever a restore fails, the check said so."""
+    name = root.backup().snapshot
+    shutil.rmtree(root.home / "blobs")  # so that chunks must come from the backup
+    packs = sorted(root.dest.glob("packs/*/*"))
+    assert len(packs) > 3
+    for pack in packs:
+        data = pack.read_bytes()
+        for damage in (None, data[:-1] + bytes([data[-1] ^ 1])):
+            pack.unlink(missing_ok=True)
+            if damage is not None:
+                pack.write_bytes(damage)
+            report = root.check()
+            assert report.affected == (name,) and report.problems, pack
+            if damage is None:
+                with pytest.raises(Corrupt):
+                    root.restore()
+        pack.write_bytes(data)
+    assert root.check().affected == ()
+
+
+@pytest.mark.parametrize(
+    "line", [b"x", b"[]", b"{}", b'{"path": 1, "mode": 1, "modified_ms": 1, "size": 1, "lists": []}',
+             b'{"path": "a", "mode": 1, "modified_ms": 1, "size": 1, "lists": ["00"]}', b"[" * 100_000],
+)  # fmt: skip
+def test_a_line_that_cannot_be_restored_is_damage(line: bytes) -> None:
+    sound = Entry("app/file", 0o600, 1, 2, (bytes(32),))
+    assert list(entries_in(sound.encode() * 2)) == [sound, sound]
+    with pytest.raises(Corrupt):
+        list(entries_in(sound.encode() + line))
