@@ -274,9 +274,9 @@ def test_no_room_for_a_restore(root: Root, monkeypatch: pytest.MonkeyPatch) -> N
     assert root.contents() == wanted
 
 
-@pytest.mark.parametrize("scheme", ["file", "memory"])
+@pytest.mark.parametrize("scheme", ["file", "local"])
 def test_urls(root: Root, tmp_path: Path, scheme: str) -> None:
-    place = f"file://{tmp_path}/byurl" if scheme == "file" else f"memory://inos-{tmp_path.name}"
+    place = f"{scheme}://{tmp_path}/byurl"  # a folder, and a file system of fsspec
     wanted = root.contents()
     first = root.backup(place)
     assert root.backup(place).sent < first.sent / 4

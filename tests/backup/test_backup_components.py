@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -52,3 +53,33 @@ def test_a_line_that_cannot_be_restored_is_damage(line: bytes) -> None:
     assert list(entries_in(sound.encode() * 2)) == [sound, sound]
     with pytest.raises(Corrupt):
         list(entries_in(sound.encode() + line))
+
+
+def test_what_is_left_out_is_counted_and_named(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = root.home / "components/app/1/data"
+    (data / "link").symlink_to("large")
+    (data / "empty/below").mkdir(parents=True)
+    (data / "shut").mkdir()
+    (data / "shut/secret").write_bytes(b"x")
+    os.mkfifo(data / "pipe")
+    (root.home / "components/app/2/data").mkdir(parents=True)  # made again by whoever needs it
+    listed = os.listdir
+
+    def denied(path: Path) -> list[str]:
+        if path == data / "shut":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr("inos.backup.walking.os.listdir", denied)
+    done = root.backup()
+    assert (done.damaged, done.left_out) == (1, 4)
+    at = "components/app/1/data"
+    assert done.left_out_names == (
+        f"{at}/empty/below: an empty folder",
+        f"{at}/link: a link",
+        f"{at}/pipe: not a file",
+        f"{at}/shut: Permission denied",
+    )
+    assert root.check().problems == ()
+    root.restore()
+    assert (data / "large").read_bytes() == plain(9, 3_000_000) and not (data / "link").exists()

@@ -30,6 +30,7 @@ from inos.store.dataroot import DataRoot
 LAST = KeepRules(last=1)
 DAY_MS = 24 * 3600 * 1000
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LATER_MS = int((START + timedelta(days=9 * 365)).timestamp() * 1000)
 
 
 def moment(name: str, at: datetime, node: str = "node") -> Moment:
@@ -39,7 +40,7 @@ def moment(name: str, at: datetime, node: str = "node") -> Moment:
 def test_rules_keep_what_they_say() -> None:
     days = [moment(f"{day:03}", START + timedelta(days=day)) for day in range(400)]
     early = moment("early", START + timedelta(days=399, hours=-3))
-    kept = kept_for([*days, early], KeepRules(last=2, daily=3, weekly=2, monthly=3, yearly=5), UTC)
+    kept = kept_for([*days, early], KeepRules(last=2, daily=3, weekly=2, monthly=3, yearly=5), UTC, LATER_MS)
     assert kept == {
         "399": ("last", "daily", "weekly", "monthly", "yearly"),  # 4 February 2027, a Thursday
         "early": ("last",),
@@ -52,19 +53,31 @@ def test_rules_keep_what_they_say() -> None:
 
 def test_each_machine_has_its_own_and_without_a_rule_all_stay() -> None:
     some = [moment(f"{node}{day}", START + timedelta(days=day), node) for node in "ab" for day in range(3)]
-    assert kept_for(some, LAST, UTC) == {"a2": ("last",), "b2": ("last",)}
-    assert kept_for(some, KeepRules(), UTC) == {each.snapshot: ("all",) for each in some}
+    assert kept_for(some, LAST, UTC, LATER_MS) == {"a2": ("last",), "b2": ("last",)}
+    assert kept_for(some, KeepRules(), UTC, LATER_MS) == {each.snapshot: ("all",) for each in some}
 
 
 @given(st.lists(st.integers(0, 3 * 365), max_size=40), st.builds(KeepRules, *[st.integers(0, 4)] * 5))
 def test_the_newest_always_stays_and_no_rule_keeps_more_than_it_says(days: list[int], rules: KeepRules) -> None:
     some = [moment(str(number), START + timedelta(days=day)) for number, day in enumerate(days)]
-    kept = kept_for(some, rules, UTC)
+    kept = kept_for(some, rules, UTC, LATER_MS)
     for rule, limit in zip(("last", "daily", "weekly", "monthly", "yearly"), vars_of(rules), strict=True):
         assert sum(rule in why for why in kept.values()) <= limit
     if days:
         newest = max(each.created_ms for each in some)
         assert any(each.created_ms == newest and each.snapshot in kept for each in some)
+
+
+def test_what_is_dated_ahead_takes_no_place() -> None:
+    now = START + timedelta(days=9, minutes=1)
+    days = [moment(f"{day}", START + timedelta(days=day)) for day in range(10)]
+    ahead = [moment("ahead", START + timedelta(days=2000)), moment("soon", now + timedelta(seconds=1), "other")]
+    now_ms = int(now.timestamp() * 1000)
+    kept = kept_for([*days, *ahead], KeepRules(last=1, daily=2, yearly=1), UTC, now_ms)
+    assert kept == {
+        "9": ("last", "daily", "yearly"), "8": ("daily",), "ahead": ("future",), "soon": ("future",)
+    }  # fmt: skip
+    assert set(kept_for([*days, *ahead], KeepRules(), UTC, now_ms).values()) == {("all",)}
 
 
 def vars_of(rules: KeepRules) -> list[int]:
@@ -203,7 +216,7 @@ def test_nothing_is_freed_that_cannot_be_judged(root: Root) -> None:
     index.write_bytes(sound)
     first, second = snapshots(root)
     path = root.dest / "snapshots" / second
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    path.write_bytes((data := path.read_bytes())[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(Conflict) as refused:
         prune(root)
     assert f"forget DEST {second[:12]}" in refused.value.hint
@@ -280,7 +293,7 @@ def names_in(place: str) -> Iterator[str]:
 
 
 def test_marks_at_a_url_keep_a_prune_alone(tmp_path: Path) -> None:
-    text, env = f"memory://marks-{tmp_path.name}", Late()
+    text, env = f"local://{tmp_path}/marks", Late()
     one, two = place_at(text, env), place_at(text, env)
     for first, second, fits in (
         (Use.WRITE, Use.WRITE, True), (Use.WRITE, Use.PRUNE, False), (Use.PRUNE, Use.WRITE, False),
@@ -314,7 +327,7 @@ def test_marks_at_a_url_keep_a_prune_alone(tmp_path: Path) -> None:
 
 
 def test_a_backup_at_a_url_is_pruned(root: Root, tmp_path: Path) -> None:
-    place = f"memory://prune-{tmp_path.name}"
+    place = f"local://{tmp_path}/prune"
     root.backup(place)
     replace_half(root)
     root.backup(place)

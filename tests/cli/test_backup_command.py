@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from inos.cli.backup_gaps import say_gaps
+from inos.core.reports import BackupReport
 
 
 def test_a_backup_through_the_node(inos: Any) -> None:
@@ -12,6 +16,9 @@ def test_a_backup_through_the_node(inos: Any) -> None:
     place = str(inos.cwd / "copies")  # the node works in another folder
     assert done.json["snapshot"] == f"full of {place}" and done.json["finished"]
     assert inos("backup", "copies").text == f"full of {place}\n"
+    assert done.json["messages_only_here"] == 0
+    assert inos("msg", "post", "--agent", "ada", "hello").code == 0
+    assert inos("backup", "copies", "--json").json["messages_only_here"] == 1
 
 
 @pytest.mark.parametrize(
@@ -65,3 +72,16 @@ def test_without_a_node(alone: Any) -> None:
     assert alone("restore", "nothing", "--json").error["code"] == "not_found"
     assert alone("restore", "copies", "--at", "2001-01-01", "--json").error["code"] == "not_found"
     assert alone("backup", "mesh:", "--json").error["code"] == "no_node"
+
+
+def test_what_is_not_in_a_backup_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("components/a/1/data/link: a link",)
+    report = BackupReport(1, 1, 1, 2, "id", finished=True, left_out=3, left_out_names=names)
+    say_gaps(report, tmp_path, None)
+    said = capsys.readouterr().err
+    assert "2 chunks" in said and f"{names[0]}, and 2 more" in said and "messages" not in said
+    (tmp_path / "messages/agents").mkdir(parents=True)
+    for only_here, words in ((None, "cannot be told"), (1, "but for 1 message on this node only"), (0, "")):
+        say_gaps(BackupReport(1, 1, 1), tmp_path, only_here)
+        said = capsys.readouterr().err
+        assert words in said and bool(words) == ("not in it" in said)

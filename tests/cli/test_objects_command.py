@@ -128,6 +128,12 @@ def test_ranges(inos: Any) -> None:
     assert inos("get", "ten", "--range", "7-", "-o", "part").code == 0
     assert (inos.cwd / "part").read_bytes() == b"789"
     assert [path.name for path in inos.cwd.iterdir()] == ["part"]
+    (inos.cwd / "part.part").write_text("mine")
+    (inos.cwd / "part").unlink()
+    (inos.cwd / "part").symlink_to(os.devnull)
+    assert inos("get", "ten", "--range", "2-4", "-o", "part").code == 0
+    assert (inos.cwd / "part").is_char_device() and (inos.cwd / "part.part").read_text() == "mine"
+    (inos.cwd / "part.part").unlink()
     for span in ("4-2", "x", "-5", "1-2,3-4"):
         assert inos("get", "ten", "--range", span, "-o", "-", "--json").error["code"] == "bad_input"
     assert inos("get", "ten", "--range", "10-", "-o", "f", "--json").error["code"] == "bad_input"

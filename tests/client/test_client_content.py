@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import socket
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -197,6 +199,30 @@ def test_a_directory_is_no_place_for_a_file(run: Any, tmp_path: Path) -> None:
             await mesh.get("a", tmp_path / "no" / "such" / "folder")
 
     run(work)
+
+
+def test_a_pipe_is_written_into_and_nothing_else_is_replaced(run: Any, tmp_path: Path) -> None:
+    pipe, socket_file, content = tmp_path / "pipe", tmp_path / "socket", b"streamed" * 400_000
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+
+    async def work(mesh: Mesh) -> None:
+        await mesh.put(content, name="a")
+        await mesh.put(b"x", name="tree/pipe")
+        reader.start()
+        assert (await mesh.get("a", pipe)).size == len(content)
+        await mesh.get("a", os.devnull)
+        with pytest.raises(BadInput, match="not a file"):
+            await mesh.get("a", socket_file)
+        with pytest.raises(Conflict, match="in the way"):  # a folder's files are files
+            await mesh.get("tree", tmp_path)
+
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(socket_file))
+        run(work)
+    reader.join(20)
+    assert got == [content] and pipe.is_fifo() and socket_file.is_socket() and Path(os.devnull).is_char_device()
 
 
 def test_no_node(tmp_path: Path, backend: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final
 
-from inos.core.backups import KeepRules
+from inos.core.backups import FUTURE, KeepRules
 
 _SLOTS: Final[Mapping[str, Callable[[datetime], object]]] = {
     "daily": lambda moment: moment.date(),
@@ -27,16 +27,21 @@ class Moment:
     node: str
 
 
-def kept_for(moments: Iterable[Moment], rules: KeepRules, zone: tzinfo | None) -> dict[str, tuple[str, ...]]:
+def kept_for(
+    moments: Iterable[Moment], rules: KeepRules, zone: tzinfo | None, now_ms: int
+) -> dict[str, tuple[str, ...]]:
     """The snapshots to keep, and which rules keep each. Of each node: the last ones, and the last one of each of the
     last days, weeks (from Monday), months and years that have any, by the calendar of `zone` (None: this machine's).
-    Without any rule all are kept."""
+    Without any rule all are kept. One dated after `now_ms`, by a clock that was wrong, is kept (FUTURE) and counts for
+    no rule: it would take the place of what really is the last."""
     by_node: dict[str, list[Moment]] = defaultdict(list)
     for moment in moments:
         by_node[moment.node].append(moment)
     reasons: dict[str, list[str]] = defaultdict(list)
     for some in by_node.values():
-        ordered = sorted(some, key=lambda moment: (-moment.created_ms, moment.snapshot))
+        past = [moment for moment in some if not rules.any or moment.created_ms <= now_ms]
+        reasons |= {moment.snapshot: [FUTURE] for moment in some if moment not in past}
+        ordered = sorted(past, key=lambda moment: (-moment.created_ms, moment.snapshot))
         for rule, kept in _by_rule(ordered, rules, zone).items():
             for snapshot in kept:
                 reasons[snapshot].append(rule)

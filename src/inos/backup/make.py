@@ -18,6 +18,7 @@ from inos.backup.entries import Entry
 from inos.backup.lists import address_lists, full_lists
 from inos.backup.repository import Repository
 from inos.backup.snapshot import FULL, Part, Snapshot
+from inos.backup.walking import EMPTY, LeftOut, walk
 from inos.core.env import Env
 from inos.core.errors import Corrupt, NotFound
 from inos.core.ids import Address
@@ -35,6 +36,10 @@ _ROWS: Final = 4096
 # Progress is told about this often: every 64 chunks.
 _STEP_CHUNKS: Final = 64
 _LINES_BYTES: Final = 512 << 10
+# components/<id>/<version>/data
+_DATA_DEPTH: Final = 4
+# Enough to see what kind of thing it is; the count says how many there are.
+_NAMES_TOLD: Final = 20
 
 Steps = Generator[BackupReport, None, None]
 
@@ -62,6 +67,8 @@ class Maker:
         self._done = 0
         self._total = 0
         self._damaged: set[Address] = set()
+        self._left_out = 0
+        self._left_out_names: list[str] = []
 
     def steps(self) -> Steps:
         """Does it; each step says how far it is, the last one is `finished`. Raises StorageFull, Unavailable …"""
@@ -93,7 +100,9 @@ class Maker:
 
     def _report(self, snapshot: str = "", damaged: int = 0) -> BackupReport:
         sent, finished = self._repository.sent_bytes, bool(snapshot)
-        return BackupReport(min(self._done, self._total), self._total, sent, damaged, snapshot, finished)
+        names = tuple(self._left_out_names)
+        done = min(self._done, self._total)
+        return BackupReport(done, self._total, sent, damaged, snapshot, finished, self._left_out, names)
 
     def _send_ahead(self) -> Steps:
         after: Address | None = None
@@ -156,13 +165,14 @@ class Maker:
         folder = self._source.root / COMPONENTS
         count = size = damaged = 0
         lines, texts = bytearray(), []
-        for path in sorted(folder.rglob("*")):
-            if path.is_symlink() or not path.is_file():
+        for found in walk(folder):
+            if isinstance(found, LeftOut):
+                damaged += self._leave_out(found)
                 continue
             try:
-                line, length = self._component_file(path, path.relative_to(folder).as_posix())
-            except OSError:
-                damaged += 1
+                line, length = self._component_file(found, found.relative_to(folder).as_posix())
+            except OSError as error:
+                damaged += self._leave_out(LeftOut(found, error.strerror or str(error), lost=True))
                 continue
             lines += line
             count, size = count + 1, size + length
@@ -170,6 +180,16 @@ class Maker:
                 texts.append(bytes(lines))
                 lines.clear()
         return count, size, damaged, [*texts, *([bytes(lines)] if lines else [])]
+
+    def _leave_out(self, found: LeftOut) -> bool:
+        """Note it; whether something is lost with it. The folder that each version may write to is made again when it
+        is missing, so that an empty one is nothing to tell of."""
+        name = found.path.relative_to(self._source.root)
+        if found.why != EMPTY or len(name.parts) > _DATA_DEPTH:
+            self._left_out += 1
+            if len(self._left_out_names) < _NAMES_TOLD:
+                self._left_out_names.append(f"{name.as_posix()}: {found.why}")
+        return found.lost
 
     def _component_file(self, path: Path, name: str) -> tuple[bytes, int]:
         status = path.stat()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from inos.backup.make import Steps
 from inos.backup.repository import Repository
@@ -83,27 +86,44 @@ def object_steps(
             yield BackupReport(0, 0, written)
         database = Database(path, database_key, env)
         try:
-            yield from _write(ObjectReader(repository, database), target, out)
+            yield from _write(ObjectReader(repository, database), target, out, env)
         finally:
             database.close()
 
 
-def _write(reader: ObjectReader, target: str, out: Path) -> Steps:
+def _write(reader: ObjectReader, target: str, out: Path, env: Env) -> Steps:
     inner, content = reader.read(reader.reference(target))
-    part = out.with_name(out.name + ".part")
     done = 0
-    try:
-        with explained("write", out), part.open("wb") as file:
-            for plain in content:
-                file.write(plain)
-                done += len(plain)
-                yield BackupReport(done, inner.size, done)
-            file.flush()
-            os.fsync(file.fileno())
+    with writing(out, env) as file:
+        for plain in content:
+            file.write(plain)
+            done += len(plain)
+            yield BackupReport(done, inner.size, done)
         if done != inner.size:
             raise Corrupt(f"{target} has {done} bytes in the backup, not {inner.size}", hint="see: inos backup check")
-        with explained("write", out):
-            part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
     yield BackupReport(done, inner.size, done, finished=True)
+
+
+@contextmanager
+def writing(out: Path, env: Env) -> Iterator[BinaryIO]:
+    """What becomes the file `out`, synced, when nothing is raised; into a pipe or a device it goes at once."""
+    whole = Path(os.path.realpath(out))  # /dev/stdout is a link
+    with explained("write", out):
+        kind = whole.stat().st_mode if whole.exists() else stat.S_IFREG
+    if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):
+        with explained("write", out), whole.open("wb") as file:
+            yield file
+        return
+    if not stat.S_ISREG(kind):
+        raise BadInput(f"{out} is not a file", hint="name the file to write: -o FILE")
+    part = whole.with_name(f".inos-{env.token_bytes(8).hex()}.part")
+    with explained("write", out):
+        file = part.open("xb")
+        try:
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(whole)
+        finally:
+            part.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from inos.core.errors import BadInput, Locked, NotFound
 from inos.store.filesystem import REAL_FILES
-from inos.store.private_files import explained, make_private_folder
+from inos.store.private_files import explained, make_private_folder, remove_folders
 
 LOCK: Final = "lock"
 _SPARE: Final = ".part"
@@ -29,6 +29,10 @@ class Use(Enum):
 
 class Place(Protocol):
     """Files by name ("packs/ab/…"), few and large. Raises InosErrors: NotFound, Refused, StorageFull, Unavailable."""
+
+    @property
+    def local(self) -> Path | None:
+        """The folder of this machine in which the files are, if they are in one."""
 
     def names(self, folder: str) -> Mapping[str, int]:
         """Name and size in bytes of every whole file below `folder`; none when there is no such folder."""
@@ -71,7 +75,8 @@ class FolderPlace:
 
     def write(self, name: str, data: bytes) -> None:
         path = self._folder / name
-        make_private_folder(path.parent)
+        if not path.parent.is_dir():  # what is there keeps its mode: it may be somebody else's
+            make_private_folder(path.parent)
         spare = path.with_name(path.name + _SPARE)
         with explained("write", path):
             try:
@@ -104,12 +109,16 @@ class FolderPlace:
                 raise NotFound(f"there is no folder {self._folder}", hint="check the path of the backup")
             if self._folder.exists():
                 raise BadInput(f"{self._folder} is not a folder", hint="name a folder to keep the backup in")
-            make_private_folder(self._folder)
         if not alone and not path.exists():  # perhaps a medium that nobody can write to
             yield
             return
+        made = [] if self._folder.is_dir() else make_private_folder(self._folder)
         with explained("lock", path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT if alone else os.O_RDONLY, 0o600)
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT if alone else os.O_RDONLY, 0o600)
+            except OSError:
+                remove_folders(made)
+                raise
             try:
                 fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
             except OSError as error:
@@ -123,8 +132,24 @@ class FolderPlace:
             if alone:
                 self._remove_halves()
             yield
+        except BaseException:
+            if alone:
+                self._leave_nothing(made)
+            raise
         finally:
             os.close(descriptor)
+
+    def _leave_nothing(self, made: list[Path]) -> None:
+        """Of what was refused before it began: no lock where nothing else is, and none of the folders `made`."""
+        with suppress(OSError):
+            if [path.name for path in self._folder.iterdir()] == [LOCK]:
+                (self._folder / LOCK).unlink()
+        remove_folders(made)
+
+    @property
+    def local(self) -> Path | None:
+        """Its folder."""
+        return self._folder
 
     def _remove_halves(self) -> None:
         """What a writer that was killed was writing."""

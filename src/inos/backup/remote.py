@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from inos.backup.place import FolderPlace, Place, Use
 from inos.core.env import Env
@@ -22,6 +23,7 @@ from inos.store.disk_errors import NO_ROOM
 
 _SPARE: Final = ".part"
 _FILE: Final = "file://"
+_MEMORY: Final = "memory:"
 LOCKS: Final = "locks"
 # Longer than one pack takes on a line of 10 KB/s; who was killed is in the way of others for that long.
 STALE_S: Final = 1800.0
@@ -34,11 +36,24 @@ def place_at(text: str, env: Env) -> Place:
         return FolderPlace(Path(text.removeprefix(_FILE)))
     if "://" not in text:
         return FolderPlace(Path(text).expanduser().absolute())
+    if any(part.startswith(_MEMORY) for part in text.split("::")):
+        raise BadInput(f"{_MEMORY}// is gone when this process ends", hint="give a folder, or a URL of what stays")
     try:
         system, path = fsspec.core.url_to_fs(text)
     except (ValueError, ImportError, OSError) as error:
         raise BadInput(f"cannot use {text.partition('://')[0]}:// as a place: {error}", hint="give a folder") from None
     return UrlPlace(system, path.rstrip("/"), env)
+
+
+def refuse_below(root: Path, text: str, env: Env, *, but: str | None = None) -> None:
+    """Raises BadInput for a place in the data root `root`: it would hold itself, and be lost with it. The folder `but`
+    of it is none."""
+    place = place_at(text, env)
+    if place.local is None:
+        return
+    folder, root = place.local.resolve(), root.resolve()
+    if folder.is_relative_to(root) and (but is None or folder != root / but):
+        raise BadInput(f"{folder} is in the data root that is backed up", hint="name a folder on another disk")
 
 
 class UrlPlace:
@@ -50,6 +65,11 @@ class UrlPlace:
         self._env = env
         self._mark = ""
         self._renewed_s = 0.0
+
+    @property
+    def local(self) -> Path | None:
+        """Its folder, where it is on this machine after all."""
+        return Path(self._path) if isinstance(self._system, LocalFileSystem) else None
 
     def names(self, folder: str) -> Mapping[str, int]:
         start = f"{self._path}/{folder}"

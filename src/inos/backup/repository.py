@@ -91,8 +91,28 @@ class Repository:
                 raise BadInput(f"this place holds other things: {foreign[0]!r}", hint=hint) from None
 
     def _begin(self) -> None:
+        """Make a place ours. Where the header alone is missing, it is whoever's keys open what is there."""
+        self._refuse_others()
         sealed = self.keys.seal_file(Kind.HEADER, self._token_bytes(SALT_BYTES), self._owner)
         self.place.write(HEADER, sealed + blake3_digest(sealed))
+
+    def _refuse_others(self) -> None:
+        """Raises WrongPassphrase where something sound does not open, Corrupt where nothing can be told."""
+        ours = False
+        for kind, folder in ((Kind.INDEX, INDEX), (Kind.SNAPSHOT, SNAPSHOTS)):
+            for name in self.place.names(folder):
+                try:
+                    data = self._named(name)
+                except Corrupt:
+                    continue
+                try:
+                    self.keys.open_file(kind, data, name)
+                except Corrupt:
+                    raise _others() from None
+                ours = True
+        if not ours and any(self.place.names(folder) for folder in (PACKS, INDEX, SNAPSHOTS)):
+            hint = "name another folder; what is here may be somebody else's"
+            raise Corrupt(f"{HEADER} is missing, and nothing here shows whose backup this is", hint=hint)
 
     def _check_header(self, data: bytes) -> None:
         hint = f"what it holds can be read without it: move {HEADER} away, then run: inos backup check"
@@ -107,7 +127,7 @@ class Repository:
         except Corrupt:
             owner = b""
         if owner != self._owner:
-            raise WrongPassphrase("this backup was made with another phrase", hint="give the phrase it was made with")
+            raise _others()
 
     def refuse_nothing(self) -> None:
         """Raises NotFound where no backup is, before anything is put there."""
@@ -291,6 +311,10 @@ class Repository:
                 yield name, Snapshot.decode(self.keys.open_file(Kind.SNAPSHOT, self._named(path), path), path)
             except Corrupt as error:
                 yield name, error
+
+
+def _others() -> WrongPassphrase:
+    return WrongPassphrase("this backup was made with another phrase", hint="give the phrase it was made with")
 
 
 def pack_path(name: str) -> str:

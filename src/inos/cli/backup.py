@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
+from inos.cli.backup_gaps import messages_only_here, say_gaps
 from inos.cli.mesh_backup import MESH, to_mesh
 from inos.cli.meter import Meter
 from inos.cli.node_door import backup_commands
@@ -62,7 +63,10 @@ def backup(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy all that this node keeps to another place, sealed; only what is new is sent.
+    """Copy the files and state of this node to another place, sealed; only what is new is sent.
+
+    In it are its database, chunks, identity and the data of components. Not in it are messages, which the mesh
+    keeps, and the settings in config/.
 
     Works while the node runs, and without it. With `list`: the snapshots there are. With `check`: proves that they
     can be restored. With `prune`: removes the snapshots that no rule keeps, and frees what only they needed. With
@@ -153,7 +157,10 @@ def _keys(root: Path, phrase: str | None, passphrase_file: Path | None) -> KeySo
 
 
 def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -> None:
+    only_here: int | None = None
+
     async def work(mesh: Mesh) -> BackupReport | None:
+        nonlocal only_here
         last: BackupReport | None = None
         with Meter("backup") as meter:
             done = 0
@@ -161,6 +168,7 @@ def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -
                 meter.total(last.total)
                 meter.advance(last.done - done)
                 done = last.done
+        only_here = await messages_only_here(mesh)
         return last
 
     try:
@@ -173,7 +181,7 @@ def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -
     if report is None or not report.finished:
         raise InosError("the backup ended before it was finished", hint="run it again: it goes on from there")
     if as_json:
-        say_json(to_dict(report))
+        say_json(to_dict(report) | {"messages_only_here": only_here})
         return
     say(report.snapshot)
     note(f"{size_text(report.total)} are in it, {size_text(report.sent)} were new")
@@ -181,9 +189,7 @@ def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -
         note(
             "in the mesh as /.backups/NODE; restored with: inos get /.backups/NODE -o DIR, inos restore DIR --node NODE"
         )
-    if report.damaged:
-        damaged = count_text(report.damaged, "chunk")
-        note(paint(f"{damaged} or files could not be read and are not in it; see: inos verify", RED))
+    say_gaps(report, root, only_here)
 
 
 def watched(label: str, steps: Generator[R, None, None]) -> R | None:

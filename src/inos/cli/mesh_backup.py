@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from inos.cli.meter import Meter
+from inos.core.backups import SPOOL
 from inos.core.errors import Unavailable
 from inos.core.reports import BackupReport
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 MESH: Final = "mesh:"
 FOLDER: Final = "/.backups"
-SPOOL: Final = "backup"
 # In this order, so that what a snapshot needs is in the mesh before it.
 _PARTS: Final = ("packs", "index", "inos-backup", "snapshots")
 _PEER_CHARACTERS: Final = 12

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -207,17 +209,28 @@ def _writing(out: str) -> Iterator[BinaryIO]:
         return
     if not out:
         raise BadInput("where should the range go?", hint="name a file after it, or - for standard output")
-    path, part = Path(out), Path(out + ".part")
+    from inos.client.local import current_umask, file_error, is_stream, open_stream
+
+    path = Path(out)
     if path.is_dir():
         raise BadInput(f"{out} is a directory", hint="name the file to write")
-    try:
-        file = part.open("wb")
-    except OSError as error:
-        raise BadInput(f"cannot write {part}: {error.strerror}", hint="choose another file") from None
-    try:
-        with file:
+    if is_stream(path):
+        with open_stream(path) as file:
             yield file
+        return
+    path = path.resolve()  # what a link leads to is replaced, not the link
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".inos-", suffix=".part", dir=path.parent)
+    except OSError as error:
+        raise BadInput(f"cannot write {out}: {error.strerror}", hint="choose another file") from None
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+        part.chmod(0o666 & ~current_umask())
         part.replace(path)
+    except OSError as error:
+        raise file_error(path, error, "write") from None
     finally:
         part.unlink(missing_ok=True)
 

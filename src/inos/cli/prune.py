@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import typer
 
 from inos.cli.output import RED, count_text, note, paint, say, say_json, size_text, table, time_text
-from inos.core.backups import KeepRules, PruneReport
+from inos.core.backups import FUTURE, KeepRules, PruneReport
 from inos.core.errors import BadInput, InosError
 from inos.core.reports import to_dict
 
@@ -46,6 +46,12 @@ def _show(report: PruneReport) -> None:
     ]  # fmt: skip
     if rows:
         say(table([("SNAPSHOT", "MADE", "NODE", ""), *rows], right=frozenset()))
+    if ahead := sum(each.kept == FUTURE for each in report.snapshots):
+        said = count_text(ahead, "snapshot")
+        note(
+            f"{said} dated after this machine's clock: kept, and not counted; "
+            "remove one with: inos backup forget DEST SNAPSHOT"
+        )
     for problem in report.problems:
         note(paint(problem, RED))
     would = "would free" if report.dry_run else "freed"

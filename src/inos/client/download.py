@@ -20,7 +20,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from inos.client.content import Content, Contents
 from inos.client.handover import WRITE_FROM_BYTES, Handover
 from inos.client.http import ConnectionLost, NoHandover
-from inos.client.local import file_error, finish_part, in_thread, open_part
+from inos.client.local import file_error, finish_part, in_thread, in_thread_left, is_stream, open_part, open_stream
 from inos.client.progress import Progress
 from inos.client.tasks import first_error
 from inos.core.errors import BadInput, Conflict, InosError
@@ -62,10 +62,13 @@ class Downloads:
     async def get_file(
         self, target: str, out: Path, progress: Progress, attributes: Attributes | None = None
     ) -> GetReport:
-        """Write one object to `out`, with the attributes it was stored with or those given."""
+        """Write one object to `out`, with the attributes it was stored with or those given; with none given, also into
+        a pipe or a device."""
         started_s = anyio.current_time()
         if await in_thread(out.is_dir):
             raise BadInput(f"{out} is a directory", hint=f"name the file to write: {out / 'FILE'}")
+        if attributes is None and await in_thread(is_stream, out):
+            return await self._into_stream(target, out, progress)
         async with self._contents.open(target) as content:
             progress.total(content.size)
             part = part_path(out, content)
@@ -79,6 +82,16 @@ class Downloads:
         given = attributes or Attributes(content.mode, content.modified_ms)
         await in_thread(finish_part, part, out, given.mode, given.modified_ms)
         return GetReport(str(out), content.size, 1, 0, 0, have, anyio.current_time() - started_s)
+
+    async def _into_stream(self, target: str, out: Path, progress: Progress) -> GetReport:
+        started_s = anyio.current_time()
+        async with self._contents.open(target) as content:
+            progress.total(content.size)
+            with await in_thread_left(open_stream, out) as file:
+                async with aclosing(_pieces(content.chunks, progress)) as pieces:
+                    async for piece in pieces:
+                        await in_thread(_write_all, file, out, piece)
+        return GetReport(str(out), content.size, 1, 0, 0, 0, anyio.current_time() - started_s)
 
     async def _rest(self, content: Content, part: Path, have: int, large: bool, progress: Progress) -> None:
         """Everything from `have` on."""

@@ -30,6 +30,11 @@ async def in_thread(work: Callable[[*Ts], T], *args: *Ts) -> T:
     return await anyio.to_thread.run_sync(work, *args)
 
 
+async def in_thread_left(work: Callable[[*Ts], T], *args: *Ts) -> T:
+    """As `in_thread`, for a wait that may have no end: broken off, it is left to itself."""
+    return await anyio.to_thread.run_sync(work, *args, abandon_on_cancel=True)
+
+
 def file_error(path: str | os.PathLike[str], error: OSError, doing: str = "read") -> InosError:
     """An operating system's error about `path`, as ours."""
     shown = repr(os.fspath(path))[1:-1]
@@ -97,8 +102,30 @@ def open_part(path: Path) -> BinaryIO:
         raise file_error(path, error, "write") from None
 
 
+def is_stream(out: Path) -> bool:
+    """Whether `out` is, or leads to, a pipe or a device like a terminal: written into, never replaced. Raises BadInput
+    for what is neither that nor a file, as a socket."""
+    try:
+        kind = out.stat().st_mode
+    except OSError:  # not there; or it cannot be looked at, and then not written either
+        return False
+    if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind) or stat.S_ISCHR(kind)):
+        raise BadInput(f"{out} is not a file", hint="name the file to write")
+    return not stat.S_ISREG(kind)
+
+
+def open_stream(out: Path) -> BinaryIO:
+    """A pipe or a device to write into; waits for whoever reads a pipe."""
+    try:
+        return os.fdopen(os.open(out, os.O_WRONLY | getattr(os, "O_NOCTTY", 0)), "wb", buffering=0)
+    except OSError as error:
+        raise file_error(out, error, "write") from None
+
+
 def finish_part(part: Path, out: Path, mode: int, modified_ms: int) -> None:
     """Give a whole file its mode, its time and its name."""
+    if os.path.lexists(out) and not stat.S_ISREG(out.lstat().st_mode) and not out.is_symlink():
+        raise Conflict(f"{out} is in the way: a file is due there", hint="move it away")
     try:
         part.chmod(mode & PERMISSIONS & ~current_umask())
         if modified_ms:

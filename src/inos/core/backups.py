@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from inos.core.reports import BackupReport
+
+# Why a snapshot stays that is dated after the clock of whoever prunes.
+FUTURE: Final = "future"
+# The folder of a data root in which a backup to the mesh is made.
+SPOOL: Final = "backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class KeepRules:
 
 @dataclass(frozen=True, slots=True)
 class KeptSnapshot:
-    """A snapshot and why it stays: the rules that keep it, comma between them; "" when it goes."""
+    """A snapshot and why it stays: the rules that keep it, comma between them, or FUTURE; "" when it goes."""
 
     snapshot: str
     created_ms: int

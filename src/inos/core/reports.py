@@ -302,7 +302,9 @@ class VerifyReport:
 @dataclass(frozen=True, slots=True)
 class BackupReport:
     """How far a backup or a restore has come, in bytes; the last one of a run is `finished` and names the `snapshot`.
-    `sent`: bytes written so far. `damaged`: chunks and files that could not be read and are not in it."""
+    `sent`: bytes written so far. `damaged`: chunks, files and folders that could not be read and are not in it.
+    `left_out`: how much of the data of components is not in it, these and what no backup keeps (links, empty folders,
+    sockets); `left_out_names`: the first of it, with the reason."""
 
     done: int
     total: int
@@ -310,6 +312,8 @@ class BackupReport:
     damaged: int = 0
     snapshot: str = ""
     finished: bool = False
+    left_out: int = 0
+    left_out_names: tuple[str, ...] = ()
 
 
 def to_dict(report: Any) -> dict[str, Any]:

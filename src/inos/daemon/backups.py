@@ -16,12 +16,13 @@ from inos.backup.make import Maker, Source, Steps
 from inos.backup.one_object import object_steps
 from inos.backup.place import Use
 from inos.backup.prune import Pruner
-from inos.backup.remote import place_at
+from inos.backup.remote import place_at, refuse_below
 from inos.backup.repository import Repository
 from inos.backup.restore import Restorer
 from inos.backup.sealing import BackupKeys
 from inos.backup.snapshot import Snapshot
 from inos.core.backups import (
+    SPOOL,
     CheckReport,
     KeepRules,
     KeptSnapshot,
@@ -43,6 +44,7 @@ from inos.store.swap import begin_swap, finish_swap, new_folder, swap_pending
 
 def node_backup(disk: Disk, keyring: Keyring, place: str, kind: Literal["full", "mesh"], env: Env) -> Steps:
     """Back up the node that has `disk` open, running or not; steps as `make.Maker` says."""
+    refuse_below(disk.root, place, env, but=SPOOL if kind == "mesh" else None)
     with _opened(place, keyring, env, Use.WRITE) as repository:
         name = (disk.settings.get(NAME_SETTING) or b"").decode()
         node_file = DataRoot(disk.root).node_file.read_text()
@@ -85,7 +87,7 @@ def prune_backup(
                 raise Conflict(snapshot.message, hint=f"if it is not needed: inos backup forget DEST {name[:12]}")
         good = {name: snapshot for name, snapshot in found.items() if isinstance(snapshot, Snapshot)}
         moments = [Moment(name, snapshot.created_ms, snapshot.node_file) for name, snapshot in good.items()]
-        yield from _pruned(repository, found, kept_for(moments, rules, None), dry_run=dry_run)
+        yield from _pruned(repository, found, kept_for(moments, rules, None, int(env.now_s() * 1000)), dry_run=dry_run)
 
 
 def forget_snapshots(

@@ -1,0 +1,47 @@
+"""What there is below a folder to back up, and what of it cannot be kept, with the reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LINK = "a link"
+EMPTY = "an empty folder"
+SPECIAL = "not a file"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What is not in a backup, and why; `lost`: something was there to be read, and could not be."""
+
+    path: Path
+    why: str
+    lost: bool = False
+
+
+def walk(folder: Path) -> Iterator[Path | LeftOut]:
+    """The files below `folder`, in the order of their paths, and what is left out between them. No link is followed;
+    depth costs no recursion; what goes while it is looked at was not there."""
+    if not os.path.lexists(folder):
+        return
+    waiting = [folder]
+    while waiting:
+        path = waiting.pop()
+        try:
+            if path.is_symlink():
+                yield LeftOut(path, LINK)
+            elif path.is_dir():
+                below = sorted(path / name for name in os.listdir(path))  # noqa: PTH208 - Path.iterdir reads late
+                waiting += reversed(below)
+                if not below and path != folder:
+                    yield LeftOut(path, EMPTY)
+            elif path.is_file():
+                yield path
+            elif os.path.lexists(path):
+                yield LeftOut(path, SPECIAL)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            yield LeftOut(path, error.strerror or str(error), lost=True)
