@@ -39,7 +39,7 @@ class Hook:
         if not self.command or not all(isinstance(each, str) and each and "\0" not in each for each in self.command):
             raise BadInput("execute is a list of words: a program and its arguments", hint='such as ["/path/to/it"]')
         if not isinstance(self.timeout_s, int) or not 1 <= self.timeout_s <= MAX_TIMEOUT_S:
-            raise BadInput(f"execute_timeout_s must be a whole number from 1 to {MAX_TIMEOUT_S}")
+            raise BadInput(f"execute_timeout_seconds must be a whole number from 1 to {MAX_TIMEOUT_S}")
 
 
 async def run_hook(hook: Hook, message: Message) -> None:
@@ -66,7 +66,8 @@ async def run_hook(hook: Hook, message: Message) -> None:
     log.info("the hook for message %s ended with %s: %s", message.id, process.returncode, text[:_SHOWN_CHARS])
     if scope.cancelled_caught:
         raise Unavailable(
-            f"the hook took longer than {hook.timeout_s} s", hint="it was ended; execute_timeout_s in config/hub.yaml"
+            f"the hook took longer than {hook.timeout_s} s",
+            hint="it was ended; execute_timeout_seconds in config/hub.yaml",
         )
     if process.returncode:
         said = f": {text[-_SHOWN_CHARS:]}" if text else ""
