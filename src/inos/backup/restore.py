@@ -7,14 +7,14 @@ for them. Nothing of the present state changes before `swap.begin_swap`.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from inos.backup.entries import Entry, entries_in
 from inos.backup.lists import ids_in
 from inos.backup.make import COMPONENT_BLOCK, COMPONENTS, Steps
 from inos.backup.repository import Repository
@@ -160,8 +160,8 @@ class Restorer:
 
     def _components(self) -> Steps:
         for each in self._snapshot.components.lists:
-            for line in self._repository.block(each).splitlines():
-                self._component_file(json.loads(line))
+            for entry in entries_in(self._repository.block(each)):
+                self._component_file(entry)
                 yield self._report()
         folder = self._new / COMPONENTS
         with explained("sync", folder):
@@ -169,22 +169,22 @@ class Restorer:
                 if each_folder.is_dir():
                     REAL_FILES.sync_folder(each_folder)
 
-    def _component_file(self, fields: dict[str, Any]) -> None:
-        path = (self._new / COMPONENTS / fields["path"]).resolve()
+    def _component_file(self, entry: Entry) -> None:
+        path = (self._new / COMPONENTS / entry.path).resolve()
         if not path.is_relative_to((self._new / COMPONENTS).resolve()):
             raise Corrupt("a component's file in the backup leads outside its folder", hint="see: inos backup check")
         with explained("write", path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with path.open("wb") as file:
-                for each in fields["lists"]:
-                    for piece in ids_in(self._repository.block(bytes.fromhex(each))):
+                for each in entry.lists:
+                    for piece in ids_in(self._repository.block(each)):
                         block = self._repository.block(piece)
                         self._done += len(block)
                         self._written += len(block)
                         file.write(block[:COMPONENT_BLOCK])
                 file.flush()
-                os.fchmod(file.fileno(), fields["mode"] & 0o700)
-                os.utime(file.fileno(), ns=(fields["modified_ms"] * 10**6,) * 2)
+                os.fchmod(file.fileno(), entry.mode & 0o700)
+                os.utime(file.fileno(), ns=(entry.modified_ms * 10**6,) * 2)
                 os.fsync(file.fileno())
 
     def _prove(self, database_key: bytes, env: Env) -> None:
