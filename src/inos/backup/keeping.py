@@ -39,9 +39,10 @@ def kept_for(
         by_node[moment.node].append(moment)
     reasons: dict[str, list[str]] = defaultdict(list)
     for some in by_node.values():
-        past = [moment for moment in some if not rules.any or moment.created_ms <= now_ms]
-        reasons |= {moment.snapshot: [FUTURE] for moment in some if moment not in past}
-        ordered = sorted(past, key=lambda moment: (-moment.created_ms, moment.snapshot))
+        ordered = sorted(some, key=lambda moment: (-moment.created_ms, moment.snapshot))
+        if rules.any:
+            reasons |= {moment.snapshot: [FUTURE] for moment in ordered if moment.created_ms > now_ms}
+            ordered = [moment for moment in ordered if moment.created_ms <= now_ms]
         for rule, kept in _by_rule(ordered, rules, zone).items():
             for snapshot in kept:
                 reasons[snapshot].append(rule)
