@@ -89,3 +89,19 @@ def unreadable_first(node: ClusterNode) -> trio.Event:
 
     segments.lines = lines_or_not  # type: ignore[method-assign]
     return readable
+
+
+async def two_segments(cluster: Cluster) -> Message:
+    """The first node is the hub; three messages of the fourth, a mark on the second of these, and three more are
+    covered, and their agent has forgotten them. The one marked."""
+    hub, _, other, agent = cluster.nodes[:4]
+    await desk(hub).take_hub()
+    posted = await post(agent, 3)
+    await arrived(other, 3)
+    await covered(other)
+    assert (await desk(other).mark([posted[1].id], "read", True, "me")).covered
+    await post(agent, 3, start=3)
+    await arrived(other, 6)
+    await covered(other)
+    await cluster.passes(40)
+    return posted[1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from hub_cluster import arrived, covered, desk, hubs, never, nothing, post, unreadable_first
+from hub_cluster import arrived, covered, desk, hubs, never, nothing, post, two_segments, unreadable_first
 
 from inos.core.env import Env
 from inos.core.errors import NotEnoughNodes, Unavailable
@@ -180,16 +180,8 @@ async def test_marks_are_handed_on_anew_when_the_hub_moves_in_the_middle_of_it(m
 @sim_test
 async def test_marks_come_with_their_late_messages_though_the_hub_was_restarted_in_between() -> None:
     async with open_cluster(5) as cluster:
-        a, b, c, d, _ = cluster.nodes
-        await desk(a).take_hub()
-        posted = await post(d, 3)
-        await arrived(c, 3)
-        await covered(c)
-        assert (await desk(c).mark([posted[1].id], "read", True, "me")).covered
-        await post(d, 3, start=3)
-        await arrived(c, 6)
-        await covered(c)
-        await cluster.passes(40)
+        a, b, c, *_ = cluster.nodes
+        marked = await two_segments(cluster)
         await a.crash()
         unreadable_first(b)
         await desk(b).take_hub()
@@ -199,7 +191,7 @@ async def test_marks_come_with_their_late_messages_though_the_hub_was_restarted_
         await b.start()
         assert await arrived(c, 6) == [3, 4, 5, 0, 1, 2]
         await cluster.passes(30)
-        assert (await desk(c).get(posted[1].id)).marks.has("read")
+        assert (await desk(c).get(marked.id)).marks.has("read")
 
 
 class SlowDisk:

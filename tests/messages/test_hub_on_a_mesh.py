@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 import trio
-from hub_cluster import arrived, covered, desk, hubs, never, nothing, numbers, post, unreadable_first
+from hub_cluster import arrived, covered, desk, hubs, never, nothing, numbers, post, two_segments, unreadable_first
 
 from inos.core.errors import NotEnoughNodes, NotFound, Refused, Unavailable
 from inos.core.messages.calls import MessageEvent
@@ -402,15 +402,7 @@ async def test_what_a_hub_cannot_read_is_waited_for_a_minute_and_comes_late() ->
     """Then with its marks, behind what its agent has written since; nothing overtakes it before."""
     async with open_cluster(5) as cluster:
         a, b, c, d, _ = cluster.nodes
-        await desk(a).take_hub()
-        posted = await post(d, 3)
-        await arrived(c, 3)
-        await covered(c)
-        assert (await desk(c).mark([posted[1].id], "read", True, "me")).covered
-        await post(d, 3, start=3)
-        await arrived(c, 6)
-        await covered(c)
-        await cluster.passes(40)  # d hears that they are covered, and forgets them
+        marked = await two_segments(cluster)
         await a.crash()
         readable = unreadable_first(b)
         await desk(b).take_hub()
@@ -425,4 +417,4 @@ async def test_what_a_hub_cannot_read_is_waited_for_a_minute_and_comes_late() ->
         readable.set()
         assert await arrived(c, 9) == [3, 4, 5, 6, 7, 8, 0, 1, 2]
         await cluster.passes(30)
-        assert (await desk(c).get(posted[1].id)).marks.has("read")
+        assert (await desk(c).get(marked.id)).marks.has("read")
