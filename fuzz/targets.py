@@ -128,11 +128,12 @@ def _request_headers(data: bytes) -> object:
     lines = [line.partition(b":") for line in data.split(b"\n")[:80]]
     headers = [(name.strip().lower(), value.strip()) for name, _, value in lines]
     scope = {"type": "http", "method": "POST", "path": "/v1/stat", "raw_path": data[:99], "query_string": data[99:]}
-    front = gate.Gate(_no_app, token="token", host="127.0.0.1", tokens=_NoTokens(), sessions=Sessions(RealEnv()))
+    sessions = Sessions(RealEnv())
+    front = gate.Gate(_no_app, token="token", host="127.0.0.1", tokens=_NoTokens(), sessions=sessions)
     if (refusal := front._refusal(scope | {"headers": headers})) is not None:
         return refusal
     try:
-        front._admitted(scope | {"path": "/query/messages"}, dict(headers)).send(None)
+        front._admitted(scope | {"path": "/query/messages"}, dict(headers), sessions.use).send(None)
     except StopIteration as admitted:
         return admitted.value
     return None

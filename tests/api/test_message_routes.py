@@ -317,6 +317,27 @@ def test_streams_are_few_and_given_back(node: Served, ask: Any, monkeypatch: pyt
     raise AssertionError("the places of closed streams were not given back")
 
 
+@pytest.mark.parametrize("way", ["token", "session"])
+def test_a_stream_ends_with_what_opened_it(node: Served, ask: Any, way: str) -> None:
+    if way == "token":
+        made = ask("POST", "/v1/messages/tokens", {"agent": "ada", "scopes": ["read"]}).json
+        headers, leave = {"authorization": f"Bearer {made['token']}"}, f"/v1/messages/tokens/{made['token_id']}"
+    else:
+        code = ask("POST", "/v1/messages/login-codes", {}).json["code"]
+        entered = ask("POST", "/messages/session", {"code": code}, authorization="none")
+        headers = {"authorization": "none", "cookie": entered.headers["set-cookie"].partition(";")[0]}
+        leave = "/messages/session"
+    with Stream(node, **headers) as live, Stream(node) as owners:
+        assert live.response.status == 200
+        ask("POST", "/sync/message", message(1).encode())
+        assert (live.next()["id"], owners.next()["id"]) == ("1", "1")
+        origin = f"http://127.0.0.1:{node.port}"
+        gone = ask("DELETE", leave, **(headers | {"origin": origin} if way == "session" else {}))
+        assert gone.status in (200, 204), gone.body
+        ask("POST", "/sync/message", message(2).encode())
+        assert (live.next(), owners.next()["id"]) == ({}, "2")
+
+
 def test_a_stream_ends_cleanly_when_the_node_stops(tmp_path: Path) -> None:
     with served(MemoryService(RealEnv()), tmp_path) as node:
         live = Stream(node)

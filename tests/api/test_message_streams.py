@@ -12,10 +12,12 @@ from typing import Any
 
 import trio
 
+from inos.api.callers import set_recheck
 from inos.api.message_events import MessageEvents
 from inos.client.connect import connect
 from inos.core.env import RealEnv
 from inos.core.errors import Unavailable
+from inos.core.messages.access import Caller
 from inos.core.messages.calls import MessageEvent
 from inos.core.messages.message import Draft
 from inos.testing.memory_messages import MemoryMessages
@@ -58,6 +60,10 @@ def test_a_program_that_leaves_a_stream_leaves_nothing_open(node: Served, ask: A
     trio.run(read_one)
 
 
+async def owner() -> Caller:
+    return Caller()
+
+
 def test_a_browser_that_goes_away_leaves_nothing_open() -> None:
     service = MemoryService(RealEnv())
     gone = trio.Event()
@@ -76,6 +82,7 @@ def test_a_browser_that_goes_away_leaves_nothing_open() -> None:
     async def serve() -> None:
         await service.messages.post([Draft("ada", each) for each in range(3)])
         scope = {"type": "http", "headers": [], "query_string": b"after=0"}
+        set_recheck(scope, owner)
         with generators() as begun, trio.fail_after(20):
             await MessageEvents(service)(scope, receive, send)
         assert len(begun) >= 2 and left_open(begun) == []

@@ -5,13 +5,16 @@ A request with another path needs the node's own token, whoever sends it.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from starlette.types import Scope as AsgiScope
 
+from inos.core.errors import Refused, Unauthorised
 from inos.core.messages.access import Caller, Scope
 
 _KEY: Final = "inos.caller"
+_RECHECK: Final = "inos.recheck"
 _PATHS: Final[dict[tuple[str, str], Scope]] = {
     ("POST", "/sync/message"): "post",
     ("POST", "/sync/messages"): "post",
@@ -44,3 +47,17 @@ def caller_of(scope: AsgiScope) -> Caller:
     """Who sent a request that passed the gate."""
     caller: Caller = scope[_KEY]
     return caller
+
+
+def set_recheck(scope: AsgiScope, recheck: Callable[[], Awaitable[Caller]]) -> None:
+    """Remember how to ask once more whether the request is admitted."""
+    scope[_RECHECK] = recheck
+
+
+async def still_admitted(scope: AsgiScope) -> bool:
+    """Whether a request that goes on for long would be let in now: a token may be revoked meanwhile, a session end."""
+    try:
+        await scope[_RECHECK]()
+    except (Unauthorised, Refused):
+        return False
+    return True

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inos.api.callers import scope_for, set_caller
+from inos.api.callers import scope_for, set_caller, set_recheck
 from inos.api.errors import send_error
 from inos.api.inbox_page import INBOX_PATH
 from inos.api.service import TokenKeeping
@@ -65,7 +66,9 @@ class Gate:
         refusal = self._refusal(scope)
         if refusal is None:
             try:
-                set_caller(scope, await self._admitted(scope, dict(scope["headers"])))
+                headers = dict(scope["headers"])
+                set_caller(scope, await self._admitted(scope, headers, self._sessions.use))
+                set_recheck(scope, partial(self._admitted, scope, headers, self._sessions.has))
             except InosError as error:
                 refusal = error
         if refusal is not None:
@@ -99,13 +102,15 @@ class Gate:
             return False
         return True
 
-    async def _admitted(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
+    async def _admitted(
+        self, scope: Scope, headers: Mapping[bytes, bytes], in_session: Callable[[str], bool]
+    ) -> Caller:
         """Who sent it. Raises Unauthorised, and Refused for a call that is not open to whoever that is."""
         given = _bearer(headers)
         if _is_open(scope["path"]) or hmac.compare_digest(given, self._token):
             return Caller()
         needed = scope_for(scope["method"], scope["path"])
-        if not given and self._sessions.use(headers.get(b"cookie", b"").decode("latin-1")):
+        if not given and in_session(headers.get(b"cookie", b"").decode("latin-1")):
             if needed is None:
                 raise Refused("the inbox may use messages only", hint="use the node's own token")
             # A browser says where a request that changes something comes from. A cookie alone proves nothing.

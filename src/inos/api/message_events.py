@@ -5,15 +5,16 @@
 A line goes out every KEEP_ALIVE_S even when nothing happens, so that whoever sits between does not hang up and a reader
 notices a dead connection. A reader that does not read holds up nobody: the next event is asked for when the last was
 taken. A hub that cannot be reached is an error before anything of the stream. All streams end, with the end of their
-body, when the node stops.
+body, when the node stops; one of somebody who is not let in any more before the next line of it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 import anyio
@@ -21,6 +22,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from inos.api.callers import still_admitted
 from inos.api.content import query_of
 from inos.api.service import Messaging
 from inos.api.streaming import Streamed, send_stream, while_there
@@ -51,17 +53,18 @@ class MessageEvents:
             raise Busy(f"{MAX_STREAMS} streams of events are open", hint="close a page that shows messages")
         self._open += 1
         try:
-            await self._serve(after, scope.get(CLOSING) or anyio.Event(), receive, send)
+            await self._serve(after, scope, receive, send)
         finally:
             self._open -= 1
 
-    async def _serve(self, after: int | None, closing: anyio.Event, receive: Receive, send: Send) -> None:
+    async def _serve(self, after: int | None, scope: Scope, receive: Receive, send: Send) -> None:
+        closing = scope.get(CLOSING) or anyio.Event()
         events = await while_there(receive, lambda: self._service.messages.events(after))
         into, out = anyio.create_memory_object_stream[MessageEvent](0)
         async with out, anyio.create_task_group() as tasks:
             tasks.start_soon(_feed, events, into)
             tasks.start_soon(_end_with_the_node, closing, out)
-            async with aclosing(_lines(out)) as lines:
+            async with aclosing(_lines(out, partial(still_admitted, scope))) as lines:
                 await send_stream(Streamed(200, _HEADERS, lines), receive, send)
             tasks.cancel_scope.cancel()
 
@@ -83,7 +86,9 @@ async def _end_with_the_node(closing: anyio.Event, out: MemoryObjectReceiveStrea
     out.close()
 
 
-async def _lines(out: MemoryObjectReceiveStream[MessageEvent]) -> AsyncGenerator[bytes, None]:
+async def _lines(
+    out: MemoryObjectReceiveStream[MessageEvent], admitted: Callable[[], Awaitable[bool]]
+) -> AsyncGenerator[bytes, None]:
     yield f"retry: {_RETRY_MS}\n\n".encode()
     while True:
         event: MessageEvent | None = None
@@ -91,6 +96,8 @@ async def _lines(out: MemoryObjectReceiveStream[MessageEvent]) -> AsyncGenerator
             with anyio.move_on_after(KEEP_ALIVE_S):
                 event = await out.receive()
         except (anyio.EndOfStream, anyio.ClosedResourceError):
+            return
+        if not await admitted():
             return
         yield b": still here\n\n" if event is None else encode_event(event)
 

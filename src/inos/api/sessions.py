@@ -62,6 +62,10 @@ class Sessions:
             self._sessions[session] = self._env.monotonic_s() + IDLE_S
         return session is not None
 
+    def has(self, cookies: str) -> bool:
+        """Whether a Cookie header holds a session, which is not used thereby."""
+        return self._of(cookies) is not None
+
     def leave(self, cookies: str) -> None:
         """End the session of a Cookie header."""
         session = self._of(cookies)
