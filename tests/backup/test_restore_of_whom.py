@@ -107,6 +107,22 @@ def test_the_data_of_another_phrase_stays(tmp_path: Path) -> None:
         (theirs.home / missing).chmod(0o600)
 
 
+def test_a_database_alone_tells_whose_a_folder_is(tmp_path: Path) -> None:
+    """Neither cocoon nor node.json is there: another phrase's database stays, our own is replaced."""
+    ours, theirs = made(tmp_path / "ours"), made(tmp_path / "theirs", OTHER)
+    wanted = ours.contents()
+    ours.backup(str(tmp_path / "place"))
+    for root in (ours, theirs):
+        for name in ("cocoon", "node.json", "keyfile"):
+            (root.home / name).unlink()
+    before = state(theirs.home)
+    with pytest.raises(Conflict, match="does not open with this phrase") as refused:
+        restored(theirs, tmp_path / "place", phrase=PHRASE)
+    assert "--home" in refused.value.hint and state(theirs.home) == before
+    restored(ours, tmp_path / "place", phrase=PHRASE)
+    assert ours.contents() == wanted
+
+
 @pytest.mark.parametrize("phrase", [None, PHRASE])
 @pytest.mark.parametrize("left", [None, b"{"])
 def test_a_root_without_node_json_is_brought_back(tmp_path: Path, phrase: str | None, left: bytes | None) -> None:

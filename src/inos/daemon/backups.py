@@ -39,6 +39,8 @@ from inos.crypto.phrase import master_from_phrase
 from inos.daemon.roots import NAME_SETTING, opened_root
 from inos.node.disk import Disk
 from inos.store.dataroot import DataRoot, write_keys
+from inos.store.filesystem import REAL_FILES
+from inos.store.salvage import OpenedDamaged
 from inos.store.swap import begin_swap, finish_swap, new_folder, swap_pending
 
 
@@ -87,7 +89,7 @@ def prune_backup(
                 raise Conflict(snapshot.message, hint=f"if it is not needed: inos backup forget DEST {name[:12]}")
         good = {name: snapshot for name, snapshot in found.items() if isinstance(snapshot, Snapshot)}
         moments = [Moment(name, snapshot.created_ms, snapshot.node_file) for name, snapshot in good.items()]
-        yield from _pruned(repository, found, kept_for(moments, rules, None, int(env.now_s() * 1000)), dry_run=dry_run)
+        yield from _pruned(repository, found, kept_for(moments, rules, None, _now_ms(env)), dry_run=dry_run)
 
 
 def forget_snapshots(
@@ -161,7 +163,7 @@ def restore_home(keys: KeySource, place: str, at: str, node: str = "") -> Steps:
         keyring = _keyring(keys)
         here = _node_there(root, keyring, keys)
         with _opened(place, keyring, env) as repository:
-            name, snapshot = chosen(dict(repository.snapshots()), at, node, here)
+            name, snapshot = chosen(dict(repository.snapshots()), at, node, here, _now_ms(env))
             new = new_folder(root.path)
             restorer = Restorer(repository, snapshot, root.path, new)
             yield from restorer.steps(keyring.database_key(), env)
@@ -196,13 +198,29 @@ def _node_there(root: DataRoot, keyring: Keyring, keys: KeySource) -> str:
         ours = node.belongs_to(keyring)
         peer = str(PeerId.from_public_key(node.public_key))
     except (NotFound, Corrupt):
-        peer = ""
-        owner = keyring.owner_key().public_key
-        # The cocoon that stays must be of the same phrase.
-        ours = not root.initialised() or _keyring(replace(keys, phrase=None)).owner_key().public_key == owner
+        peer, ours = "", True
+        if root.initialised():  # the cocoon that stays must be of the same phrase
+            ours = _keyring(replace(keys, phrase=None)).owner_key().public_key == keyring.owner_key().public_key
+        else:
+            _refuse_foreign_database(root, keyring)
     if not ours:
         raise Conflict(f"{root.path} belongs to another phrase", hint="restore into another folder: --home DIR")
     return peer
+
+
+def _refuse_foreign_database(root: DataRoot, keyring: Keyring) -> None:
+    """Where nothing else says whose a folder is, its database does: it opens with the keyring's key, or is not ours to
+    replace. Raises Conflict."""
+    if not root.database.exists():
+        return
+    try:
+        with OpenedDamaged(root.database, keyring.database_key(), REAL_FILES):
+            pass
+    except Corrupt:
+        raise Conflict(
+            f"{root.database} does not open with this phrase: it belongs to another one, or is damaged",
+            hint="move it away if it is not needed, or restore into another folder: --home DIR",
+        ) from None
 
 
 def restore_object(keys: KeySource, place: str, at: str, target: str, out: Path, node: str = "") -> Steps:
@@ -212,7 +230,8 @@ def restore_object(keys: KeySource, place: str, at: str, target: str, out: Path,
         raise BadInput(f"{out} is a folder", hint="name the file to write: -o FILE")
     env, keyring = RealEnv(), _keyring(keys)
     with _opened(place, keyring, env) as repository:
-        _, snapshot = chosen_to_read(dict(repository.snapshots()), at, node, _peer_there(DataRoot(keys.home)))
+        here = _peer_there(DataRoot(keys.home))
+        _, snapshot = chosen_to_read(dict(repository.snapshots()), at, node, here, _now_ms(env))
         yield from object_steps(repository, snapshot, keyring.database_key(), env, target, out)
 
 
@@ -221,6 +240,10 @@ def _peer_there(root: DataRoot) -> str:
     with suppress(NotFound, Corrupt):
         return str(PeerId.from_public_key(root.node_record().public_key))
     return ""
+
+
+def _now_ms(env: Env) -> int:
+    return int(env.now_s() * 1000)
 
 
 def _report(name: str, snapshot: Snapshot | Corrupt) -> SnapshotReport:
