@@ -8,6 +8,7 @@ import stat
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,9 @@ def test_the_hook_runs_on_the_hub_with_the_message_on_its_input(mesh: MessageMes
     with other.connected() as client, pytest.raises(Conflict, match="no hook"):
         client.messages.execute(posted.id)
     program, seen = hub.home / "hook.sh", hub.home / "seen"
-    program.write_text(f'#!/bin/sh\ncat > "{seen}"\necho "$#" >> "{seen}"\n')
+    may_end = hub.home / "may-end"
+    wait = f'while [ ! -e "{may_end}" ]; do sleep 0.05; done'
+    program.write_text(f'#!/bin/sh\ncat >> "{seen}"\necho "$#" >> "{seen}"\n{wait}\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     (hub.home / "config").mkdir(exist_ok=True)
     (hub.home / "config" / "hub.yaml").write_text(f"execute: [{program}]\nsnapshot_seconds: 2\n")
@@ -139,8 +142,13 @@ def test_the_hook_runs_on_the_hub_with_the_message_on_its_input(mesh: MessageMes
     with hub.connected() as client:
         client.messages.take_hub()  # on a slow machine another one has taken over meanwhile
     assert mesh.hub() is hub
-    with other.connected() as client:
-        client.messages.execute(posted.id)
+    with other.connected() as client, ThreadPoolExecutor(1) as pool:
+        running = pool.submit(client.messages.execute, posted.id)
+        wait_for(seen.exists, "the hook runs")
+        with hub.connected() as second, pytest.raises(Conflict, match="runs for this message already"):
+            second.messages.execute(posted.id)
+        may_end.touch()
+        running.result(30)
     line, arguments = seen.read_text().splitlines()
     assert Message.decode(line.encode()) == posted and arguments == "0"
     (after,) = stored(other, "hooked")

@@ -6,6 +6,8 @@ import pytest
 from inbox_page import InboxPage, Node
 from playwright.sync_api import expect
 
+from inos.messages.hook import MAX_TIMEOUT_S
+
 
 def test_acknowledge_archive_and_undo(node: Node, inbox: InboxPage) -> None:
     ids = node.post_many(["one", "two", "three"])
@@ -105,6 +107,32 @@ def test_execute_asks_and_says_what_is_missing(node: Node, inbox: InboxPage) -> 
     assert node.service.messages.executed == [message]
     inbox.press("u")
     expect(inbox.row("please do")).to_contain_text("Executed.")
+
+
+def test_after_a_failure_in_the_middle_only_the_rest_is_executed(node: Node, inbox: InboxPage) -> None:
+    """And the page waits as long as a hook may take: what it gave up on, it would offer to start a second time."""
+    ids = node.post_many(["one", "two", "three"])
+    inbox.page.add_init_script("""
+      window.limits = [];
+      const timeout = AbortSignal.timeout.bind(AbortSignal);
+      AbortSignal.timeout = (ms) => { window.limits.push(ms); return timeout(ms); };
+    """)
+    inbox.open()
+    inbox.page.get_by_role("listbox").focus()
+    inbox.press("Home", "Space", "Shift+ArrowDown", "Shift+ArrowDown", "x")
+    dialog = inbox.page.get_by_role("dialog")
+    expect(dialog).to_have_accessible_name("Execute 3 messages?")
+    last = f"**/v1/messages/{ids[0]}/execute"
+    inbox.page.route(last, lambda route: route.abort())
+    dialog.get_by_role("button", name="Execute").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("It may have been started all the same")
+    expect(dialog).to_have_accessible_name("Execute this message?")
+    assert sorted(node.service.messages.executed) == sorted(ids[1:])
+    assert max(inbox.page.evaluate("window.limits")) > 1000 * MAX_TIMEOUT_S
+    inbox.page.unroute(last)
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog).to_have_count(0)
+    assert sorted(node.service.messages.executed) == sorted(ids)
 
 
 @pytest.mark.parametrize(("state", "titles"), [("archived", ["one"]), ("unread", ["two"]), ("all", ["two", "one"])])

@@ -3,7 +3,10 @@ alone, within its time and room."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -81,13 +84,46 @@ def test_a_hook_that_does_not_read_its_input_is_fine() -> None:
     [
         (hook("import sys; print('no such task'); sys.exit(3)"), Conflict, "exit code 3: no such task"),
         (hook("import time; time.sleep(60)", 1), Unavailable, "longer than 1 s"),
-        (hook(f"print('x' * {MAX_OUTPUT_BYTES * 3}); import time; time.sleep(60)"), Conflict, "exit code -9"),
+        (
+            hook(f"print('x' * {MAX_OUTPUT_BYTES * 3}); import time; time.sleep(60)"),
+            Conflict,
+            "printed more than 64 KiB",
+        ),
         (Hook(("/no/such/program",)), Conflict, "cannot be run: No such file"),
     ],
 )
 def test_a_hook_that_fails_says_why(command: Hook, error: type[Exception], why: str) -> None:
     with pytest.raises(error, match=why):
         trio.run(run_hook, command, MESSAGE)
+
+
+def test_a_hook_is_judged_by_itself_and_not_by_what_it_leaves_running() -> None:
+    left = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True); sys.exit(3)"
+    with pytest.raises(Conflict, match=r"exit code 3: \d+") as failed:
+        trio.run(run_hook, hook(left), MESSAGE)
+    os.kill(int(str(failed.value).rpartition(": ")[2]), signal.SIGKILL)  # it was left running
+
+
+@pytest.mark.parametrize("then", ["sleep 60", "yes"])
+def test_a_hook_that_is_ended_takes_along_what_it_started(tmp_path: Path, then: str) -> None:
+    told = tmp_path / "pid"
+    with pytest.raises((Conflict, Unavailable)):
+        trio.run(run_hook, Hook(("/bin/sh", "-c", f'sleep 60 & echo $! > "{told}"; {then}'), 2), MESSAGE)
+    assert is_gone(int(told.read_text()))
+
+
+def is_gone(pid: int) -> bool:
+    """Soon: it is somebody else's child by now, who reaps it."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_a_hook_is_words() -> None:

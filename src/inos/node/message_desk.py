@@ -68,6 +68,7 @@ class MessageDesk:
         self._watch = watch
         self._outboxes = outboxes
         self._settings = settings
+        self._executing: set[str] = set()
         self.sync_failures = 0
         """Batches of the caches of this node that did not reach the hub."""
 
@@ -170,12 +171,19 @@ class MessageDesk:
         return wire.decode_marked(await self._door.ask(wire.EXECUTE, asked, timeout_s=wire.EXECUTE_TIMEOUT_S))
 
     async def execute_on(self, hub: Hub, message_id: str, by: str) -> Marked:
-        """Run this node's hook for a message of its hub."""
+        """Run this node's hook for a message of its hub; not twice at once for one message."""
         hook = self._settings.hook
         if hook is None:
             raise Conflict(_NO_HOOK, hint=_NO_HOOK_HINT)
-        await run_hook(hook, (await hub.get(message_id)).message)
-        return await hub.mark([message_id], "executed", True, by)
+        message = (await hub.get(message_id)).message
+        if message.id in self._executing:
+            raise Conflict("the hook runs for this message already", hint="the message is marked when it ended well")
+        self._executing.add(message.id)
+        try:
+            await run_hook(hook, message)
+            return await hub.mark([message.id], "executed", True, by)
+        finally:
+            self._executing.discard(message.id)
 
     # Looking
 

@@ -4,8 +4,9 @@
 //   <inos-unread-badge></inos-unread-badge>
 //
 // It is a link to the inbox, empty while there is nothing unread. Attributes: `every` (seconds between two looks, 15 unless
-// told otherwise, at least 5). Its colours are --inos-badge-back and --inos-badge-text. It says `inos-unread` with the
-// number, or null when nobody is signed in or the node does not answer, as an event whenever that changes.
+// told otherwise, at least 5). Its colours are --inos-badge-back and --inos-badge-text. Its property `unread` is the
+// number, null when nobody is signed in or the node does not answer, undefined before the first answer; the event
+// `inos-unread` says it whenever it changes.
 
 const SHAPE = `
 :host { display: inline-block; font: 600 0.8rem/1.4 system-ui, sans-serif; }
@@ -39,6 +40,11 @@ class UnreadBadge extends HTMLElement {
   connectedCallback(): void {
     document.addEventListener("visibilitychange", this.#look);
     void this.#again();
+  }
+
+  /** What was last heard. A script that comes too late for the first event finds it here. */
+  get unread(): number | null | undefined {
+    return this.#count;
   }
 
   disconnectedCallback(): void {

@@ -56,25 +56,27 @@ export class Marking {
     await this.#tell(steps, stay ? "open again; what was executed stays so" : "unread again");
   }
 
-  // Runs the hook for each; the first refusal ends it. What went wrong, or null.
-  async execute(ids: readonly string[]): Promise<CallError | null> {
+  // Runs the hook for each; the first refusal ends it. Which are done, and what went wrong, or null.
+  async execute(ids: readonly string[]): Promise<{ done: ReadonlySet<string>; failure: CallError | null }> {
     const todo = ids.filter((id) => !this.executing.has(id));
     this.executing = new Set([...this.executing, ...todo]);
+    const done = new Set<string>();
+    let covered = true;
+    let failure: CallError | null = null;
     try {
-      let covered = true;
       for (const id of todo) {
         const executed = await this.api.execute(id);
+        done.add(id);
         this.changed(new Map([[id, executed.marks]]));
         covered &&= executed.covered;
       }
-      this.notices.show(`Follow-up started for ${plural(todo.length, "message")}`);
-      this.#sayIfUncovered(covered);
-      return null;
     } catch (error) {
-      return asCallError(error);
-    } finally {
-      this.executing = new Set([...this.executing].filter((id) => !todo.includes(id)));
+      failure = asCallError(error);
     }
+    this.executing = new Set([...this.executing].filter((id) => !todo.includes(id)));
+    if (done.size) this.notices.show(`Follow-up started for ${plural(done.size, "message")}`);
+    this.#sayIfUncovered(covered);
+    return { done, failure };
   }
 
   async #tell(steps: Step[], what: string): Promise<void> {

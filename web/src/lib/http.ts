@@ -16,8 +16,14 @@ export const UNREACHABLE = new CallError("unreachable", "The node does not answe
 // Long enough for a busy node, short enough that a dead connection is not waited for.
 const TIMEOUT_MS = 20_000;
 
-export async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  const limit = AbortSignal.timeout(TIMEOUT_MS);
+export interface Options {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeoutMs?: number;
+}
+
+export async function call<T>(method: string, path: string, body?: unknown, options: Options = {}): Promise<T> {
+  const { signal, timeoutMs = TIMEOUT_MS } = options;
+  const limit = AbortSignal.timeout(timeoutMs);
   const request: RequestInit = { method, signal: signal ? AbortSignal.any([signal, limit]) : limit };
   if (body !== undefined) {
     request.headers = { "content-type": "application/json" };
