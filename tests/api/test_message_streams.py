@@ -12,7 +12,7 @@ from typing import Any
 
 import trio
 
-from inos.api.callers import set_recheck
+from inos.api.callers import set_caller, set_recheck
 from inos.api.message_events import MessageEvents
 from inos.client.connect import connect
 from inos.core.env import RealEnv
@@ -82,6 +82,7 @@ def test_a_browser_that_goes_away_leaves_nothing_open() -> None:
     async def serve() -> None:
         await service.messages.post([Draft("ada", each) for each in range(3)])
         scope = {"type": "http", "headers": [], "query_string": b"after=0"}
+        set_caller(scope, Caller())
         set_recheck(scope, owner)
         with generators() as begun, trio.fail_after(20):
             await MessageEvents(service)(scope, receive, send)

@@ -31,6 +31,14 @@ SEND_AHEAD_BYTES: Final = 1 << 20
 # A 512 MiB upload over loopback on two cores, median of four: 64 KiB reads 0.83 GB/s, 256 KiB 1.45, 1 MiB 1.9. More
 # than 256 KiB would have every small request allocate and give back that much.
 READ_BYTES: Final = 256 * 1024
+_OPTIONS: Final = (
+    ("IPPROTO_TCP", "TCP_NOTSENT_LOWAT", SEND_AHEAD_BYTES),
+    # A client whose machine is gone in the middle of a request is waited for some two minutes, not for ever.
+    ("SOL_SOCKET", "SO_KEEPALIVE", 1),
+    ("IPPROTO_TCP", "TCP_KEEPIDLE", 60),
+    ("IPPROTO_TCP", "TCP_KEEPINTVL", 15),
+    ("IPPROTO_TCP", "TCP_KEEPCNT", 4),
+)
 
 
 class HttpConnection:
@@ -48,9 +56,10 @@ class HttpConnection:
         self._protocol: Any = None
         self._gone = False
         self._handed = handed_over(stream)
-        if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):
-            with suppress(OSError):  # not on a UNIX socket
-                stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT, SEND_AHEAD_BYTES)
+        for level, name, value in _OPTIONS:
+            if hasattr(trio.socket, name):
+                with suppress(OSError):  # not on a UNIX socket
+                    stream.setsockopt(getattr(trio.socket, level), getattr(trio.socket, name), value)
 
     async def run(self) -> None:
         """Serve; returns when the connection is closed."""

@@ -4,27 +4,31 @@ Order: kind of connection, target length, Host (a page on a name that resolves t
 (no page of another site), then who sent it: the node's token, which opens everything; an agent's token or the cookie of
 a signed-in page, which open calls on messages only (callers.py). /health, /docs, /openapi.json, the files of front ends
 and of the inbox carry no data and need none. Bodies are read through `limit_body`, which stops one that is over its
-limit whether or not it announced its length.
+limit whether or not it announced its length, or does not come. Whatever agents hold open, a share of the connections
+stays the owner's.
 """
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inos.api.callers import scope_for, set_caller, set_recheck
+from inos.api.callers import caller_of, scope_for, set_caller, set_recheck
 from inos.api.errors import send_error
 from inos.api.inbox_page import INBOX_PATH
 from inos.api.service import TokenKeeping
 from inos.api.sessions import Sessions
 from inos.core.components import APPS_PATH
-from inos.core.errors import BadInput, InosError, Refused, TooLarge, Unauthorised
+from inos.core.errors import BadInput, Busy, InosError, Refused, TooLarge, Unauthorised, Unavailable
 from inos.core.messages.access import Caller
+from inos.core.messages.shares import Room
 
 OPEN_PATHS: Final = frozenset({"/health", "/docs", "/openapi.json", INBOX_PATH})
 # The inbox's files; where a code is exchanged for a session, and where one ends.
@@ -33,6 +37,11 @@ _INBOX: Final = (INBOX_PATH + "/assets/", INBOX_PATH + "/session")
 TARGET_MAX_BYTES: Final = 14 * 1024
 HEADERS_MAX: Final = 64  # browsers send about 20
 JSON_BODY_MAX: Final = 1024 * 1024
+# From the request on. As long as a client has for the head; the largest of these bodies takes a modem as long.
+BODY_S: Final = 60.0
+# Of the 128 connections that the server has, for all agents together: whatever they hold open, by streams, uploads or
+# bodies that do not come, the owner finds one of the rest.
+MAX_OF_AGENTS: Final = 96
 # They have limits of their own.
 STREAMED_BODIES: Final = frozenset(
     {
@@ -55,6 +64,7 @@ class Gate:
         self._host = host.lower()
         self._tokens = tokens
         self._sessions = sessions
+        self._agents = Room(MAX_OF_AGENTS, "requests of agents are open", hint="end one first, or send it again later")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -75,8 +85,22 @@ class Gate:
             await send_error(send, refusal)
             return
         if (scope["method"], scope["path"]) not in STREAMED_BODIES:
-            receive = limit_body(receive, JSON_BODY_MAX)
-        await self._app(scope, receive, send)
+            receive = limit_body(receive, JSON_BODY_MAX, BODY_S)
+        await self._handed_on(caller_of(scope).agent, scope, receive, send)
+
+    async def _handed_on(self, agent: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if not agent:
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._agents.take(agent)
+        except Busy as error:
+            await send_error(send, error)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._agents.give(agent)
 
     def _refusal(self, scope: Scope) -> InosError | None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -161,13 +185,19 @@ def _length_refusal(headers: Mapping[bytes, bytes], scope: Scope) -> InosError |
     return None
 
 
-def limit_body(receive: Receive, limit: int) -> Receive:
-    """`receive`, raising TooLarge once the body has given more than `limit` bytes."""
-    taken = 0
+def limit_body(receive: Receive, limit: int, within_s: float = math.inf) -> Receive:
+    """`receive`, raising TooLarge once the body has given more than `limit` bytes, and Unavailable when it is not whole
+    `within_s` seconds from now."""
+    taken, whole = 0, False
+    until_s = anyio.current_time() + within_s
 
     async def limited() -> Message:
-        nonlocal taken
-        message = await receive()
+        nonlocal taken, whole
+        with anyio.CancelScope(deadline=math.inf if whole else until_s) as waiting:
+            message = await receive()
+        if waiting.cancelled_caught:
+            raise Unavailable(f"the body of this request was not here within {within_s:g} s", hint="send it at once")
+        whole = not message.get("more_body")
         taken += len(message.get("body", b""))
         if taken > limit:
             raise TooLarge(f"the body of this request is over {limit} bytes")

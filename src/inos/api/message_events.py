@@ -4,8 +4,9 @@
 
 A line goes out every KEEP_ALIVE_S even when nothing happens, so that whoever sits between does not hang up and a reader
 notices a dead connection. A reader that does not read holds up nobody: the next event is asked for when the last was
-taken. A hub that cannot be reached is an error before anything of the stream. All streams end, with the end of their
-body, when the node stops; one of somebody who is not let in any more before the next line of it.
+taken. A hub that cannot be reached is an error before anything of the stream. Agents share the streams there are, and
+the owner has as many besides. All end, with the end of their body, when the node stops; one of somebody who is not let
+in any more before the next line of it.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from inos.api.callers import still_admitted
+from inos.api.callers import caller_of, still_admitted
 from inos.api.content import query_of
 from inos.api.service import Messaging
 from inos.api.streaming import Streamed, send_stream, while_there
-from inos.core.errors import BadInput, Busy, InosError
+from inos.core.errors import BadInput, InosError
 from inos.core.messages.calls import MessageEvent
+from inos.core.messages.shares import Places
 
 # What of a request's scope is an event that is set when the server stops.
 CLOSING: Final = "inos.closing"
-# A quarter of the connections the server has.
+# A quarter of the connections the server has: so many for all agents, so many for the owner.
 MAX_STREAMS: Final = 32
 KEEP_ALIVE_S: Final = 15.0
 _RETRY_MS: Final = 2_000
+_HINT: Final = "close one: a page that shows messages, or a program that follows them"
 _SEQ: Final = re.compile(r"[0-9]{1,18}")
 
 _HEADERS: Final = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
@@ -45,17 +48,12 @@ class MessageEvents:
 
     def __init__(self, service: Messaging) -> None:
         self._service = service
-        self._open = 0
+        self._places = Places(MAX_STREAMS, "streams of events are open", hint=_HINT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         after = _after(scope)
-        if self._open >= MAX_STREAMS:
-            raise Busy(f"{MAX_STREAMS} streams of events are open", hint="close a page that shows messages")
-        self._open += 1
-        try:
+        with self._places.held(caller_of(scope).agent):
             await self._serve(after, scope, receive, send)
-        finally:
-            self._open -= 1
 
     async def _serve(self, after: int | None, scope: Scope, receive: Receive, send: Send) -> None:
         closing = scope.get(CLOSING) or anyio.Event()

@@ -25,12 +25,16 @@ from inos.core.errors import BadInput, InosError, TooLarge
 from inos.core.messages.access import Caller
 from inos.core.messages.ids import TAIL_BYTES, next_id
 from inos.core.messages.message import MAX_ATTACHMENTS, Attachment, check_agent
+from inos.core.messages.shares import Places
 from inos.core.reports import PutOptions, PutReport
 from inos.objects.reference import ObjectName
 
 # One request; a larger file goes through PUT /v1/objects, which has no limit.
 MAX_FORM_BYTES: Final = 64 << 30
 MAX_FIELD_BYTES: Final = 1_000  # 200 characters of any script
+# Each has some megabytes in memory, and lasts for as long as its sender likes: so many for all agents, so many for the
+# owner.
+MAX_UPLOADS: Final = 16
 _FORGET_S: Final = 5.0  # to take names away again
 
 
@@ -44,14 +48,16 @@ class SyncFiles:
     def __init__(self, service: _Files, env: Env) -> None:
         self._service = service
         self._env = env
+        self._places = Places(MAX_UPLOADS, "uploads are under way", hint="wait for one to end")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         stored: list[str] = []
         try:
             boundary = parse_boundary(Headers(scope=scope).get("content-type", ""))
             parts = _Parts(request_body(limit_body(receive, MAX_FORM_BYTES)), Form(boundary))
-            async with aclosing(parts.body):
-                answer = await self._store(parts, caller_of(scope), stored)
+            with self._places.held(caller_of(scope).agent):
+                async with aclosing(parts.body):
+                    answer = await self._store(parts, caller_of(scope), stored)
         except InosError as error:
             await self._forget(stored)
             await refuse_and_linger(receive, send, error)

@@ -30,6 +30,8 @@ from inos.core.messages.sync import MAX_BATCH_BYTES, decode_batch
 
 # Bodies of batches held at one time, unpacked; some ten of the largest, hundreds of usual ones.
 MAX_HELD_BYTES: Final = 64 << 20
+# An outbox gives a batch up after that long (messages/sender.py), and the largest takes a slow line less.
+BODY_S: Final = 120.0
 # Parsing this much takes about a millisecond; more is done beside the event loop.
 _INLINE_BYTES: Final = 64 << 10
 _GZIP: Final = 31  # zlib's number for a window of 32 KiB in a gzip frame
@@ -125,7 +127,7 @@ async def read_body(scope: Scope, receive: Receive, most_bytes: int, hold: Hold 
     unpacking = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
     parts: list[bytes] = []
     size = 0
-    async with aclosing(request_body(limit_body(receive, most_bytes))) as body:
+    async with aclosing(request_body(limit_body(receive, most_bytes, BODY_S))) as body:
         async for packed in body:
             part = packed if unpacking is None else unpack_part(unpacking, packed, most_bytes - size)
             size += len(part)

@@ -1,4 +1,5 @@
-"""Fair shares of what many agents use at once: room in a queue, and messages a second. Decides; waits for nothing.
+"""Fair shares of what many agents use at once: room in a queue, places for what lasts, and messages a second. Decides;
+waits for nothing.
 
 One that floods is refused first: in a room nobody may have more than would still be free, so that one alone gets half
 of it, two get a third each, and whoever comes next finds some; and nobody writes faster than `Rates` says for long.
@@ -6,7 +7,8 @@ of it, two get a third each, and whoever comes next finds some; and nobody write
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from inos.core.errors import Busy
@@ -23,10 +25,11 @@ _HINT: Final = "send it again after Retry-After; agents that use inos.messages d
 class Room:
     """`most` units of room, shared by whoever comes."""
 
-    def __init__(self, most: int, what: str) -> None:
-        """`what` there is too much of, as people are told."""
+    def __init__(self, most: int, what: str, *, hint: str = _HINT) -> None:
+        """`what` there is too much of, as people are told, and what they are to do."""
         self._most = most
         self._what = what
+        self._hint = hint
         self._used = 0
         self._of: dict[str, int] = {}
 
@@ -39,7 +42,7 @@ class Room:
         """`count` more for `who`. Raises Busy when less than what it would then have is left for the others."""
         mine = self._of.get(who, 0) + count
         if mine > self._most - self._used:
-            raise Busy(f"too many {self._what} at once", hint=_HINT)
+            raise Busy(f"too many {self._what} at once", hint=self._hint)
         self._used += count
         self._of[who] = mine
 
@@ -49,6 +52,26 @@ class Room:
         self._of[who] -= count
         if not self._of[who]:
             del self._of[who]
+
+
+class Places:
+    """Places for what may last for as long as its caller likes. Agents share `most`, as in a room; the owner has as
+    many apart from them, so that whatever agents hold, the owner finds one."""
+
+    def __init__(self, most: int, what: str, *, hint: str) -> None:
+        """`what` and `hint` as of a Room."""
+        self._agents = Room(most, what, hint=hint)
+        self._owner = Room(2 * most, what, hint=hint)  # one alone gets half of a room
+
+    @contextmanager
+    def held(self, agent: str) -> Iterator[None]:
+        """One place for `agent`, the owner where it is "", given back at the end. Raises Busy."""
+        room = self._agents if agent else self._owner
+        room.take(agent)
+        try:
+            yield
+        finally:
+            room.give(agent)
 
 
 class Rates:
