@@ -13,7 +13,7 @@ import pytest
 
 from inos.api import message_events, message_sync
 from inos.core.env import RealEnv
-from inos.core.errors import Busy, StorageFull
+from inos.core.errors import Busy, InosError, StorageFull
 from inos.core.messages.message import MAX_CONTENT_BYTES, MAX_MESSAGE_BYTES, Message
 from inos.core.messages.sync import MAX_BATCH, MAX_BATCH_BYTES, Ack, Batch
 from inos.testing.corpus import message, message_id
@@ -119,22 +119,35 @@ def test_too_much_at_once_is_told_to_wait(ask: Any, monkeypatch: pytest.MonkeyPa
 
 
 class Troubled(MemoryMessages):
-    """A hub whose disk is full."""
+    """A hub that stores nothing."""
+
+    trouble: InosError
 
     async def sync(self, batch: Any, node: str, hub: str = "") -> Ack:
-        raise StorageFull("no room in corpus.db", hint="free space on this disk")
+        raise self.trouble
 
 
-def test_a_full_disk_is_507(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "status"),
+    [
+        (StorageFull("no room in corpus.db", hint="free space on this disk"), 507),
+        (Busy("an agent writes too much", hint="later", retry_after_s=6.5), 429),
+    ],
+)
+def test_why_a_hub_stores_nothing_is_said(tmp_path: Path, trouble: InosError, status: int) -> None:
     service = MemoryService(RealEnv())
-    service._messages = Troubled(service.messages.corpus, RealEnv())
+    troubled = Troubled(service.messages.corpus, RealEnv())
+    troubled.trouble = trouble
+    service._messages = troubled
     with served(service, tmp_path) as node:
         for path, body in (("/sync/message", message(1).encode()), ("/sync/messages", batch(message(1)))):
             connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=20)
             connection.request("POST", path, body, {"authorization": f"Bearer {TOKEN}"})
             answer = connection.getresponse()
             error = json.loads(answer.read())["error"]
-            assert (answer.status, error["code"], error["retryable"]) == (507, "storage_full", True)
+            assert (answer.status, error["code"], error["message"]) == (status, trouble.code, trouble.message)
+            assert (error["hint"], error["retryable"]) == (trouble.hint, True)
+            assert answer.getheader("retry-after") == ("7" if status == 429 else None)
             connection.close()
 
 
@@ -183,6 +196,21 @@ def test_what_is_asked_for_is_found(ask: Any) -> None:
 )
 def test_wrong_questions_are_refused(ask: Any, query: str) -> None:
     assert ask("GET", f"/query/messages?{query}").code == "bad_input"
+
+
+@pytest.mark.parametrize("name", ["agent", "task", "role", "kind", "recipient", "text", "state", "order", "after"])
+def test_a_nul_is_no_text_wherever_it_comes(ask: Any, name: str) -> None:
+    answer = ask("GET", f"/query/messages?{name}=%00")
+    assert answer.code == "bad_input"
+    if name in ("task", "role", "kind", "recipient", "text"):
+        assert answer.json["error"]["message"] == f"{name} holds a NUL character"
+    assert ask("GET", f"/query/messages?{name}=%ed%a0%80").code == "bad_input"
+    posted = {"agent": "ada", "content": 1, name: "\ud800"}
+    assert (
+        ask("POST", "/v1/messages", json.dumps({"messages": [posted]}), content_type="application/json").status == 400
+    )
+    marked = {"ids": [message_id(1)], "mark": "read", "by": "\0"}
+    assert ask("POST", "/v1/messages/marks", marked).json["error"]["message"] == "by holds a NUL character"
 
 
 def test_one_that_is_not_there(ask: Any) -> None:
@@ -302,19 +330,6 @@ def test_a_quiet_stream_shows_that_it_lives(node: Served, monkeypatch: pytest.Mo
     with Stream(node) as live:
         assert "" in live.next()
         assert "" in live.next()
-
-
-def test_streams_are_few_and_given_back(node: Served, ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(message_events, "MAX_STREAMS", 2)
-    with Stream(node), Stream(node):
-        assert ask("GET", "/events").code == "busy"
-    deadline = 100
-    while deadline:
-        with Stream(node) as again:
-            if again.response.status == 200:
-                return
-        deadline -= 1
-    raise AssertionError("the places of closed streams were not given back")
 
 
 @pytest.mark.parametrize("way", ["token", "session"])

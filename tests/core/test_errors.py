@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from inos.core import errors
-from inos.core.errors import InosError, from_wire
+from inos.core.errors import Busy, InosError, from_wire
 
 # Programs match on these: a code may be added, never renamed, and keeps its status.
 STABLE = {
@@ -69,3 +69,12 @@ def test_every_class_is_in_the_printed_tree() -> None:
     printed = errors.__doc__ or ""
     missing = [kind.__name__ for kind in tree() if kind.__name__ not in printed]
     assert not missing, f"not in the tree of the module's docstring: {missing}"
+
+
+def test_an_error_that_is_told_again_says_all_it_said() -> None:
+    first = Busy("too many", hint="later", retry_after_s=7.5)
+    with pytest.raises(Busy):
+        raise first
+    again = first.again()
+    assert (type(again), str(again), again.hint, again.retry_after_s) == (Busy, "too many", "later", 7.5)
+    assert again is not first and again.__traceback__ is None and first.__traceback__ is not None

@@ -123,7 +123,7 @@ async def test_a_refused_message_is_parked_shown_retried_and_dropped() -> None:
     assert cache.outbox.drop([]) == 0
     assert cache.stats().parked == 2, "all or none"
     assert cache.outbox.drop([written[1].id]) == 1
-    assert cache.outbox.retry() == 1
+    assert cache.outbox.retry([written[3].id, written[3].id]) == 1, "named twice, sent once"
     hub.refuses = lambda message: False
     await drain(cache, hub)
     assert hub.order[-1] == written[3]

@@ -128,3 +128,20 @@ def test_two_hubs_on_one_corpus_keep_one_order(server: str, tmp_path: Path) -> N
         other.mark([message_id(3)], "read", Mark(NOW_MS, "eve", True))
         assert [each.seq for each in one.after(0, 20)] == list(range(1, 11))
         assert one.stats().unread == 9
+
+
+def test_an_answer_that_is_an_error_costs_no_connection(server: str, tmp_path: Path) -> None:
+    with opened(server, tmp_path) as corpus:
+
+        def backend() -> int:
+            with corpus._connections.reading() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                return int((cursor.fetchone() or (0,))[0])
+
+        before = backend()
+        for wrong in ("\0", "\ud800"):
+            with pytest.raises((psycopg.DataError, UnicodeEncodeError)), corpus._connections.reading() as cursor:
+                cursor.execute("SELECT %s::text", (wrong,))
+        with pytest.raises(psycopg.errors.DivisionByZero), corpus._connections.reading() as cursor:
+            cursor.execute("SELECT 1 / 0")
+        assert backend() == before

@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 
 from inos.api.service import Messaging
-from inos.core.errors import InosError, from_wire
+from inos.core.errors import InosError
 from inos.core.messages.message import Message
 from inos.core.messages.shares import Room
 from inos.core.messages.sync import MAX_BATCH, Ack, Result
@@ -58,8 +58,7 @@ class Gathering:
             if not mine.done.is_set() and mine in self._waiting:
                 self._waiting.remove(mine)
         if mine.error is not None:
-            # One instance each: a traceback grows wherever an exception passes.
-            raise from_wire(mine.error.code, mine.error.message, mine.error.hint)
+            raise mine.error.again()
         assert mine.result is not None
         return mine.hub, mine.result
 

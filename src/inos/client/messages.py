@@ -21,10 +21,22 @@ from urllib.parse import quote
 from inos.client.calls import Calls, json_request
 from inos.client.http import ConnectionLost, Request, Response, lost
 from inos.core.errors import BadFrame, BadInput, Unavailable
+from inos.core.messages.access import check_scopes
 from inos.core.messages.calls import Marked, MessageEvent, MessagesReport
-from inos.core.messages.marks import MarkName
-from inos.core.messages.message import Attachment, Draft, Message
-from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.ids import check_ids, parse_id
+from inos.core.messages.marks import MarkName, check_mark_name
+from inos.core.messages.message import (
+    Attachment,
+    Draft,
+    Message,
+    check_agent,
+    check_attachments,
+    check_drafts,
+    check_text,
+    check_whole,
+)
+from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage, check_query
+from inos.core.messages.sync import MAX_SEQ
 
 # A line of an event holds a whole message; one longer than any message is none.
 _LINE_MAX: Final = 2 << 20
@@ -79,13 +91,14 @@ class Messages:
         attachments: Sequence[Attachment] = (),
     ) -> Message:
         """Write a message for `agent`; `content` is any JSON. The node has it on its disk when this returns."""
-        draft = Draft(
-            agent, content, kind, priority, task, role, sender, recipient, attachments=tuple(attachments)
-        )  # fmt: skip
+        files = check_attachments(attachments)
+        draft = Draft(agent, content, kind, priority, task, role, sender, recipient, attachments=files)
         return (await self.post_many([draft]))[0]
 
     async def post_many(self, drafts: Sequence[Draft]) -> list[Message]:
         """Write several, all or none of them."""
+        for each in check_drafts(drafts):
+            each.check()
         answer = await self._calls.json(
             json_request("POST", "/v1/messages", {"messages": [each.to_json() for each in drafts]})
         )
@@ -93,7 +106,8 @@ class Messages:
 
     async def page(self, query: MessageQuery) -> MessagePage:
         """One page of what `query` asks for; not `whole` where the hub cannot be reached."""
-        return MessagePage.from_json(await self._calls.json(Request("GET", "/query/messages", query.to_params())))
+        params = check_query(query).to_params()
+        return MessagePage.from_json(await self._calls.json(Request("GET", "/query/messages", params)))
 
     async def find(self, query: MessageQuery) -> AsyncGenerator[StoredMessage, None]:
         """All that `query` asks for, page after page. Raises Unavailable where the hub cannot be reached."""
@@ -109,17 +123,21 @@ class Messages:
 
     async def get(self, message_id: str) -> StoredMessage:
         """One message. NotFound."""
-        return StoredMessage.from_json(await self._calls.json(Request("GET", f"/query/messages/{quote(message_id)}")))
+        request = Request("GET", f"/query/messages/{parse_id(message_id)}")
+        return StoredMessage.from_json(await self._calls.json(request))
 
     async def mark(self, ids: Sequence[str], mark: MarkName, *, on: bool = True) -> Marked:
         """Set a mark of messages, or take it away. It is on the hub's disk when this returns; `covered` says whether it
         outlives the hub already."""
-        body = {"ids": list(ids), "mark": mark, "on": on}
+        if not isinstance(on, bool):
+            raise BadInput("on must be True or False")
+        body = {"ids": check_ids(ids), "mark": check_mark_name(mark), "on": on}
         return Marked.from_json(await self._calls.json(json_request("POST", "/v1/messages/marks", body)))
 
     async def execute(self, message_id: str) -> Marked:
         """Start the follow-up task of a message by the hook that the hub's owner configured; it is marked executed."""
-        answer = await self._calls.json(json_request("POST", f"/v1/messages/{quote(message_id)}/execute", {}))
+        path = f"/v1/messages/{parse_id(message_id)}/execute"
+        answer = await self._calls.json(json_request("POST", path, {}))
         return Marked.from_json({"messages": [answer], "covered": isinstance(answer, dict) and answer.get("covered")})
 
     async def unread(self) -> int:
@@ -140,7 +158,7 @@ class Messages:
         it early closes it (`contextlib.aclosing`)."""
         headers = {"accept": "text/event-stream"}
         if after_seq is not None:
-            headers["last-event-id"] = str(after_seq)
+            headers["last-event-id"] = str(check_whole("after_seq", after_seq, 0, MAX_SEQ))
         try:
             request = Request("GET", "/events", None, headers)
             async with self._calls.response(request) as response, aclosing(_events(response)) as events:
@@ -151,7 +169,8 @@ class Messages:
 
     async def make_token(self, agent: str, scopes: Sequence[str]) -> TokenReport:
         """A token with which a program may do what `scopes` name, as that agent. Shown only now."""
-        return await self._calls.post(TokenReport, "/v1/messages/tokens", {"agent": agent, "scopes": list(scopes)})
+        asked = {"agent": check_agent(agent), "scopes": check_scopes(scopes)}
+        return await self._calls.post(TokenReport, "/v1/messages/tokens", asked)
 
     async def tokens(self) -> tuple[TokenReport, ...]:
         """The tokens there are, without what they are."""
@@ -159,7 +178,7 @@ class Messages:
 
     async def revoke_token(self, token_id: str) -> TokenReport:
         """Make a token worthless."""
-        path = f"/v1/messages/tokens/{quote(token_id)}"
+        path = f"/v1/messages/tokens/{quote(check_text('token_id', token_id, 1, 64), safe='')}"
         return await self._calls.report(TokenReport, Request("DELETE", path))
 
     async def login_code(self) -> LoginCode:

@@ -28,7 +28,8 @@ wire as (code, message, retryable) and come back as the class registered for tha
 
 from __future__ import annotations
 
-from typing import ClassVar
+import copy
+from typing import ClassVar, Self
 
 
 class InosError(Exception):
@@ -45,6 +46,10 @@ class InosError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    def again(self) -> Self:
+        """The same error for somebody else, with all it says: a traceback grows wherever an exception passes."""
+        return copy.copy(self)
 
 
 class BadInput(InosError):

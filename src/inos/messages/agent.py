@@ -24,13 +24,14 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from inos.client.tasks import first_error
 from inos.core.endpoint import data_root
 from inos.core.env import Env
-from inos.core.errors import InosError, NotFound
-from inos.core.messages.message import Attachment, Draft, Json, Message, check_agent
+from inos.core.errors import BadInput, InosError, NotFound
+from inos.core.messages.message import Attachment, Draft, Json, Message, check_agent, check_attachments
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.messages.cache import AgentCache, CacheStats
 from inos.messages.cache_folder import agents_folder, open_cache
 from inos.messages.cache_outbox import Parked, Status
 from inos.messages.config import AgentSettings, load_settings
+from inos.messages.given import check_key, check_path, check_seconds
 from inos.messages.http_door import HttpDoor
 from inos.messages.program_env import ProgramEnv
 from inos.messages.reading import Of, Reading
@@ -81,7 +82,7 @@ class AsyncAgent:
         """A message of this agent, still to be written (`append_drafts`)."""
         return Draft(
             self.name, content, kind, priority, task, self.settings.role, sender, recipient,
-            reply_to, tuple(attachments),  # type: ignore[arg-type]  # checked when it is written
+            reply_to, check_attachments(attachments),  # type: ignore[arg-type]  # checked when it is written
         )  # fmt: skip
 
     async def append(self, content: Json, **fields: Any) -> Message:
@@ -109,7 +110,7 @@ class AsyncAgent:
 
     async def query(self, query: MessageQuery | None = None, *, of: Of = "own") -> MessagePage:
         """A page of the agent's `own` messages, from here; or of `all` agents', from the hub."""
-        return await self._reading.query(query or MessageQuery(), of)
+        return await self._reading.query(MessageQuery() if query is None else query, of)
 
     async def search(self, text: str, *, of: Of = "own", limit: int = 20) -> MessagePage:
         """The messages that fit the words best, with snippets."""
@@ -135,7 +136,7 @@ class AsyncAgent:
 
     async def flush(self, timeout_s: float) -> bool:
         """Wait until the hub has all that is not parked; whether it has. It tries at once, whatever failed before."""
-        with anyio.move_on_after(timeout_s):
+        with anyio.move_on_after(check_seconds("timeout_s", timeout_s)):
             if self.sender is not None:
                 await self.sender.drained()
                 return True
@@ -188,7 +189,7 @@ async def open_agent_async(
     which need not be a node's. Settings are read from `config`, else from where config.py says, unless they are given
     as `settings`; `role` goes before theirs. `key` (32 bytes) opens the cache, else one kept beside it. Raises Locked
     when another process has it open, BadInput for settings, Corrupt."""
-    env, root = ProgramEnv(), data_root(home)
+    env, root, linger_s = ProgramEnv(), data_root(check_path("home", home)), check_seconds("linger_s", linger_s)
     with ExitStack() as stack:
         prepare = partial(_open, stack, env, root, check_agent(agent), role, folder, config, settings, key)
         opened = await env.in_thread(prepare)
@@ -219,14 +220,16 @@ def _open(
     given: AgentSettings | None,
     key: bytes | None,
 ) -> AsyncAgent:
-    settings = given or load_settings(agent, root, Path(config) if config else None)
-    if role:
+    settings = load_settings(agent, root, check_path("config", config)) if given is None else given
+    if not isinstance(settings, AgentSettings):
+        raise BadInput("settings are no AgentSettings", hint="make them: AgentSettings(role=…)")
+    if role != "":
         settings = settings.with_role(role)
     door = _door(settings, root)
-    place = Path(folder).expanduser().absolute() if folder else agents_folder(root) / agent
+    place = (check_path("folder", folder) or agents_folder(root) / agent).absolute()
     synced = settings.durability == "disk"
     opening = open_cache(
-        place, agent, env, limits=settings.limits(), key=key, synced=synced, sends=settings.enabled
+        place, agent, env, limits=settings.limits(), key=check_key(key), synced=synced, sends=settings.enabled
     )  # fmt: skip
     return AsyncAgent(stack.enter_context(opening), settings, env, door)
 
@@ -275,7 +278,7 @@ class Agent:
     def query(self, query: MessageQuery | None = None, *, of: Of = "own") -> MessagePage:
         """A page of the agent's `own` messages, from here; or of `all` agents', from the hub."""
         if of == "own":
-            return self._inner.cache.query(query or MessageQuery())
+            return self._inner.cache.query(MessageQuery() if query is None else query)
         return self._call(partial(self._inner.query, query, of=of))
 
     def search(self, text: str, *, of: Of = "own", limit: int = 20) -> MessagePage:

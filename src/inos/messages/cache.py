@@ -22,8 +22,9 @@ from typing import Final, TypeVar
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, Corrupt, NotFound, StorageFull, TooLarge
 from inos.core.messages.ids import TAIL_BYTES, MessageId, from_bytes, next_id, parse_id, time_of, to_bytes
-from inos.core.messages.message import Draft, Message, check_agent
-from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.message import Draft, Message, check_agent, check_drafts
+from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage, check_query
+from inos.core.messages.saying import said
 from inos.messages.cache_log import CacheLog
 from inos.messages.cache_outbox import Outbox
 from inos.messages.cache_room import Room, remove_oldest
@@ -149,11 +150,12 @@ class AgentCache:
 
     def append_many(self, drafts: Sequence[Draft]) -> list[Message]:
         """Write several in order, all or none. TooLarge for more than the log should hold at once."""
+        check_drafts(drafts)
         if len(drafts) > MAX_APPEND:
             raise BadInput(f"at most {MAX_APPEND} messages at a time, not {len(drafts)}")
         for draft in drafts:
             if draft.agent != self.agent:
-                raise BadInput(f"this is the cache of {self.agent!r}; a message of {str(draft.agent)[:140]!r} is not")
+                raise BadInput(f"this is the cache of {self.agent!r}; a message of {said(draft.agent, 140)} is not")
         with _explained():
             written = self._database.write(lambda cursor: self._append(cursor, drafts)) if drafts else []
             self._appended_s = self._env.monotonic_s()
@@ -186,6 +188,7 @@ class AgentCache:
 
     def query(self, query: MessageQuery) -> MessagePage:
         """A page of the agent's own messages."""
+        check_query(query)
         with _explained():
             return self._database.read(lambda cursor: find(cursor, query, self.agent))
 

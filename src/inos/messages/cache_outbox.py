@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from inos.core.errors import InosError, NotFound, from_wire
-from inos.core.messages.ids import MessageId, from_bytes, parse_id
+from inos.core.messages.ids import MessageId, check_ids, from_bytes, parse_id
 from inos.core.messages.sync import MAX_BATCH, Ack
 from inos.messages.cache_rows import fact, row_of_id, run, run_many, set_fact
 from inos.messages.cache_schema import HUB
@@ -126,15 +126,16 @@ class Outbox:
 
     def retry(self, ids: Sequence[str] = ()) -> int:
         """Make parked messages pending again, all of them when none is named; how many. NotFound."""
-        return self._unpark([parse_id(each) for each in ids], again=True)
+        return self._unpark(check_ids(ids), again=True)
 
     def drop(self, ids: Sequence[str]) -> int:
         """Give up sending parked messages: they stay here as long as there is room, and go nowhere. NotFound."""
-        return self._unpark([parse_id(each) for each in ids], again=False) if ids else 0
+        wanted = check_ids(ids)
+        return self._unpark(wanted, again=False) if wanted else 0
 
     def _unpark(self, wanted: Sequence[MessageId], *, again: bool) -> int:
         def work(cursor: Cursor) -> int:
-            seqs = [_parked_seq(cursor, each) for each in wanted]
+            seqs = [_parked_seq(cursor, each) for each in dict.fromkeys(wanted)]
             if not wanted:
                 seqs = [row[0] for row in cursor.execute("SELECT seq FROM parked ORDER BY seq")]
             for seq in seqs:

@@ -29,19 +29,29 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from inos.core.errors import BadInput
-from inos.core.messages.message import WORD, WORD_HINT, check_agent
+from inos.core.messages.message import WORD, WORD_HINT, check_agent, check_text, check_whole
+from inos.core.messages.saying import said
 from inos.core.messages.sync import MAX_BATCH
 from inos.messages.cache import CacheLimits
+from inos.messages.given import check_path
 from inos.messages.sending import Pace
 from inos.messages.sizing import MAX_CACHE_BYTES, MAX_CONTEXT_TOKENS, MIN_CACHE_BYTES, cache_bytes
 from inos.messages.yaml_file import Section, read_yaml
+from inos.store.private_files import explained
 
 Durability = Literal["disk", "process"]
 DURABILITIES: Final = ("disk", "process")
-MAX_DAYS: Final = 36_500
-MAX_INTERVAL_S: Final = 3600
-MAX_RETRIES: Final = 100
-MAX_BASE: Final = 10
+MAX_URL: Final = 2048
+# The least and the most of each.
+_WHOLE: Final[dict[str, tuple[int, int]]] = {
+    "context_tokens": (0, MAX_CONTEXT_TOKENS),
+    "max_bytes": (MIN_CACHE_BYTES, MAX_CACHE_BYTES),
+    "retention_days": (0, 36_500),
+    "batch_size": (1, MAX_BATCH),
+    "retry_max": (1, 100),
+}
+_NUMBERS: Final[dict[str, tuple[float, float]]] = {"interval_s": (0.1, 3600), "backoff_base": (1, 10)}
+_OPTIONAL: Final = ("context_tokens", "max_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +73,19 @@ class AgentSettings:
     token_file: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.role and not WORD.fullmatch(self.role):
-            raise BadInput(f"role must be a word, not {self.role[:80]!r}", hint=WORD_HINT)
+        if self.role != "" and not (isinstance(self.role, str) and WORD.fullmatch(self.role)):
+            raise BadInput(f"role must be a word, not {said(self.role)}", hint=WORD_HINT)
+        for name, (least, most) in _WHOLE.items():
+            if (value := getattr(self, name)) is not None or name not in _OPTIONAL:
+                check_whole(name, value, least, most)
+        for name, between in _NUMBERS.items():
+            _check_number(name, getattr(self, name), *between)
+        if not isinstance(self.compression, bool) or not isinstance(self.enabled, bool):
+            raise BadInput("compression and enabled must be True or False")
         if self.durability not in DURABILITIES:
-            raise BadInput(f"durability must be disk or process, not {str(self.durability)[:80]!r}")
+            raise BadInput(f"durability must be disk or process, not {said(self.durability)}")
+        check_text("hub_url", self.hub_url, 0, MAX_URL)
+        object.__setattr__(self, "token_file", check_path("token_file", self.token_file))
         if self.hub_url and self.token_file is None:
             raise BadInput("a hub's url needs a token_file", hint="put its token into a file of mode 0600, and name it")
 
@@ -84,6 +103,11 @@ class AgentSettings:
         return Pace(self.batch_size, self.interval_s, self.retry_max, self.backoff_base)
 
 
+def _check_number(name: str, value: object, least: float, most: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise BadInput(f"{name} must be a number from {least} to {most}")
+
+
 def agent_file(home: Path, agent: str) -> Path:
     """Where the settings of an agent are."""
     return home / "config" / "agents" / f"{agent}.yaml"
@@ -99,15 +123,20 @@ def load_settings(agent: str, home: Path, path: Path | None = None) -> AgentSett
     before the defaults. Raises BadInput, NotFound."""
     check_agent(agent)
     settings = AgentSettings()
-    if (common := node_file(home)).exists():
+    if _is_there(common := node_file(home)):
         settings = read_settings(read_yaml(common), settings, common.parent)
     own = path or agent_file(home, agent)
-    if path is not None or own.exists():
+    if path is not None or _is_there(own):
         section = read_yaml(own)
         if (named := section.text("agent", agent)) != agent:
             raise section.wrong("agent", f"is {named[:140]!r}, but the file is read for {agent!r}")
         settings = read_settings(section, settings, own.parent)
     return settings
+
+
+def _is_there(path: Path) -> bool:
+    with explained("look into", path):
+        return path.exists()
 
 
 def read_settings(file: Section, base: AgentSettings, folder: Path) -> AgentSettings:
@@ -118,16 +147,16 @@ def read_settings(file: Section, base: AgentSettings, folder: Path) -> AgentSett
         settings = replace(
             base,
             role=file.text("role", base.role),
-            context_tokens=file.whole("context_tokens", base.context_tokens, 0, MAX_CONTEXT_TOKENS),
-            max_bytes=cache.whole("max_bytes", base.max_bytes, MIN_CACHE_BYTES, MAX_CACHE_BYTES),
-            retention_days=cache.whole("retention_days", base.retention_days, 0, MAX_DAYS),
+            context_tokens=file.whole("context_tokens", base.context_tokens, *_WHOLE["context_tokens"]),
+            max_bytes=cache.whole("max_bytes", base.max_bytes, *_WHOLE["max_bytes"]),
+            retention_days=cache.whole("retention_days", base.retention_days, *_WHOLE["retention_days"]),
             compression=cache.flag("compression", base.compression),
             durability=cast("Durability", cache.choice("durability", base.durability, DURABILITIES)),
             enabled=sync.flag("enabled", base.enabled),
-            batch_size=sync.whole("batch_size", base.batch_size, 1, MAX_BATCH),
-            interval_s=sync.number("interval_seconds", base.interval_s, 0.1, MAX_INTERVAL_S),
-            retry_max=sync.whole("retry_max", base.retry_max, 1, MAX_RETRIES),
-            backoff_base=sync.number("retry_backoff_base", base.backoff_base, 1, MAX_BASE),
+            batch_size=sync.whole("batch_size", base.batch_size, *_WHOLE["batch_size"]),
+            interval_s=sync.number("interval_seconds", base.interval_s, *_NUMBERS["interval_s"]),
+            retry_max=sync.whole("retry_max", base.retry_max, *_WHOLE["retry_max"]),
+            backoff_base=sync.number("retry_backoff_base", base.backoff_base, *_NUMBERS["backoff_base"]),
             hub_url=hub.text("url", base.hub_url),
             token_file=folder / Path(token).expanduser() if token else base.token_file,
         )

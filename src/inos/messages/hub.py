@@ -15,7 +15,7 @@ from typing import Final, TypeVar, TypeVarTuple
 import trio
 
 from inos.core.env import Env
-from inos.core.errors import BadInput, InosError, NotFound, Unavailable, from_wire
+from inos.core.errors import BadInput, InosError, NotFound, Unavailable
 from inos.core.messages.calls import Marked, MessageEvent
 from inos.core.messages.marks import Mark, MarkName, Marks
 from inos.core.messages.message import Message
@@ -195,7 +195,7 @@ class Hub:
                 self._looked = asked
             failed = self._look_failed
         if failed is not None:
-            raise from_wire(failed.code, failed.message, failed.hint)
+            raise failed.again()
 
     async def mark(self, ids: Sequence[str], name: MarkName, on: bool, by: str) -> Marked:
         """Set or take away a mark; it is on this disk when this returns, and outlives this node where the answer says

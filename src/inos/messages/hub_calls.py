@@ -17,7 +17,7 @@ from inos.core.codec import encode, reading
 from inos.core.errors import BadFrame, BadInput, TooLarge
 from inos.core.messages.calls import Marked, MessageEvent, MessagesReport
 from inos.core.messages.marks import MarkName, Marks, check_mark_name
-from inos.core.messages.message import canonical, parse_json
+from inos.core.messages.message import canonical, check_text, parse_json
 from inos.core.messages.query import MessageQuery, StoredMessage
 from inos.mesh.network import MAX_BODY_BYTES
 from inos.mesh.network import Message as Frame
@@ -169,9 +169,9 @@ def decode_marking(plain: bytes) -> Marking:
     ids, on, by = value.get("ids"), value.get("on"), value.get("by")
     if not isinstance(ids, list) or not 1 <= len(ids) <= MAX_MARKED or not all(isinstance(one, str) for one in ids):
         raise BadInput(f"ids must be a list of 1 to {MAX_MARKED} ids")
-    if not isinstance(on, bool) or not isinstance(by, str):
+    if not isinstance(on, bool):
         raise BadInput("a marking has ids, name, on and by")
-    return Marking(tuple(ids), check_mark_name(str(value.get("name"))), on, by)
+    return Marking(tuple(ids), check_mark_name(str(value.get("name"))), on, check_text("by", by, 1, 200))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +189,9 @@ def decode_one(plain: bytes) -> OneMessage:
     """Raises BadInput."""
     value = decode_json(plain)
     found, by = value.get("id"), value.get("by", "")
-    if not isinstance(found, str) or not isinstance(by, str) or len(by) > 200:
+    if not isinstance(found, str):
         raise BadInput("a question for one message has id, and by")
-    return OneMessage(found, by)
+    return OneMessage(found, check_text("by", by, 0, 200))
 
 
 def encode_merge(changes: Sequence[tuple[str, Marks]], hub: str) -> bytes:

@@ -68,8 +68,11 @@ class Connections:
                     cursor.execute(sql.SQL("BEGIN ISOLATION LEVEL " + kind))
                     yield cursor
                     cursor.execute("COMMIT")
-            except psycopg.Error as error:
+            except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
                 self._give_up(connection)
+                raise self._explained(error) from None
+            except psycopg.Error as error:  # the server answered: only this call is over
+                self._undo(connection)
                 raise self._explained(error) from None
             except BaseException:
                 self._undo(connection)

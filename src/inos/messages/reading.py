@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, get_args
 
 from inos.core.env import Env
-from inos.core.errors import InosError, NotFound
+from inos.core.errors import BadInput, InosError, NotFound
 from inos.core.messages.message import Message
-from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
+from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage, check_query
+from inos.core.messages.saying import said
 from inos.core.messages.words import has_words, query_words, shown, text_of
 from inos.messages.cache import AgentCache
 from inos.messages.cache_search import fits
@@ -64,6 +65,9 @@ class Reading:
     async def query(self, query: MessageQuery, of: Of = "own") -> MessagePage:
         """A page of the agent's `own` messages, at once from the cache; or of `all` agents', from the hub. While the
         hub is away: of what is here, in one page."""
+        if of not in get_args(Of):
+            raise BadInput(f"no such messages: {said(of)}", hint=f"there are: {', '.join(get_args(Of))}")
+        check_query(query)
         if of == "own" or self._hub is None:
             return await self._env.in_thread(self._cache.query, query)
         try:

@@ -78,6 +78,14 @@ def mixed(count: int, seed: int = 1) -> list[Message]:
     ]
 
 
+# What a store, a query language or a wire could take for something else.
+_ODD: Final = (
+    "'", '"', "\\", "\\0", "%", "_", "\x01", "\x7f", "\u2028", "é", "e\u0301", "\U0001f600", "\ufffe", "\uffff",
+    "\ufeff", "\nb", "::text", "$1", "%s", "{}", "İ", "'; --", "\u200d", "\u202e", "\U0010ffff",
+)  # fmt: skip
+ODD_TEXTS: Final = ("ODD", " odd ", *(f"odd{each}" for each in _ODD))
+NO_TEXTS: Final = ("\0", "odd\0", "\ud800", "odd\udfff", "\ude00\ud83d")
+
 QUERIES: Final[list[dict[str, Any]]] = [
     {},
     {"agent": "ada"},
@@ -345,6 +353,39 @@ class CorpusSuite:
             return
         found = corpus.query(query).messages
         assert bool(found) == has_words(text_of(message(1, content="Alpha or near")), query_words(text))
+
+    def test_any_text_that_a_message_takes_is_kept_and_found(self, corpus: Corpus) -> None:
+        messages = [
+            message(number, task=text, sender=text, recipient=text, content={text: [text, "\0"]}, attachments=(file,))
+            for number, text in enumerate(ODD_TEXTS)
+            for file in [Attachment(text, text, media_type=text)]
+        ]
+        inserted(corpus, messages)
+        corpus.index_step(len(messages) // 2)
+        for each in messages:
+            assert corpus.get(each.id).message == each
+            for query in (MessageQuery(task=each.task), MessageQuery(recipient=each.recipient)):
+                assert [found.message for found in corpus.query(query).messages] == [each]
+        assert len(corpus.query(MessageQuery(text="odd", limit=500)).messages) == len(messages)
+
+    def test_what_is_no_text_reaches_no_corpus(self, corpus: Corpus) -> None:
+        inserted(corpus, [message(1, content="odd")])
+        for wrong in NO_TEXTS:
+            for name in ("agent", "task", "role", "kind", "recipient", "sender"):
+                with pytest.raises(BadInput, match=name if name != "agent" else "an agent"):
+                    message(2, **{name: wrong})
+            for name in ("agent", "task", "role", "kind", "recipient", "text", "order", "state", "after"):
+                asked: dict[str, Any] = {name: wrong}
+                with pytest.raises(BadInput):
+                    corpus.query(MessageQuery(**asked))
+            with pytest.raises(BadInput):
+                corpus.get(wrong)
+            with pytest.raises(BadInput):
+                Attachment(wrong, "inos:1")
+        for half in ("\ud800", {"\udfff": 1}, ["a", {"b": "\ud83d"}]):
+            with pytest.raises(BadInput, match="content holds half a character"):
+                message(2, content=half)
+        assert len(corpus.query(MessageQuery(text="odd")).messages) == 1
 
     def test_the_best_come_first(self, corpus: Corpus) -> None:
         filler = " and then many other words that nobody is looking for at all" * 5

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol, get_args
 
 from inos.core.errors import BadInput, Refused
+from inos.core.messages.message import check_text
+from inos.core.messages.saying import said
 
 Scope = Literal["post", "read", "mark", "execute", "files"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -28,12 +30,12 @@ class Caller:
         """Raises Refused for a message in another agent's name."""
         if self.agent and agent != self.agent:
             raise Refused(
-                f"this token writes as {self.agent!r}, not as {str(agent)[:130]!r}", hint="use that agent's own token"
+                f"this token writes as {self.agent!r}, not as {said(agent, 130)}", hint="use that agent's own token"
             )
 
     def name(self, given: str = "") -> str:
-        """In whose name a mark is made: an agent cannot choose."""
-        return self.agent or given or OWNER
+        """In whose name a mark is made: an agent cannot choose. Raises BadInput."""
+        return self.agent or check_text("by", given, 0, 200) or OWNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,5 +70,5 @@ def check_scopes(names: object) -> tuple[Scope, ...]:
         raise BadInput("a token has one scope at least", hint=f"there are: {', '.join(SCOPES)}")
     for name in names:
         if name not in SCOPES:
-            raise BadInput(f"no such scope: {str(name)[:80]!r}", hint=f"there are: {', '.join(SCOPES)}")
+            raise BadInput(f"no such scope: {said(name)}", hint=f"there are: {', '.join(SCOPES)}")
     return tuple(scope for scope in SCOPES if scope in names)

@@ -8,9 +8,11 @@ in which it wrote, whatever its clock did.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final, NewType
 
 from inos.core.errors import BadInput
+from inos.core.messages.saying import said
 
 MessageId = NewType("MessageId", str)
 
@@ -28,8 +30,15 @@ _STEP_MAX: Final = 1 << 32
 def parse_id(text: str) -> MessageId:
     """The id that `text` is. Raises BadInput."""
     if not isinstance(text, str) or not ID.fullmatch(text):
-        raise BadInput(f"not a message id: {str(text)[:80]!r}", hint="an id is a UUIDv7, 36 lower-case characters")
+        raise BadInput(f"not a message id: {said(text)}", hint="an id is a UUIDv7, 36 lower-case characters")
     return MessageId(text)
+
+
+def check_ids(given: Iterable[str]) -> list[MessageId]:
+    """The ids that are given, in their order. Raises BadInput."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise BadInput("ids must be a list of message ids", hint="of a single message: [id]")
+    return [parse_id(each) for each in given]
 
 
 def next_id(now_ms: int, chance: bytes, last: MessageId | None) -> MessageId:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self, get_args
 
 from inos.core.errors import BadInput
-from inos.core.messages.message import MAX_TIME_MS
+from inos.core.messages.message import MAX_TIME_MS, check_text, check_whole
+from inos.core.messages.saying import said
 
 MarkName = Literal["read", "acknowledged", "executed", "archived"]
 MARK_NAMES: Final[tuple[MarkName, ...]] = get_args(MarkName)
@@ -29,10 +30,10 @@ class Mark:
     on: bool
 
     def __post_init__(self) -> None:
-        if not isinstance(self.time_ms, int) or isinstance(self.time_ms, bool) or not 0 <= self.time_ms <= MAX_TIME_MS:
-            raise BadInput("time_ms of a mark must be milliseconds since 1970")
-        if not isinstance(self.by, str) or not 1 <= len(self.by) <= 200:
+        check_whole("time_ms of a mark", self.time_ms, 0, MAX_TIME_MS)
+        if not isinstance(self.by, str):
             raise BadInput("by of a mark must be text of 1 to 200 characters")
+        check_text("by of a mark", self.by.replace("\0", " "), 1, 200)  # a NUL is refused where marks are made
         if not isinstance(self.on, bool):
             raise BadInput("on of a mark must be true or false")
 
@@ -86,5 +87,5 @@ class Marks:
 def check_mark_name(name: str) -> MarkName:
     """The mark called `name`. Raises BadInput."""
     if name not in MARK_NAMES:
-        raise BadInput(f"no such mark: {str(name)[:80]!r}", hint=f"there are: {', '.join(MARK_NAMES)}")
+        raise BadInput(f"no such mark: {said(name)}", hint=f"there are: {', '.join(MARK_NAMES)}")
     return name

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from json.encoder import encode_basestring as quoted
 from typing import Any, Final, Self, TypeVar
 
 from inos.core.errors import BadInput
 from inos.core.messages.ids import MessageId, parse_id
+from inos.core.messages.saying import said
 
 VERSION: Final = 1
 MAX_CONTENT_BYTES: Final = 256 << 10  # longer texts are attachments
@@ -30,6 +32,8 @@ AGENT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 AGENT_HINT: Final = 'an agent is 1 to 128 letters, digits, ".", "_" and "-", no punctuation at the ends'
 WORD_HINT: Final = 'a word is 1 to 32 of a-z, 0-9, "_" and "-", a letter first'
+
+_NO_ID: Final = MessageId("00000000-0000-7000-8000-000000000000")
 
 T = TypeVar("T")
 Json = Any
@@ -46,10 +50,10 @@ class Attachment:
     media_type: str = "application/octet-stream"
 
     def __post_init__(self) -> None:
-        _check_text("attachments.name", self.name, 1, 255)
-        _check_text("attachments.reference", self.reference, 1, 2048)
-        _check_text("attachments.media_type", self.media_type, 1, 127)
-        _check_whole("attachments.size_bytes", self.size_bytes, 0, (1 << 63) - 1)
+        check_text("attachments.name", self.name, 1, 255)
+        check_text("attachments.reference", self.reference, 1, 2048)
+        check_text("attachments.media_type", self.media_type, 1, 127)
+        check_whole("attachments.size_bytes", self.size_bytes, 0, (1 << 63) - 1)
 
     def to_json(self) -> dict[str, Json]:
         """As JSON shows it."""
@@ -88,18 +92,17 @@ class Message:
 
     def __post_init__(self) -> None:
         parse_id(self.id)
-        _check_whole("time_ms", self.time_ms, 0, MAX_TIME_MS)
+        check_whole("time_ms", self.time_ms, 0, MAX_TIME_MS)
         check_agent(self.agent)
         _check_word("kind", self.kind)
-        _check_whole("priority", self.priority, 0, MAX_PRIORITY)
-        if self.role:
+        check_whole("priority", self.priority, 0, MAX_PRIORITY)
+        if self.role != "":
             _check_word("role", self.role)
         for name in ("task", "sender", "recipient"):
-            _check_text(name, getattr(self, name), 0, 200)
+            check_text(name, getattr(self, name), 0, 200)
         if self.reply_to is not None:
             parse_id(self.reply_to)
-        if len(self.attachments) > MAX_ATTACHMENTS:
-            raise BadInput(f"a message has at most {MAX_ATTACHMENTS} attachments, not {len(self.attachments)}")
+        object.__setattr__(self, "attachments", check_attachments(self.attachments))
         encoded = canonical("content", self.content, MAX_JSON_DEPTH)
         if len(encoded) > MAX_CONTENT_BYTES:
             raise BadInput(
@@ -185,6 +188,10 @@ class Draft:
             self.recipient, self.reply_to, self.attachments,
         )  # fmt: skip
 
+    def check(self) -> None:
+        """Raises BadInput for what could not be written."""
+        self.written(_NO_ID, 0)
+
     def to_json(self) -> dict[str, Json]:
         """As JSON shows it; fields that say nothing are left out."""
         return _shown(self)
@@ -195,6 +202,13 @@ class Draft:
         fields = _object("a message to write", value, _FIELDS_OF_DRAFT)
         fields["attachments"] = _attachments(fields.get("attachments", []))
         return _constructed(cls, fields, "a message to write")
+
+
+def check_drafts(drafts: Sequence[Draft]) -> Sequence[Draft]:
+    """`drafts` if they are a list of drafts, whatever these say. Raises BadInput."""
+    if not isinstance(drafts, Sequence) or not all(isinstance(each, Draft) for each in drafts):
+        raise BadInput("not a list of messages to write", hint="make each with: agent.draft(…)")
+    return drafts
 
 
 _GIVEN: Final = ("v", "id", "time_ms")
@@ -223,10 +237,22 @@ def _attachments(given: Json) -> tuple[Attachment, ...]:
     return tuple(Attachment.from_json(each) for each in given[: MAX_ATTACHMENTS + 1])
 
 
+def check_attachments(given: Iterable[Attachment]) -> tuple[Attachment, ...]:
+    """The files of a message, as they are given to be written. Raises BadInput."""
+    files = tuple(islice(given, MAX_ATTACHMENTS + 1)) if isinstance(given, Iterable) else (None,)
+    if not all(isinstance(each, Attachment) for each in files):
+        raise BadInput(
+            "attachments must be a list of Attachment", hint='for a stored file: [Attachment("plan.txt", report.ref)]'
+        )
+    if len(files) > MAX_ATTACHMENTS:
+        raise BadInput(f"a message has at most {MAX_ATTACHMENTS} attachments")
+    return files
+
+
 def check_agent(name: str) -> str:
     """`name` if it can name an agent. Raises BadInput."""
     if not isinstance(name, str) or not AGENT.fullmatch(name):
-        raise BadInput(f"not the name of an agent: {str(name)[:140]!r}", hint=AGENT_HINT)
+        raise BadInput(f"not the name of an agent: {said(name, 140)}", hint=AGENT_HINT)
     return name
 
 
@@ -238,6 +264,8 @@ def canonical(what: str, value: Json, most_deep: int = MAX_JSON_DEPTH + _AROUND)
     try:
         _check_depth(what, value, most_deep)
         return _CANONICAL.encode(value).encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{what} holds half a character") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"{what} is no JSON: {error}") from None
 
@@ -294,20 +322,27 @@ def _constructed(kind: Callable[..., T], fields: dict[str, Json], what: str) -> 
         raise BadInput(f"{what} lacks a field it must have") from None
 
 
-def _check_text(name: str, value: Any, least: int, most: int) -> None:
-    if not isinstance(value, str) or not least <= len(value) <= most or "\0" in value:
-        raise BadInput(f"{name} must be text of {least} to {most} characters")
+def check_text(name: str, value: Any, least: int, most: int) -> str:
+    """`value` if it is text that every store and every wire can carry: no NUL, no half of a surrogate pair. Raises
+    BadInput."""
+    if not isinstance(value, str) or not least <= len(value) <= most:
+        raise BadInput(f"{name} must be text of {f'{least} to' if least else 'at most'} {most} characters")
+    if "\0" in value:
+        raise BadInput(f"{name} holds a NUL character")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise BadInput(f"{name} holds half a character") from None
+    return value
 
 
 def _check_word(name: str, value: Any) -> None:
     if not isinstance(value, str) or not WORD.fullmatch(value):
-        raise BadInput(f"{name} must be a word, not {str(value)[:80]!r}", hint=WORD_HINT)
+        raise BadInput(f"{name} must be a word, not {said(value)}", hint=WORD_HINT)
 
 
-def _check_whole(name: str, value: Any, least: int, most: int) -> None:
+def check_whole(name: str, value: Any, least: int, most: int) -> int:
+    """`value` if it is a whole number in these bounds. Raises BadInput."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         raise BadInput(f"{name} must be a whole number from {least} to {most}")
+    return value

@@ -14,7 +14,8 @@ from typing import Any, Final, Literal, Self, cast, get_args
 
 from inos.core.errors import BadInput
 from inos.core.messages.marks import STATES, Marks, State
-from inos.core.messages.message import MAX_PRIORITY, MAX_TIME_MS, Message, as_text, check_agent
+from inos.core.messages.message import MAX_PRIORITY, MAX_TIME_MS, Message, as_text, check_agent, check_text, check_whole
+from inos.core.messages.saying import said
 from inos.core.messages.words import query_words
 
 MAX_PAGE: Final = 500
@@ -46,29 +47,23 @@ class MessageQuery:
     limit: int = DEFAULT_PAGE
 
     def __post_init__(self) -> None:
-        if self.agent:
+        if self.agent != "":
             check_agent(self.agent)
         for name in ("task", "role", "kind", "recipient"):
-            if not isinstance(getattr(self, name), str) or len(getattr(self, name)) > 200:
-                raise BadInput(f"{name} must be text of at most 200 characters")
+            check_text(name, getattr(self, name), 0, 200)
         for name, least, most in (
             ("priority", 0, MAX_PRIORITY),
             ("since_ms", 0, MAX_TIME_MS),
             ("until_ms", 0, MAX_TIME_MS),
             ("limit", 1, MAX_PAGE),
         ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-                raise BadInput(f"{name} must be a whole number from {least} to {most}")
+            check_whole(name, getattr(self, name), least, most)
         check_state(self.state)
         if self.order not in get_args(QueryOrder):
-            raise BadInput(f"no such order: {self.order[:80]!r}", hint=", ".join(get_args(QueryOrder)))
-        if self.order == "best" and not query_words(self.text):
+            raise BadInput(f"no such order: {said(self.order)}", hint=f"there are: {', '.join(get_args(QueryOrder))}")
+        if not query_words(check_text("text", self.text, 0, MAX_SEARCH)) and self.order == "best":
             raise BadInput('the order "best" is for searches', hint="give words to look for in text")
-        if not isinstance(self.text, str) or len(self.text) > MAX_SEARCH or "\0" in self.text:
-            raise BadInput(f"text must be at most {MAX_SEARCH} characters")
-        query_words(self.text)
-        if self.after and not _CURSOR.fullmatch(self.after):
+        if self.after != "" and not (isinstance(self.after, str) and _CURSOR.fullmatch(self.after)):
             raise BadInput("after is no cursor", hint="take it from `next` of the page before")
 
     def to_params(self) -> dict[str, str]:
@@ -89,10 +84,17 @@ class MessageQuery:
         return cls(**values)
 
 
+def check_query(query: MessageQuery) -> MessageQuery:
+    """`query` if it is one. Raises BadInput."""
+    if not isinstance(query, MessageQuery):
+        raise BadInput(f"not a query of messages: {said(query)}", hint="ask with a MessageQuery(…)")
+    return query
+
+
 def check_state(state: str) -> StateAsked:
     """`state` if it can be asked for. Raises BadInput."""
     if state not in ("", "open", *STATES):
-        raise BadInput(f"no such state: {str(state)[:80]!r}", hint=f"there are: open, {', '.join(STATES)}")
+        raise BadInput(f"no such state: {said(state)}", hint=f"there are: open, {', '.join(STATES)}")
     return cast(StateAsked, state)
 
 

@@ -145,8 +145,8 @@ def decode_batch(encoded: bytes) -> Received:
     if not 1 <= len(value["messages"]) <= MAX_BATCH:
         raise BadInput(f"a batch has 1 to {MAX_BATCH} messages, not {len(value['messages'])}")
     return Received(
-        str(value.get("batch", ""))[:64], str(value.get("node", ""))[:200],
-        [_read(each) for each in value["messages"]], str(value.get("hub", ""))[:64],
+        as_text(value.get("batch", ""))[:64], as_text(value.get("node", ""))[:200],
+        [_read(each) for each in value["messages"]], as_text(value.get("hub", ""))[:64],
     )  # fmt: skip
 
 
