@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,22 +13,51 @@ import psycopg
 import pytest
 
 from inos.core.env import RealEnv
-from inos.core.errors import BadInput, NewerFormat, StorageFull, Unavailable
+from inos.core.errors import BadInput, InosError, NewerFormat, StorageFull, Unavailable
 from inos.core.messages.marks import Mark
 from inos.core.messages.query import MessageQuery
+from inos.messages import postgres_connections
 from inos.messages.corpus import Corpus
 from inos.messages.postgres_corpus import PostgresCorpus
 from inos.testing.corpus import NOW_MS, CorpusSuite, inserted, message, message_id
-from postgres_server import postgres_server
+from postgres_server import PostgresServer, Way, postgres_server
 
 SECRET: Final = "a-password-nobody-may-see"
 
 
+WAIT_S: Final = 20.0
+
+
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The URL of a server of our own."""
+def running() -> Iterator[PostgresServer]:
+    """A server of our own."""
     with postgres_server(synced=False) as running:
-        yield running.url
+        yield running
+
+
+@pytest.fixture
+def server(running: PostgresServer) -> str:
+    """Its URL."""
+    return running.url
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("ANSWER_S", 0.5), ("CONNECT_TIMEOUT_S", 2), ("_IDLE_MS", 1000)):
+        monkeypatch.setattr(postgres_connections, name, value)
+
+
+def comes_back(corpus: PostgresCorpus) -> None:
+    """Wait until a call is answered."""
+    until_s = time.monotonic() + WAIT_S
+    while True:
+        try:
+            corpus.stats()
+        except Unavailable:
+            assert time.monotonic() < until_s
+            time.sleep(0.05)
+        else:
+            return
 
 
 def schema_of(root: Path) -> str:
@@ -90,6 +121,61 @@ def test_a_lost_connection_is_unavailable_and_comes_back(server: str, tmp_path: 
         with pytest.raises(Unavailable):
             corpus.query(MessageQuery())
         assert len(corpus.query(MessageQuery()).messages) == 2
+
+
+def test_a_server_that_falls_silent_is_given_up_and_found_again(
+    running: PostgresServer, tmp_path: Path, impatient: None
+) -> None:
+    """More calls than connections, and one that comes when all know."""
+    with opened(running.url, tmp_path) as corpus:
+        inserted(corpus, [message(0)])
+        failed: list[InosError] = []
+
+        def insert(number: int) -> None:
+            try:
+                corpus.insert([message(number)], NOW_MS)
+            except InosError as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=insert, args=(number,)) for number in range(1, 11)]
+        with running.silent():
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(WAIT_S)
+            assert not any(thread.is_alive() for thread in threads)
+            assert {type(error) for error in failed} == {Unavailable} and len(failed) == 10
+            assert {error.message.partition(" at ")[2].partition(" ")[2] for error in failed} == {"does not answer"}
+            with pytest.raises(Unavailable, match="does not answer") as told:
+                corpus.query(MessageQuery())
+            assert told.value.retryable and "is it running" in told.value.hint
+        comes_back(corpus)
+        results = corpus.insert([message(number) for number in range(11)], NOW_MS)
+        assert {each.fate for each in results[1:]} <= {"stored", "duplicate"} and results[0].fate == "duplicate"
+        assert [each.seq for each in corpus.after(0, 50)] == list(range(1, 12)), "each once"
+
+
+def test_a_way_that_drops_what_it_carries_holds_up_neither_us_nor_others(
+    running: PostgresServer, tmp_path: Path, impatient: None
+) -> None:
+    """The server hears nothing of a transaction that was given up in the middle, and holds what it locked: it undoes
+    it by itself."""
+    way = Way(running)
+    try:
+        with opened(running.url, tmp_path) as near, opened(way.url, tmp_path) as far:
+            inserted(far, [message(1)])
+            with pytest.raises(Unavailable, match="does not answer"), far._connections.writing() as cursor:
+                cursor.execute("SELECT last_seq FROM corpus FOR UPDATE")
+                way.shut()
+                cursor.execute("SELECT 1")
+            assert near.insert([message(2)], NOW_MS)[0].seq == 2
+            with pytest.raises(Unavailable, match="does not answer"):
+                far.stats()
+            way.open()
+            comes_back(far)
+            assert far.insert([message(3)], NOW_MS)[0].seq == 3
+    finally:
+        way.close()
 
 
 def test_no_password_is_in_what_is_said() -> None:

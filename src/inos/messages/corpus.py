@@ -91,5 +91,10 @@ class Corpus(Writing, Reading, Protocol):
     def index_from(self) -> int:
         """How many messages it is worth while to index together."""
 
+    @property
+    def at_once(self) -> int:
+        """How many of its calls are to run side by side, 0 for any number. Where another machine answers, a call may be
+        long in coming back, and each that waits has a thread that the rest of the node needs too."""
+
     def close(self) -> None:
         """Let running calls finish. May be called twice."""

@@ -9,6 +9,7 @@ here, each later than the one it follows whatever the clock does.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -73,6 +74,7 @@ class Hub:
         self._marking = trio.Lock()
         self._moved = trio.Event()
         self._pacing = Pacing(corpus.index_from)
+        self._turns = trio.Semaphore(corpus.at_once) if corpus.at_once else nullcontext()
 
     # Life
 
@@ -318,7 +320,8 @@ class Hub:
             raise Unavailable("this node is the hub no more", hint="ask again: the new one is known in a moment")
         self._running += 1
         try:
-            return await self._env.in_thread(work, *args)
+            async with self._turns:
+                return await self._env.in_thread(work, *args)
         finally:
             self._running -= 1
             self._idle.set()

@@ -21,7 +21,7 @@ from inos.core.messages.sync import MAX_BATCH, Result
 from inos.core.messages.words import words_of
 from inos.messages import postgres_reading as reading
 from inos.messages.corpus import CorpusStats, MarkChange
-from inos.messages.postgres_connections import Connections, Cursor
+from inos.messages.postgres_connections import MAX_CONNECTIONS, Connections, Cursor
 from inos.messages.postgres_schema import SCHEMA, prepare
 from inos.messages.stored_form import pack, text_in, unpack
 
@@ -44,7 +44,7 @@ class PostgresCorpus:
     def __init__(self, url: str, env: Env, *, schema: str = SCHEMA) -> None:
         """Open the corpus in `schema` of the database at `url`, or begin one. Raises BadInput for what is no URL,
         Refused, Unavailable, NewerFormat."""
-        self._connections = Connections(url, schema)
+        self._connections = Connections(url, schema, env)
         made = str(next_id(int(env.now_s() * 1000), env.token_bytes(10), None))
         try:
             self._identity = prepare(self._connections, schema, made)
@@ -61,6 +61,11 @@ class PostgresCorpus:
     def index_from(self) -> int:
         """See Corpus. It has no words at hand, so nothing is to wait."""
         return 1
+
+    @property
+    def at_once(self) -> int:
+        """See Corpus."""
+        return MAX_CONNECTIONS
 
     def insert(self, messages: Sequence[Message], now_ms: int) -> list[Result]:
         """See Writing."""
