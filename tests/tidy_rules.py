@@ -48,7 +48,7 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     "subprocess": ("cli/*", "components/guard.py", "components/process.py", "messages/hook.py"),
     "trio.lowlevel.open_process": ("components/process.py", "messages/hook.py"),
     "os.kill": ("core/endpoint.py", "cli/*", "components/guard.py"),  # the endpoint only asks whether one is there
-    "os.killpg": ("cli/*", "components/guard.py"),
+    "os.killpg": ("cli/*", "components/guard.py", "messages/hook.py"),  # each ends what it started itself
     "trio.run_process": ("cli/*",),
     "pickle": (),
     "marshal": (),
