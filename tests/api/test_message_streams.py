@@ -6,7 +6,7 @@ import http.client
 import json
 import sys
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,8 @@ def test_a_browser_that_goes_away_leaves_nothing_open() -> None:
             await MessageEvents(service)(scope, receive, send)
         assert len(begun) >= 2 and left_open(begun) == []
 
-    trio.run(serve)
+    with closing(service):
+        trio.run(serve)
 
 
 class FarAway(MemoryMessages):
