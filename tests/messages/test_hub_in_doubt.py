@@ -240,6 +240,35 @@ async def _refused(ask: Callable[..., Awaitable[object]], *args: object) -> None
 
 
 @sim_test
+async def test_of_a_mesh_of_three_two_have_what_is_covered_while_one_is_away() -> None:
+    """A laptop that sleeps for a week keeps nobody's messages from being safe."""
+    async with open_cluster(3) as cluster:
+        a, b, c = cluster.nodes
+        await desk(a).take_hub()
+        await c.crash()
+        await trio.sleep(10)
+        posted = await post(a, 3)
+        await arrived(b, 3)
+        await covered(a)
+        assert (await desk(b).mark([posted[0].id], "read", True, "me")).covered
+        cluster.cut_off(b)
+        await post(a, 1, start=3)
+        await arrived(a, 4)
+        with pytest.raises(trio.TooSlowError):
+            await covered(a, within_s=40)
+        cluster.fabric.heal()
+        await cluster.connected()
+        await covered(a)
+        await a.crash()
+        a.lose_disk()
+        await c.start()
+        await cluster.connected()
+        await desk(b).take_hub()
+        assert await arrived(b, 4) == [0, 1, 2, 3]
+        assert (await desk(c).get(posted[0].id)).marks.has("read")
+
+
+@sim_test
 async def test_of_a_mesh_of_two_both_have_what_is_covered() -> None:
     async with open_cluster(2) as cluster:
         a, b = cluster.nodes

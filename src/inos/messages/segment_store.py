@@ -62,10 +62,11 @@ class Names:
 
 
 class SegmentStore:
-    """The segments of one owner. `members` says how many the mesh has: of one or two no quorum survives the loss of a
-    node, and what is on the disks of all of them is all the safety there can be."""
+    """The segments of one owner. `members` says how many the mesh has, and how many of these answer, this node among
+    them: of one or two no quorum survives the loss of a node, and what is on the disks of all of them is all the safety
+    there can be; nor is there more while one of three is away."""
 
-    def __init__(self, vault: Vault, names: Names, members: Callable[[], int], env: Env) -> None:
+    def __init__(self, vault: Vault, names: Names, members: Callable[[], tuple[int, int]], env: Env) -> None:
         self._vault = vault
         self._names = names
         self._members = members
@@ -95,9 +96,10 @@ class SegmentStore:
 
     async def _put(self, name: SegmentName, source: AsyncIterator[bytes], size: int | None) -> bool:
         report = await self._vault.put(source, PutOptions(name=str(name), size=size))
-        if report.level != LOCAL or (others := self._members() - 1) <= 0:
+        members, alive = self._members()
+        if report.level != LOCAL or members <= 1:
             return True
-        return report.survives >= others and await self._all_have_names()
+        return report.survives >= max(1, alive - 1) and await self._all_have_names()
 
     async def _all_have_names(self) -> bool:
         try:

@@ -114,7 +114,11 @@ def open_messaging(
         return len(tables.replicas(CATALOGUE, bytes(identity.owner))) <= 2
 
     names = Names(lambda sure: catalogue.refresh(quorum=sure), catalogue.page, enough)
-    segments = SegmentStore(keeping.vault, names, lambda: len(membership.members()), env)
+
+    def members() -> tuple[int, int]:
+        return len(membership.members()), len(meeting.view.alive_members())
+
+    segments = SegmentStore(keeping.vault, names, members, env)
     role = HubRole(
         Desk(identity.node, identity.owner, identity.owner_key, settings.wish),
         Mesh(tables, disk.records, meeting.view, membership.members),
