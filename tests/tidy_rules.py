@@ -66,8 +66,9 @@ USE_DOORS: Mapping[str, tuple[str, ...]] = {
     ),
     "multiaddr": ("mesh/*",),
     "zeroconf": ("mesh/mdns.py",),
-    # Transactions; connections; reading a damaged one; the operating system that SQLite sees in a simulation.
-    "apsw": ("store/database.py", "store/connection.py", "store/salvage.py", "sim/disk_vfs.py"),
+    # Transactions; connections; a file that stands still; reading a damaged one; the operating system that SQLite sees
+    # in a simulation.
+    "apsw": ("store/database.py", "store/connection.py", "store/standing.py", "store/salvage.py", "sim/disk_vfs.py"),
     "sqlite3": (),
     "wasmtime": ("components/wasm_host.py",),
     "cryptography": ("crypto/*",),

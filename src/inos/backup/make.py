@@ -77,11 +77,11 @@ class Maker:
         if self._kind == FULL:
             self._total += self._source.chunks.usage().bytes
             yield from self._send_ahead()
-        with self._source.chunks.keeping(), self._source.database.frozen() as cursor:
+        with self._source.chunks.keeping(), self._source.database.frozen() as standing:
             blocks: list[bytes] = []
-            yield from self._send_database(database, blocks)
-            database_part = self._part(len(blocks), database.stat().st_size, 0, full_lists(blocks))
-            rows = self._rows(cursor) if self._kind == FULL else iter(())
+            yield from self._send_blocks(standing.blocks(DATABASE_BLOCK), blocks)
+            database_part = self._part(len(blocks), standing.size_bytes, 0, full_lists(blocks))
+            rows = self._rows(standing.cursor) if self._kind == FULL else iter(())
             chunks_part = self._send_rest(rows)
         components_part = self._part(*self._components())
         self._repository.flush()
@@ -127,13 +127,12 @@ class Maker:
         self._damaged.discard(row.address)  # it may have been healed since
         return True
 
-    def _send_database(self, path: Path, blocks: list[bytes]) -> Steps:
-        with path.open("rb") as file:
-            while block := file.read(DATABASE_BLOCK):
-                blocks.append(self._repository.add_block(block))
-                self._done += len(block)
-                if not len(blocks) % _STEP_CHUNKS:
-                    yield self._report()
+    def _send_blocks(self, source: Iterator[bytes], blocks: list[bytes]) -> Steps:
+        for block in source:
+            blocks.append(self._repository.add_block(block))
+            self._done += len(block)
+            if not len(blocks) % _STEP_CHUNKS:
+                yield self._report()
 
     def _rows(self, cursor: Cursor) -> Iterator[Row]:
         after: Address | None = None

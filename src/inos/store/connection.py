@@ -108,8 +108,9 @@ def _create(path: Path, key: bytes, files: Files) -> None:
 
 
 def fold_log(connection: apsw.Connection) -> None:
-    """Write all of the log back into the file, so that the file alone is the database. Nobody else may have it open."""
-    run_once(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+    """Write all of the log back into the file, so that the file alone is the database. Nobody else may write to it; one
+    who reads it for too long is a BusyError."""
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def frames_read(connection: apsw.Connection, path: Path) -> int:

@@ -47,6 +47,7 @@ from inos.store.log_check import fasten, find_damage, is_loose, let_loose, mend,
 from inos.store.migrations import MIGRATIONS
 from inos.store.migrations.step import Migration, check_version, take_step, taken_at
 from inos.store.previous import KEPT_S, keep_previous, previous_versions, remove_previous
+from inos.store.standing import Standing, standing_still
 
 T = TypeVar("T")
 
@@ -321,26 +322,21 @@ class Database:
         return DatabaseSize(file_bytes, log_bytes, free_bytes, tuple(self._previous))
 
     @contextlib.contextmanager
-    def frozen(self) -> Iterator[Cursor]:
+    def frozen(self) -> Iterator[Standing]:
         """Inside, the file holds all that was committed before, complete, and nobody writes to it: what is committed
-        meanwhile goes to the log. The cursor reads that same moment. Be quick: the log grows. Raises Locked when
-        readers are in the way for too long."""
+        meanwhile goes to the log. Be quick: the log grows. Raises Locked when readers are in the way for too long."""
         if self._file.one_connection:  # nobody else can be at work while this one is
             with self._commits.exclusive, translated(self._writer, self._path):
                 self._refuse_closed()
                 self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-                yield self._writer.cursor()
+                yield Standing(self._writer.cursor(), self._files.size(self._path), self._read_file)
             return
-        with contextlib.ExitStack() as stack:
-            with self._commits.exclusive, translated(self._writer, self._path):
-                self._refuse_closed()
-                # A reader that begins when the log is empty reads the file alone, and no checkpoint passes it.
-                self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-                reader = stack.enter_context(contextlib.closing(self._open_reader()))
-                stack.callback(roll_back, reader)
-                reader.execute("BEGIN")
-                run_once(reader, "SELECT count(*) FROM sqlite_schema").fetchall()
-            yield reader.cursor()
+        self._refuse_closed()
+        with standing_still(self._path, self._key, self._files, known=True) as standing:
+            yield standing
+
+    def _read_file(self, size: int, start: int) -> bytes:
+        return self._files.read(self._path, size, start)
 
     def check(self, table: str = "") -> list[str]:
         """Read every page, of one table or of all, and say what is wrong; empty when all is well. Slow, blocks nobody.
