@@ -123,7 +123,7 @@ def test_what_is_put_while_it_runs(root: Root) -> None:
 def test_nothing_is_freed_while_the_database_stands_still(root: Root) -> None:
     with root.open() as (disk, _):
         [first, *_] = disk.chunks.addresses()
-        with disk.chunks.keeping(), disk.database.frozen() as cursor:
+        with disk.chunks.keeping(), disk.database.frozen() as standing:
             size = (root.home / "inos.db").read_bytes()
             assert disk.chunks.remove_many([first]) == 0
             mark = disk.chunks.begin_mark()
@@ -131,7 +131,8 @@ def test_nothing_is_freed_while_the_database_stands_still(root: Root) -> None:
             disk.settings.put({"later": b"x" * 100_000})
             disk.database.checkpoint()
             assert (root.home / "inos.db").read_bytes() == size
-            assert not list(cursor.execute("SELECT 1 FROM settings WHERE key = 'later'"))
+            assert not list(standing.cursor.execute("SELECT 1 FROM settings WHERE key = 'later'"))
+            assert b"".join(standing.blocks(10_000)) == size
         assert disk.chunks.remove_many([first]) > 0
         disk.database.checkpoint()
         assert (root.home / "inos.db").read_bytes() != size
@@ -288,23 +289,32 @@ def test_urls(root: Root, tmp_path: Path, scheme: str) -> None:
         root.check(place + "-not")
 
 
-def test_a_component_file_stays_in_its_folder(root: Root, tmp_path: Path) -> None:
-    """Only the owner can write a backup; a hostile entry still must not leave the folder."""
+def test_a_component_file_stays_in_its_folder(tmp_path: Path) -> None:
+    """Only the owner can write a backup; a hostile entry still must not leave the folder, nor go through a link."""
     from inos.backup.repository import Repository
-    from inos.backup.restore import Restorer
-    from inos.backup.snapshot import Part, Snapshot
+    from inos.backup.snapshot import Part
+    from inos.backup.trees import write_tree
+
+    link = {"path": "a", "mode": 0, "modified_ms": 0, "size": 0, "lists": [], "kind": "link", "target": str(tmp_path)}
+    below = {"path": "a/b", "mode": 0o600, "modified_ms": 0, "size": 0, "lists": []}
 
     class Lying(Repository):
-        def __init__(self) -> None:
-            pass
+        def __init__(self, *entries: dict[str, object]) -> None:
+            self.lines = b"\n".join(json.dumps(each).encode() for each in entries)
 
         def block(self, piece_id: bytes) -> bytes:
-            fields = {"path": "../../escaped", "mode": 0o600, "modified_ms": 0, "size": 0, "lists": []}
-            return json.dumps(fields).encode()
+            return self.lines
 
-    nothing = Part(0, 0, 0, ())
-    snapshot = Snapshot("full", 0, "", "", "", nothing, nothing, Part(1, 0, 0, (bytes(32),)))
-    restorer = Restorer(Lying(), snapshot, root.home, tmp_path / "new")
-    with pytest.raises(InosError, match="outside"):
-        list(restorer._components())
-    assert not (tmp_path.parent / "escaped").exists() and Kind.PACK.value
+    def written(*entries: dict[str, object]) -> list[int]:
+        return list(write_tree(Lying(*entries), Part(1, 0, 0, (bytes(32),)), tmp_path / "new", 0o777))
+
+    for path in ("../escaped", "/tmp/escaped", "a/../../escaped", "a//b", "", "a/.", "a\0b"):
+        with pytest.raises(Corrupt, match="list of files"):
+            written(below | {"path": path})
+    with pytest.raises(InosError):
+        written(link, below)  # what is below the link is a folder of its own, and the link finds it in its place
+    assert (tmp_path / "new/a/b").is_file() and not (tmp_path / "b").exists()
+    shutil.rmtree(tmp_path / "new")
+    with pytest.raises(Corrupt, match="outside"):
+        written(link, link | {"path": "a/c"})
+    assert (tmp_path / "new/a").is_symlink() and not (tmp_path / "c").exists() and Kind.PACK.value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,24 +67,35 @@ def test_what_is_no_list(text: bytes) -> None:
         ids_in(text)
 
 
-@given(st.sampled_from(["full", "mesh"]), st.integers(0), st.text(), parts, parts)
-def test_a_snapshot_comes_back(kind: str, created_ms: int, name: str, first: Part, second: Part) -> None:
+@given(st.sampled_from(["full", "mesh"]), st.integers(0), st.text(), parts, parts, st.none() | parts)
+def test_a_snapshot_comes_back(
+    kind: str, created_ms: int, name: str, first: Part, second: Part, third: Part | None
+) -> None:
     name = name.encode("utf-8", "replace").decode()
-    wanted = Snapshot(kind, created_ms, name, "0.1", "{}", first, second, first)  # type: ignore[arg-type]
+    wanted = Snapshot(kind, created_ms, name, "0.1", "{}", first, second, first, third, second)  # type: ignore[arg-type]
     assert Snapshot.decode(wanted.encode(), "s") == wanted
+
+
+def test_a_snapshot_of_an_earlier_release_says_nothing_of_messages() -> None:
+    part = {"count": 2, "size": 3, "damaged": 1, "lists": ["11" * 32]}
+    fields = {"version": 1, "kind": "full", "created_ms": 5, "node_name": "desk", "release": "0.1", "node_file": "{}"}
+    text = json.dumps(fields | {"database": part, "chunks": part, "components": part}).encode()
+    found = Snapshot.decode(text, "s")
+    assert found.messages is None and found.config is None and found.components == Part(2, 3, 1, (b"\x11" * 32,))
+    for version in (0, -1, True, "1", None, 2):
+        with pytest.raises(Corrupt):
+            Snapshot.decode(text.replace(b'"version": 1', b'"version": ' + json.dumps(version).encode()), "s")
 
 
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
 def test_what_is_no_snapshot(value: object) -> None:
-    import json
-
     with pytest.raises(Corrupt):
         Snapshot.decode(json.dumps(value).encode(), "s")
 
 
 def test_a_newer_snapshot_is_not_called_damaged() -> None:
     with pytest.raises(NewerFormat):
-        Snapshot.decode(b'{"version": 2}', "s")
+        Snapshot.decode(b'{"version": 3}', "s")
     newer = bytearray(KEYS.seal_file(Kind.INDEX, SALT, b"text"))
     newer[8] = 2
     with pytest.raises(NewerFormat):

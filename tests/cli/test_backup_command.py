@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inos.cli.backup import _show_list
 from inos.cli.backup_gaps import say_gaps
+from inos.core.backups import SnapshotReport
 from inos.core.reports import BackupReport
 
 
@@ -16,9 +17,7 @@ def test_a_backup_through_the_node(inos: Any) -> None:
     place = str(inos.cwd / "copies")  # the node works in another folder
     assert done.json["snapshot"] == f"full of {place}" and done.json["finished"]
     assert inos("backup", "copies").text == f"full of {place}\n"
-    assert done.json["messages_only_here"] == 0
-    assert inos("msg", "post", "--agent", "ada", "hello").code == 0
-    assert inos("backup", "copies", "--json").json["messages_only_here"] == 1
+    assert (done.json["messages"], done.json["config"]) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +64,12 @@ def test_without_a_node(alone: Any) -> None:
     assert alone("backup", "forget", "copies", first[:12], "--json").error["code"] == "not_found"
     assert alone("backup", "prune", "nothing", "--json").error["code"] == "not_found"
     assert alone("backup", "check", "copies").text.startswith("1 of 1 snapshot")
+    (alone.home / "config").mkdir()
+    (alone.home / "config/node.yaml").write_text("role: coder\n")
+    assert "1 file of settings" in alone("backup", "copies").err
+    (alone.home / "config/node.yaml").unlink()
     done = alone("restore", "copies", "--json").json
+    assert (alone.home / "config/node.yaml").read_text() == "role: coder\n"
     assert done["home"] == str(alone.home) and done["node_name"] and done["peer"].startswith("12D3")
     assert f"(…{done['peer'][-12:]})" in alone("restore", "copies", "--node", done["node_name"]).err
     assert alone("restore", "copies", "--node", "nobody", "--json").error["code"] == "not_found"
@@ -74,14 +78,15 @@ def test_without_a_node(alone: Any) -> None:
     assert alone("backup", "mesh:", "--json").error["code"] == "no_node"
 
 
-def test_what_is_not_in_a_backup_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    names = ("components/a/1/data/link: a link",)
-    report = BackupReport(1, 1, 1, 2, "id", finished=True, left_out=3, left_out_names=names)
-    say_gaps(report, tmp_path, None)
+def test_what_is_not_in_a_backup_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("components/a/1/data/pipe: not a file",)
+    say_gaps(BackupReport(1, 1, 1, 2, "id", finished=True, left_out=3, left_out_names=names))
     said = capsys.readouterr().err
     assert "2 chunks" in said and f"{names[0]}, and 2 more" in said and "messages" not in said
-    (tmp_path / "messages/agents").mkdir(parents=True)
-    for only_here, words in ((None, "cannot be told"), (1, "but for 1 message on this node only"), (0, "")):
-        say_gaps(BackupReport(1, 1, 1), tmp_path, only_here)
-        said = capsys.readouterr().err
-        assert words in said and bool(words) == ("not in it" in said)
+    say_gaps(BackupReport(1, 1, 1, messages=1, config=2))
+    assert "with 1 database of messages, and 2 files of settings" in capsys.readouterr().err
+
+
+def test_a_snapshot_of_an_earlier_release_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    _show_list([SnapshotReport("a" * 64, 1, "desk", "full", 1, 1, 0, whole=False)], as_json=False)
+    assert "without messages and settings, by an earlier release: aaaaaaaaaaaa" in capsys.readouterr().err

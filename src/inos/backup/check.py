@@ -1,4 +1,4 @@
-"""Proving that a backup would restore: every file read, every snapshot's needs looked up, the database opened."""
+"""Proving that a backup would restore: every file read, every snapshot's needs looked up, every database opened."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from inos.backup.entries import Entry, entries_in
+from inos.backup.entries import Entry
 from inos.backup.lists import ids_in
+from inos.backup.messages import prove_messages
 from inos.backup.repository import Repository
 from inos.backup.restore import build_database, part_ids
 from inos.backup.snapshot import Part, Snapshot
+from inos.backup.trees import entries_of
 from inos.core.backups import CheckReport
 from inos.core.env import Env
-from inos.core.errors import Corrupt, NotFound
+from inos.core.errors import Corrupt, NewerFormat, NotFound
 from inos.store.database import Database
 
 
@@ -68,10 +70,12 @@ class Checker:
             for part in (snapshot.database, snapshot.chunks):
                 self._look_up(part)
             self._open_database(snapshot)
-            for each in snapshot.components.lists:
-                for entry in entries_in(self.repository.block(each)):
+            for part in snapshot.files:
+                for entry in entries_of(self.repository, part):
                     self._look_up_file(entry)
-        except (Corrupt, NotFound) as error:
+            if snapshot.messages is not None:
+                prove_messages(self.repository, snapshot.messages, self.database_key, self.env)
+        except (Corrupt, NotFound, NewerFormat) as error:
             return error.message
         return ""
 

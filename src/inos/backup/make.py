@@ -3,7 +3,7 @@
 Chunks that are not in the backup yet are sent first, while everything goes on. Then, with nothing freed meanwhile, the
 database file stands still for as long as its changed blocks and the last few chunks take; what it lists at that
 moment is what the snapshot holds. So every name in a snapshot can be restored, whatever was put and removed
-meanwhile.
+meanwhile. Components, settings and messages come after that (`gathering.py`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
-from inos.backup.entries import Entry
+from inos.backup.gathering import COMPONENTS, CONFIG, DATABASE_BLOCK, Gathered, Gathering
 from inos.backup.lists import address_lists, full_lists
 from inos.backup.repository import Repository
 from inos.backup.snapshot import FULL, Part, Snapshot
-from inos.backup.walking import EMPTY, LeftOut, walk
 from inos.core.env import Env
 from inos.core.errors import Corrupt, NotFound
 from inos.core.ids import Address
@@ -29,27 +28,20 @@ from inos.store.cursor import Cursor
 from inos.store.database import Database
 from inos.store.disk_chunks import DiskChunkStore
 
-COMPONENTS: Final = "components"
-DATABASE_BLOCK: Final = 64 << 10
-COMPONENT_BLOCK: Final = 1 << 20
 _ROWS: Final = 4096
 # Progress is told about this often: every 64 chunks.
 _STEP_CHUNKS: Final = 64
-_LINES_BYTES: Final = 512 << 10
-# components/<id>/<version>/data
-_DATA_DEPTH: Final = 4
-# Enough to see what kind of thing it is; the count says how many there are.
-_NAMES_TOLD: Final = 20
 
 Steps = Generator[BackupReport, None, None]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is backed up. `node_file` is the text of node.json."""
+    """What is backed up. `key` opens the database; `node_file` is the text of node.json."""
 
     root: Path
     database: Database
+    key: bytes
     chunks: DiskChunkStore
     node_name: str
     node_file: str
@@ -67,13 +59,12 @@ class Maker:
         self._done = 0
         self._total = 0
         self._damaged: set[Address] = set()
-        self._left_out = 0
-        self._left_out_names: list[str] = []
+        self._gathering = Gathering(repository, source.root)
+        self._config = 0
 
     def steps(self) -> Steps:
         """Does it; each step says how far it is, the last one is `finished`. Raises StorageFull, Unavailable …"""
-        database = self._source.root / "inos.db"
-        self._total = database.stat().st_size
+        self._total = (self._source.root / "inos.db").stat().st_size
         if self._kind == FULL:
             self._total += self._source.chunks.usage().bytes
             yield from self._send_ahead()
@@ -83,7 +74,10 @@ class Maker:
             database_part = self._part(len(blocks), standing.size_bytes, 0, full_lists(blocks))
             rows = self._rows(standing.cursor) if self._kind == FULL else iter(())
             chunks_part = self._send_rest(rows)
-        components_part = self._part(*self._components())
+        components_part = yield from self._gather(self._gathering.tree(COMPONENTS))
+        config_part = yield from self._gather(self._gathering.tree(CONFIG))
+        messages_part = yield from self._gather(self._gathering.messages(self._source.key))
+        self._config = config_part.count
         self._repository.flush()
         snapshot = Snapshot(
             self._kind,
@@ -94,15 +88,31 @@ class Maker:
             database_part,
             chunks_part,
             components_part,
+            messages_part,
+            config_part,
         )
         name = self._repository.write_snapshot(snapshot)
-        yield self._report(name, chunks_part.damaged + components_part.damaged)
+        self._done = self._total = snapshot.size
+        yield self._report(name, snapshot.damaged)
+
+    def _gather(self, gathered: Gathered) -> Generator[BackupReport, None, Part]:
+        while True:
+            try:
+                size = next(gathered)
+            except StopIteration as ended:
+                part: Part = ended.value
+                return part
+            self._done += size
+            self._total = max(self._total, self._done)
+            yield self._report()
 
     def _report(self, snapshot: str = "", damaged: int = 0) -> BackupReport:
         sent, finished = self._repository.sent_bytes, bool(snapshot)
-        names = tuple(self._left_out_names)
-        done = min(self._done, self._total)
-        return BackupReport(done, self._total, sent, damaged, snapshot, finished, self._left_out, names)
+        gathering, done = self._gathering, min(self._done, self._total)
+        return BackupReport(
+            done, self._total, sent, damaged, snapshot, finished, gathering.left_out, tuple(gathering.left_out_names),
+            gathering.databases, self._config,
+        )  # fmt: skip
 
     def _send_ahead(self) -> Steps:
         after: Address | None = None
@@ -157,47 +167,3 @@ class Maker:
 
     def _part(self, count: int, size: int, damaged: int, lists: Iterable[bytes]) -> Part:
         return Part(count, size, damaged, tuple(self._repository.add_block(text) for text in lists))
-
-    # Component files
-
-    def _components(self) -> tuple[int, int, int, list[bytes]]:
-        folder = self._source.root / COMPONENTS
-        count = size = damaged = 0
-        lines, texts = bytearray(), []
-        for found in walk(folder):
-            if isinstance(found, LeftOut):
-                damaged += self._leave_out(found)
-                continue
-            try:
-                line, length = self._component_file(found, found.relative_to(folder).as_posix())
-            except OSError as error:
-                damaged += self._leave_out(LeftOut(found, error.strerror or str(error), lost=True))
-                continue
-            lines += line
-            count, size = count + 1, size + length
-            if len(lines) >= _LINES_BYTES:
-                texts.append(bytes(lines))
-                lines.clear()
-        return count, size, damaged, [*texts, *([bytes(lines)] if lines else [])]
-
-    def _leave_out(self, found: LeftOut) -> bool:
-        """Note it; whether something is lost with it. The folder that each version may write to is made again when it
-        is missing, so that an empty one is nothing to tell of."""
-        name = found.path.relative_to(self._source.root)
-        if found.why != EMPTY or len(name.parts) > _DATA_DEPTH:
-            self._left_out += 1
-            if len(self._left_out_names) < _NAMES_TOLD:
-                self._left_out_names.append(f"{name.as_posix()}: {found.why}")
-        return found.lost
-
-    def _component_file(self, path: Path, name: str) -> tuple[bytes, int]:
-        status = path.stat()
-        blocks: list[bytes] = []
-        size = 0
-        with path.open("rb") as file:
-            while block := file.read(COMPONENT_BLOCK):
-                blocks.append(self._repository.add_block(block))
-                size += len(block)
-        lists = tuple(self._repository.add_block(text) for text in full_lists(blocks))
-        entry = Entry(name, status.st_mode & 0o777, status.st_mtime_ns // 10**6, size, lists)
-        return entry.encode(), size

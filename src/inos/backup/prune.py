@@ -103,7 +103,7 @@ class Pruner:
         for part in (snapshot.database, snapshot.chunks):
             for each in part.lists:
                 self._mark_list(each)
-        for each in snapshot.components.lists:
+        for each in (each for part in snapshot.files for each in part.lists):
             if self._mark(each):
                 for entry in entries_in(self._repository.block(each)):
                     for inner in entry.lists:

@@ -14,16 +14,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from inos.backup.entries import Entry, entries_in
+from inos.backup.gathering import COMPONENTS, CONFIG
 from inos.backup.lists import ids_in
-from inos.backup.make import COMPONENT_BLOCK, COMPONENTS, Steps
+from inos.backup.make import Steps
+from inos.backup.messages import settle_messages
 from inos.backup.repository import Repository
 from inos.backup.snapshot import FULL, MESH, Part, Snapshot
+from inos.backup.trees import write_tree
 from inos.core.env import Env
 from inos.core.errors import Corrupt, StorageFull
 from inos.core.ids import Address
 from inos.core.reports import BackupReport
 from inos.crypto.hashing import address_of
+from inos.messages.on_disk import FOLDER as MESSAGES
 from inos.store.chunk_files import SUFFIX
 from inos.store.chunks import MAX_CHUNK_BYTES
 from inos.store.database import Database
@@ -32,11 +35,15 @@ from inos.store.filesystem import REAL_FILES
 from inos.store.private_files import explained, write_private
 from inos.store.rebuild import DATABASE, take_chunks
 from inos.store.salvage import OpenedDamaged
+from inos.store.settings import Settings
 
 BLOBS: Final = "blobs"
 NODE: Final = "node.json"
 _BATCH: Final = 16
 _DATABASE_STEP: Final = 64
+# What is written of a component is its own; settings and messages come back for whom they were.
+_OWNERS: Final = 0o700
+_ALL: Final = 0o777
 
 
 def part_ids(repository: Repository, part: Part) -> Iterator[bytes]:
@@ -73,7 +80,7 @@ class Restorer:
         self._new = new
         self._done = 0
         self._written = 0
-        self._total = snapshot.database.size + snapshot.chunks.size + snapshot.components.size
+        self._total = snapshot.size
 
     def steps(self, database_key: bytes, env: Env) -> Steps:
         """Builds and proves it. Raises Corrupt, StorageFull; then nothing was replaced."""
@@ -82,8 +89,13 @@ class Restorer:
             self._done = self._written = written
             yield self._report()
         yield from self._chunks()
-        yield from self._components()
-        self._prove(database_key, env)
+        for name, part, modes in (
+            (COMPONENTS, self._snapshot.components, _OWNERS),
+            (MESSAGES, self._snapshot.messages, _ALL),
+            (CONFIG, self._snapshot.config, _ALL),
+        ):
+            yield from self._tree(name, part, modes)
+        yield from self._prove(database_key, env)
         write_private(self._new / NODE, self._snapshot.node_file.encode())
         REAL_FILES.sync_folder(self._new)
 
@@ -101,8 +113,7 @@ class Restorer:
             REAL_FILES.make_folders(self._new, folders)
             free = REAL_FILES.free_bytes(self._new) - RESERVE_BYTES
         linked = (self._root / BLOBS).is_dir() or any((self._new / BLOBS).rglob("*" + SUFFIX))
-        needed = self._snapshot.database.size + self._snapshot.components.size
-        needed += 0 if linked else self._snapshot.chunks.size
+        needed = self._total - (self._snapshot.chunks.size if linked else 0)
         if needed > free:
             raise StorageFull(
                 f"{needed} bytes do not fit: {max(free, 0)} are free above the reserve of {RESERVE_BYTES}",
@@ -158,37 +169,16 @@ class Restorer:
             REAL_FILES.write_synced(batch)
         batch.clear()
 
-    def _components(self) -> Steps:
-        for each in self._snapshot.components.lists:
-            for entry in entries_in(self._repository.block(each)):
-                self._component_file(entry)
+    def _tree(self, name: str, part: Part | None, modes: int) -> Steps:
+        if part is not None and part.count:
+            (self._new / name).mkdir(mode=0o700)
+            for size in write_tree(self._repository, part, self._new / name, modes):
+                self._done += size
+                self._written += size
                 yield self._report()
-        folder = self._new / COMPONENTS
-        with explained("sync", folder):
-            for each_folder in (folder, *folder.rglob("*")) if folder.is_dir() else ():
-                if each_folder.is_dir():
-                    REAL_FILES.sync_folder(each_folder)
 
-    def _component_file(self, entry: Entry) -> None:
-        path = (self._new / COMPONENTS / entry.path).resolve()
-        if not path.is_relative_to((self._new / COMPONENTS).resolve()):
-            raise Corrupt("a component's file in the backup leads outside its folder", hint="see: inos backup check")
-        with explained("write", path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                for each in entry.lists:
-                    for piece in ids_in(self._repository.block(each)):
-                        block = self._repository.block(piece)
-                        self._done += len(block)
-                        self._written += len(block)
-                        file.write(block[:COMPONENT_BLOCK])
-                file.flush()
-                os.fchmod(file.fileno(), entry.mode & 0o700)
-                os.utime(file.fileno(), ns=(entry.modified_ms * 10**6,) * 2)
-                os.fsync(file.fileno())
-
-    def _prove(self, database_key: bytes, env: Env) -> None:
-        """Open what was built and hold its index against its files."""
+    def _prove(self, database_key: bytes, env: Env) -> Steps:
+        """Open what was built and hold its index against its files; of messages, bring together what there is."""
         database = Database(self._new / DATABASE, database_key, env)
         try:
             if found := database.check():
@@ -204,6 +194,10 @@ class Restorer:
                 raise Corrupt(
                     f"{result.dropped} chunks of the backup are missing", hint="restore another snapshot: --at"
                 )
+            if self._snapshot.messages is not None:
+                settings, present_messages = Settings(database), self._root / MESSAGES
+                for _ in settle_messages(self._new / MESSAGES, present_messages, database_key, settings, env):
+                    yield self._report()
         finally:
             database.close()
         shutil.rmtree(self._new / "staging", ignore_errors=True)
@@ -217,7 +211,8 @@ class Restorer:
 
     def names(self) -> tuple[list[str], list[str]]:
         """What is to be put in place, and what to be put away before, as `swap.begin_swap` takes it."""
-        put = [DATABASE, BLOBS, *([COMPONENTS] if (self._new / COMPONENTS).exists() else []), NODE]
+        folders = [name for name in (COMPONENTS, MESSAGES, CONFIG) if (self._new / name).exists()]
+        put = [DATABASE, BLOBS, *folders, NODE]
         beside = sorted(path.name for path in self._root.glob(f"{DATABASE}?*") if ".lost-" not in path.name)
         return put, [*beside, "staging", COMPONENTS]
 

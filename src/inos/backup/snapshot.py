@@ -9,7 +9,9 @@ from typing import Any, Final, Literal
 from inos.backup.sealing import ID_BYTES
 from inos.core.errors import Corrupt, NewerFormat
 
-VERSION: Final = 1
+# 2: messages, settings, and links and empty folders among the files.
+VERSION: Final = 2
+_WITHOUT_MESSAGES: Final = 1
 # A hundred thousand lists: some hundred terabytes.
 MAX_SNAPSHOT_BYTES: Final = 16 << 20
 FULL: Final = "full"
@@ -30,7 +32,8 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One moment. `kind` is FULL, or MESH when the chunks are left to the mesh; `node_file` is node.json. The database
-    counts blocks, the chunks chunks, the components files."""
+    counts blocks, the chunks chunks, the others files, links and empty folders. Snapshots of earlier releases say
+    nothing of messages and settings: None."""
 
     kind: Literal["full", "mesh"]
     created_ms: int
@@ -40,11 +43,29 @@ class Snapshot:
     database: Part
     chunks: Part
     components: Part
+    messages: Part | None = None
+    config: Part | None = None
+
+    @property
+    def files(self) -> tuple[Part, ...]:
+        """The parts whose lists hold entries."""
+        return tuple(part for part in (self.components, self.messages, self.config) if part is not None)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that is in it."""
+        return sum(part.size for part in (self.database, self.chunks, *self.files))
+
+    @property
+    def damaged(self) -> int:
+        """How much could not be read when it was made."""
+        return sum(part.damaged for part in (self.chunks, *self.files))
 
     def encode(self) -> bytes:
         fields = {"version": VERSION} | asdict(self)
-        for name in ("database", "chunks", "components"):
-            fields[name] = asdict(getattr(self, name)) | {"lists": [each.hex() for each in getattr(self, name).lists]}
+        for name in ("database", "chunks", "components", "messages", "config"):
+            if (part := getattr(self, name)) is not None:
+                fields[name] = asdict(part) | {"lists": [each.hex() for each in part.lists]}
         return json.dumps(fields, separators=(",", ":")).encode()
 
     @classmethod
@@ -52,11 +73,13 @@ class Snapshot:
         """Raises Corrupt, NewerFormat."""
         try:
             fields = json.loads(text)
-            if isinstance(fields["version"], int) and fields["version"] > VERSION:
+            version = _whole(fields["version"])
+            if version > VERSION:
                 raise NewerFormat(
-                    f"{where} has format {fields['version']}, this release knows up to {VERSION}",
+                    f"{where} has format {version}, this release knows up to {VERSION}",
                     hint="install the release that wrote it, or a newer one; nothing was changed",
                 )
+            has_all = version > _WITHOUT_MESSAGES
             found = cls(
                 kind=fields["kind"],
                 created_ms=_whole(fields["created_ms"]),
@@ -66,10 +89,12 @@ class Snapshot:
                 database=_part(fields["database"]),
                 chunks=_part(fields["chunks"]),
                 components=_part(fields["components"]),
+                messages=_part(fields["messages"]) if has_all and fields["messages"] is not None else None,
+                config=_part(fields["config"]) if has_all and fields["config"] is not None else None,
             )
         except (ValueError, KeyError, TypeError, RecursionError):
             raise _damaged(where) from None
-        if found.kind not in _KINDS:
+        if found.kind not in _KINDS or not version:
             raise _damaged(where)
         return found
 

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-LINK = "a link"
-EMPTY = "an empty folder"
+from inos.backup.entries import FILE, FOLDER, LINK, Kind
+
 SPECIAL = "not a file"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file, a link, or a folder with nothing in it."""
+
+    path: Path
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,24 +29,24 @@ class LeftOut:
     lost: bool = False
 
 
-def walk(folder: Path) -> Iterator[Path | LeftOut]:
-    """The files below `folder`, in the order of their paths, and what is left out between them. No link is followed;
-    depth costs no recursion; what goes while it is looked at was not there."""
+def walk(folder: Path) -> Iterator[Found | LeftOut]:
+    """What is below `folder`, in the order of the paths. No link is followed, but for `folder` itself: whoever uses it
+    does that, too. Depth costs no recursion; what goes while it is looked at was not there."""
     if not os.path.lexists(folder):
         return
     waiting = [folder]
     while waiting:
         path = waiting.pop()
         try:
-            if path.is_symlink():
-                yield LeftOut(path, LINK)
+            if path.is_symlink() and path != folder:
+                yield Found(path, LINK)
             elif path.is_dir():
                 below = sorted(path / name for name in os.listdir(path))  # noqa: PTH208 - Path.iterdir reads late
                 waiting += reversed(below)
                 if not below and path != folder:
-                    yield LeftOut(path, EMPTY)
-            elif path.is_file():
-                yield path
+                    yield Found(path, FOLDER)
+            elif path.is_file() and path != folder:
+                yield Found(path, FILE)
             elif os.path.lexists(path):
                 yield LeftOut(path, SPECIAL)
         except FileNotFoundError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from inos.cli.backup_gaps import messages_only_here, say_gaps
+from inos.cli.backup_gaps import say_gaps
 from inos.cli.mesh_backup import MESH, to_mesh
 from inos.cli.meter import Meter
 from inos.cli.node_door import backup_commands
@@ -65,8 +65,8 @@ def backup(
 ) -> None:
     """Copy the files and state of this node to another place, sealed; only what is new is sent.
 
-    In it are its database, chunks, identity and the data of components. Not in it are messages, which the mesh
-    keeps, and the settings in config/.
+    In it are its database, chunks and identity, the data of components, all messages that lie on this machine (what
+    agents wrote and a hub has), and the settings in config/.
 
     Works while the node runs, and without it. With `list`: the snapshots there are. With `check`: proves that they
     can be restored. With `prune`: removes the snapshots that no rule keeps, and frees what only they needed. With
@@ -157,10 +157,7 @@ def _keys(root: Path, phrase: str | None, passphrase_file: Path | None) -> KeySo
 
 
 def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -> None:
-    only_here: int | None = None
-
     async def work(mesh: Mesh) -> BackupReport | None:
-        nonlocal only_here
         last: BackupReport | None = None
         with Meter("backup") as meter:
             done = 0
@@ -168,7 +165,6 @@ def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -
                 meter.total(last.total)
                 meter.advance(last.done - done)
                 done = last.done
-        only_here = await messages_only_here(mesh)
         return last
 
     try:
@@ -181,7 +177,7 @@ def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -
     if report is None or not report.finished:
         raise InosError("the backup ended before it was finished", hint="run it again: it goes on from there")
     if as_json:
-        say_json(to_dict(report) | {"messages_only_here": only_here})
+        say_json(to_dict(report))
         return
     say(report.snapshot)
     note(f"{size_text(report.total)} are in it, {size_text(report.sent)} were new")
@@ -189,7 +185,7 @@ def _make(root: Path, place: str, passphrase_file: Path | None, as_json: bool) -
         note(
             "in the mesh as /.backups/NODE; restored with: inos get /.backups/NODE -o DIR, inos restore DIR --node NODE"
         )
-    say_gaps(report, root, only_here)
+    say_gaps(report)
 
 
 def watched(label: str, steps: Generator[R, None, None]) -> R | None:
@@ -230,6 +226,8 @@ def _show_list(found: list[SnapshotReport], as_json: bool) -> None:
         say(table([("SNAPSHOT", "MADE", "NODE", "CHUNKS", "SIZE"), *rows], right=frozenset({3, 4})))
     if not found:
         note("no snapshots")
+    if partial := [report.snapshot[:12] for report in found if not report.whole]:
+        note(f"without messages and settings, by an earlier release: {', '.join(partial)}")
 
 
 def _check(keys: KeySource, place: str, percent: float, as_json: bool) -> None:
@@ -273,7 +271,8 @@ def restore(
     """Put what a backup holds in the place of this data root; the node must be stopped.
 
     Everything is read and checked before anything is replaced. Where there is no data root, the phrase makes one.
-    A data root stays the node it is, unless --node or the id of a snapshot says another.
+    A data root stays the node it is, unless --node or the id of a snapshot says another. Messages that are there
+    stay: those of the backup come before them.
 
     inos restore /mnt/disk/inos
 

@@ -25,7 +25,8 @@ class KeySource:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotReport:
-    """One snapshot of a backup; sizes in bytes. `problem` says why it cannot be read, else it is ""."""
+    """One snapshot of a backup; sizes in bytes. `problem` says why it cannot be read, else it is "". `whole`: messages
+    and settings are in it, which earlier releases left out."""
 
     snapshot: str
     created_ms: int
@@ -35,6 +36,7 @@ class SnapshotReport:
     size: int
     damaged: int
     problem: str = ""
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)

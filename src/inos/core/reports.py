@@ -303,8 +303,9 @@ class VerifyReport:
 class BackupReport:
     """How far a backup or a restore has come, in bytes; the last one of a run is `finished` and names the `snapshot`.
     `sent`: bytes written so far. `damaged`: chunks, files and folders that could not be read and are not in it.
-    `left_out`: how much of the data of components is not in it, these and what no backup keeps (links, empty folders,
-    sockets); `left_out_names`: the first of it, with the reason."""
+    `left_out`: how much of components, messages and settings is not in it, these and what no backup keeps (sockets,
+    pipes); `left_out_names`: the first of it, with the reason. `messages`: databases of messages, `config`: files of
+    settings that are in it."""
 
     done: int
     total: int
@@ -314,6 +315,8 @@ class BackupReport:
     finished: bool = False
     left_out: int = 0
     left_out_names: tuple[str, ...] = ()
+    messages: int = 0
+    config: int = 0
 
 
 def to_dict(report: Any) -> dict[str, Any]:

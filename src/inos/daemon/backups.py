@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -37,6 +37,8 @@ from inos.core.ids import PeerId
 from inos.crypto.derive import Keyring
 from inos.crypto.phrase import master_from_phrase
 from inos.daemon.roots import NAME_SETTING, opened_root
+from inos.messages.on_disk import FOLDER as MESSAGES
+from inos.messages.on_disk import AgentsAtRest
 from inos.node.disk import Disk
 from inos.store.dataroot import DataRoot, write_keys
 from inos.store.filesystem import REAL_FILES
@@ -50,7 +52,7 @@ def node_backup(disk: Disk, keyring: Keyring, place: str, kind: Literal["full", 
     with _opened(place, keyring, env, Use.WRITE) as repository:
         name = (disk.settings.get(NAME_SETTING) or b"").decode()
         node_file = DataRoot(disk.root).node_file.read_text()
-        source = Source(disk.root, disk.database, disk.chunks, name, node_file, __version__)
+        source = Source(disk.root, disk.database, keyring.database_key(), disk.chunks, name, node_file, __version__)
         yield from Maker(source, repository, kind, env).steps()
 
 
@@ -147,7 +149,8 @@ def _pruned(
 def restore_home(keys: KeySource, place: str, at: str, node: str = "") -> Steps:
     """Put a snapshot in the place of what the data root holds; which, says `choosing.chosen`. A data root that is there
     keeps its cocoon; else one is made from the phrase, sealed with the passphrase. The last step is a RestoreReport.
-    Raises Locked while a node runs on it, Conflict for a data root of another phrase."""
+    Raises Locked while a node runs on it, or an agent with its messages there; Conflict for a data root of another
+    phrase."""
     env, root = RealEnv(), DataRoot(keys.home)
     there = root.initialised()
     if keys.phrase is not None:
@@ -156,12 +159,13 @@ def restore_home(keys: KeySource, place: str, at: str, node: str = "") -> Steps:
         raise NotFound(
             f"there is no data root at {root.path}, so the phrase is needed", hint="inos restore SRC --phrase -"
         )
-    with root.lock_for_restore():
+    with ExitStack() as at_rest, root.lock_for_restore():
         fresh = not root.initialised()
         if not fresh and not there:
             _opened_as_asked(root, keys)
         keyring = _keyring(keys)
         here = _node_there(root, keyring, keys)
+        agents = at_rest.enter_context(AgentsAtRest(root.path / MESSAGES))
         with _opened(place, keyring, env) as repository:
             name, snapshot = chosen(dict(repository.snapshots()), at, node, here, _now_ms(env))
             new = new_folder(root.path)
@@ -170,12 +174,12 @@ def restore_home(keys: KeySource, place: str, at: str, node: str = "") -> Steps:
         put, away = restorer.names()
         if fresh and keys.phrase is not None:
             put += write_keys(new, master_from_phrase(keys.phrase), keys.passphrase, env)
+        agents.refuse_new()
         begin_swap(root.path, put, away)
         finish_swap(root.path)
-    size = snapshot.database.size + snapshot.chunks.size + snapshot.components.size
-    damaged = snapshot.chunks.damaged
+    size = snapshot.size
     yield RestoreReport(
-        size, size, size, damaged, name, finished=True, node_name=snapshot.node_name, peer=peer_of(snapshot)
+        size, size, size, snapshot.damaged, name, finished=True, node_name=snapshot.node_name, peer=peer_of(snapshot)
     )
 
 
@@ -249,11 +253,10 @@ def _now_ms(env: Env) -> int:
 def _report(name: str, snapshot: Snapshot | Corrupt) -> SnapshotReport:
     if isinstance(snapshot, Corrupt):
         return SnapshotReport(name, 0, "", "", 0, 0, 0, snapshot.message)
-    size = snapshot.database.size + snapshot.chunks.size + snapshot.components.size
-    damaged = snapshot.chunks.damaged + snapshot.components.damaged
     return SnapshotReport(
-        name, snapshot.created_ms, snapshot.node_name, snapshot.kind, snapshot.chunks.count, size, damaged
-    )
+        name, snapshot.created_ms, snapshot.node_name, snapshot.kind, snapshot.chunks.count, snapshot.size,
+        snapshot.damaged, whole=snapshot.messages is not None,
+    )  # fmt: skip
 
 
 def _keyring(keys: KeySource) -> Keyring:

@@ -24,7 +24,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from inos.client.tasks import first_error
 from inos.core.endpoint import data_root
 from inos.core.env import Env
-from inos.core.errors import BadInput, InosError, NotFound
+from inos.core.errors import BadInput, InosError, Locked, NotFound
 from inos.core.messages.message import Attachment, Draft, Json, Message, check_agent, check_attachments
 from inos.core.messages.query import MessagePage, MessageQuery, StoredMessage
 from inos.messages.cache import AgentCache, CacheStats
@@ -36,6 +36,7 @@ from inos.messages.http_door import HttpDoor
 from inos.messages.program_env import ProgramEnv
 from inos.messages.reading import Of, Reading
 from inos.messages.sender import Sender
+from inos.store.swap import swap_pending
 
 T = TypeVar("T")
 
@@ -231,7 +232,11 @@ def _open(
     opening = open_cache(
         place, agent, env, limits=settings.limits(), key=check_key(key), synced=synced, sends=settings.enabled
     )  # fmt: skip
-    return AsyncAgent(stack.enter_context(opening), settings, env, door)
+    cache = stack.enter_context(opening)
+    if not folder and swap_pending(root):  # asked with the cache open: whoever restores looks who has one
+        hint = "finish it: inos up, or the same restore again"
+        raise Locked(f"a restore of {root} was broken off at its very end, and will put other messages here", hint=hint)
+    return AsyncAgent(cache, settings, env, door)
 
 
 def _door(settings: AgentSettings, root: Path) -> HttpDoor | None:

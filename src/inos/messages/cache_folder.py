@@ -76,13 +76,19 @@ def _own_key(folder: Path, env: Env) -> bytes:
     with explained("look into", folder):
         there, begun = path.exists(), (folder / DATABASE_FILE).exists()
     if there:
-        key = read_private(path, KEY_BYTES, secret=True)
-        if len(key) != KEY_BYTES:
-            raise Corrupt(f"{path} is damaged: {len(key)} of {KEY_BYTES} bytes", hint="restore it from a copy")
-        return key
+        return read_key(folder)
     if begun:
         hint = "restore it from a copy, or move the folder away: what reached the hub is safe there"
         raise Corrupt(f"{path} is missing: without it nothing in {DATABASE_FILE} can be read", hint=hint)
     key = env.token_bytes(KEY_BYTES)
     write_private(path, key)
+    return key
+
+
+def read_key(folder: Path) -> bytes:
+    """The key of the cache in `folder`. Raises NotFound, Corrupt, Refused where others may read it."""
+    path = folder / KEY_FILE
+    key = read_private(path, KEY_BYTES, secret=True)
+    if len(key) != KEY_BYTES:
+        raise Corrupt(f"{path} is damaged: {len(key)} of {KEY_BYTES} bytes", hint="restore it from a copy")
     return key

@@ -13,6 +13,8 @@ from inos.messages.ranges import TakenIn
 from inos.messages.segments import SegmentName
 
 MAX_MEMORY_BYTES: Final = 4 << 20
+# Set while this node may have messages that no other hub has: from taking the role until it was handed on.
+OWED: Final = "messages/owed"
 
 
 class Settings(Protocol):
@@ -78,12 +80,17 @@ def _names(passed: object) -> set[SegmentName]:
     return set(map(SegmentName.parse, passed))
 
 
+def memory_key(identity: str) -> str:
+    """Where the memory of a corpus is among the settings."""
+    return f"messages/hub/{identity}"
+
+
 class HubMemory:
     """The memory of one corpus, by its identity."""
 
     def __init__(self, settings: Settings, identity: str, env: Env) -> None:
         self._settings = settings
-        self._key = f"messages/hub/{identity}"
+        self._key = memory_key(identity)
         self._env = env
         self.covered = Covered()
 

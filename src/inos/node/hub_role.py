@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import trio
 
@@ -19,7 +19,7 @@ from inos.core.ids import OwnerId
 from inos.crypto.signing import SigningKey
 from inos.messages.corpus import Corpus
 from inos.messages.hub import Hub, open_hub
-from inos.messages.hub_memory import HubMemory, Settings
+from inos.messages.hub_memory import OWED, HubMemory, Settings
 from inos.messages.hub_record import TABLE, HubRecord, decode_hub, key_of, sign_hub
 from inos.messages.office import Seen, Wish, decide, following, knows_enough
 from inos.messages.segment_store import SegmentStore
@@ -29,9 +29,6 @@ from inos.state.capability import Member
 from inos.state.lamport import LamportClock
 from inos.state.record import Record
 from inos.state.rendezvous import ranked_evenly
-
-# Set while this node may have messages that no other hub has: from taking the role until it was handed on.
-_OWED: Final = "messages/owed"
 
 
 class Tables(Protocol):
@@ -262,7 +259,7 @@ class HubRole:
     async def _lay_down(self) -> None:
         """Serve no more; when another hub has everything, forget the corpus."""
         if self._owed is None:
-            self._owed = await self._env.in_thread(self._settings.get, _OWED) == b"1"
+            self._owed = await self._env.in_thread(self._settings.get, OWED) == b"1"
         if self.hub is not None:
             self.hub.retire()
         if not self._owed or self.record() is None:
@@ -289,7 +286,7 @@ class HubRole:
             raise
 
     async def _owe(self, owed: bool) -> None:
-        await self._env.in_thread(self._settings.put, {_OWED: b"1" if owed else b"0"})
+        await self._env.in_thread(self._settings.put, {OWED: b"1" if owed else b"0"})
         self._owed = owed
 
     async def _close(self) -> None:

@@ -25,8 +25,8 @@ from inos.store.cursor import Cursor
 from inos.store.filesystem import Files
 from inos.store.log_check import find_damage, is_loose, refuse_damaged_log
 
-# How long to wait for readers of an earlier moment, and for whoever writes the log back at the same time: 5 s, as SQLite
-# does elsewhere.
+# How long to wait for readers of an earlier moment, and for whoever writes the log back at the same time: 5 s, as
+# SQLite does elsewhere.
 _TRIES: Final = 250
 _PAUSE_S: Final = 0.02
 # Who writes without a pause leaves the lock free for moments; SQLite itself would look ten times a second.
@@ -66,9 +66,7 @@ def standing_still(path: Path, key: bytes, files: Files, *, known: bool = False)
             yield Standing(reader.cursor(), file.xFileSize(), file.xRead)
 
 
-def _refuse_damaged(
-    holder: apsw.Connection, reader: apsw.Connection, path: Path, key: bytes, files: Files
-) -> None:
+def _refuse_damaged(holder: apsw.Connection, reader: apsw.Connection, path: Path, key: bytes, files: Files) -> None:
     """Raises Corrupt; then nothing was written, and closing writes nothing either."""
     for connection in (holder, reader):
         connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
