@@ -133,7 +133,8 @@ def put(database: Database, key: str) -> None:
 def test_a_damaged_log_is_left_as_it_is(path: Path, tmp_path: Path) -> None:
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom inos.core.env import RealEnv\n"
-        "from inos.store.database import Database\ndatabase = Database(Path(sys.argv[1]), bytes(range(32)), RealEnv())\n"
+        "from inos.store.database import Database\n"
+        "database = Database(Path(sys.argv[1]), bytes(range(32)), RealEnv())\n"
         "for name in 'abcd':\n"
         "    database.write(lambda c: list(c.execute('INSERT INTO settings VALUES (?, ?)', (name, bytes(9000)))))\n"
         "os._exit(0)\n"
