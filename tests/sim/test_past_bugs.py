@@ -38,10 +38,19 @@ def test_a_machine_that_missed_a_second_name_removes_the_first() -> None:
     ).start("b").remove("letter", "b").wait(minutes=2).get("copy", "c").run(minutes=5)
 
 
-def test_named_on_one_side_of_a_cut_and_removed_on_the_other() -> None:
-    """The removal was made in ignorance of the second name, and won."""
-    script = cluster(5).put("letter", 1_000, "a").wait(seconds=10).partition("", "d e").wait(seconds=10)
-    script = script.put_again("copy", "letter", "b").put("note", 10, "d").put("note2", 10, "d").remove("letter", "d")
+@pytest.mark.parametrize("remove_delay_s", [5, 60, 3600])
+def test_named_on_one_side_of_a_cut_and_removed_on_the_other(remove_delay_s: float) -> None:
+    """The removal was made in ignorance of the second name, and won; with a short delay for good, and with a long one
+    for half of it."""
+    script = cluster(5, remove_delay_s=remove_delay_s).put("letter", 1_000, "a").wait(seconds=10)
+    script = (
+        script.partition("", "d e")
+        .wait(seconds=10)
+        .put_again("copy", "letter", "b")
+        .put("note", 10, "d")
+        .put("note2", 10, "d")
+        .remove("letter", "d")
+    )
     script.wait(seconds=10).heal().wait(minutes=3).get("copy", "e").run(minutes=5)
 
 

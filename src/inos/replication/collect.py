@@ -202,6 +202,8 @@ class Collector:
         self._open: set[Cid] = set()
         self._looked_s: float | None = None
         self._removed_since_s: dict[Cid, float] = {}
+        # Of objects that are removed: for how long, when it is asked next whether they are still wanted.
+        self._ask_from_s: dict[Cid, float] = {}
         self.counts = CollectCounts()
 
     def noticed(self, cid: Cid) -> None:
@@ -239,6 +241,7 @@ class Collector:
         await self._ask_about(rows)
         in_question = await self._in_question(rows)
         self._note_removals(in_question)
+        self._ask_from_s = {row.cid: at_s for row in in_question if (at_s := self._ask_from_s.get(row.cid)) is not None}
         for row in in_question:
             ending = self._placements.removed(row.cid) or await self._handed_over(row.cid)
             if not ending:
@@ -289,10 +292,14 @@ class Collector:
         return found
 
     async def _is_revived(self, cid: Cid, dropped_for_s: float) -> bool:
-        """Whether the object's removal is taken back, asked from half of the delay on: early enough for every holder
-        to hear of it, late enough for the removal of the names to have come."""
-        late_enough = dropped_for_s >= max(_NAMES_COME_S, self._delay_s / 2)
-        return late_enough and self._placements.removed(cid) and await self._revive(cid)
+        """Whether the object's removal is taken back. Asked as soon as the removal of the names should have come, so
+        that what is wanted is unreadable for no longer; again whenever twice as much time has passed, hence once in the
+        second half of the delay, when every holder hears of it in time; and before the holding ends."""
+        first_s = min(_NAMES_COME_S, self._delay_s / 2)
+        if dropped_for_s < min(self._ask_from_s.get(cid, first_s), self._delay_s) or not self._placements.removed(cid):
+            return False
+        self._ask_from_s[cid] = 2 * dropped_for_s
+        return await self._revive(cid)
 
     async def _ask_about(self, rows: Sequence[HoldingRow]) -> None:
         """Learn of removals and moves that only the replicas of an object's placement know: some objects each round,

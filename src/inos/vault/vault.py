@@ -150,8 +150,9 @@ class Vault:
         try:
             opened = await self._getter.open(reference)
         except NotFound:
-            entry = await self._given_anew(parse_target(target), entry)
-            if entry is None:
+            named = entry
+            entry = await self._given_anew(parse_target(target), named) or named
+            if entry is None or (entry is named and not await self.revive(reference.cid)):
                 raise
             reference = reference_of(entry)
             opened = await self._getter.open(reference)
