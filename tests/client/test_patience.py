@@ -11,9 +11,11 @@ from typing import Any
 
 import anyio
 import pytest
+import trio
 
 import inos
 from inos.client import patience
+from inos.client.http import HttpClient
 from inos.client.mesh import Mesh
 from inos.core.endpoint import Endpoint, lock_holder, write_endpoint
 from inos.core.env import RealEnv
@@ -30,24 +32,51 @@ HEAD = (
 
 
 class Slow(MemoryService):
-    """Takes its time, and answers others meanwhile."""
+    """Answers when it is told to, and others meanwhile."""
+
+    done: trio.Event
 
     async def status(self) -> StatusReport:
-        await anyio.sleep(3.5)
+        await self.done.wait()
         return await super().status()
 
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times as fast as for people."""
-    for name, seconds in (("QUIET_S", 0.1), ("PROBE_S", 0.1), ("GIVE_UP_S", 0.6), ("AT_WORK_S", 0.3)):
+    for name, seconds in (("QUIET_S", 0.1), ("PROBE_S", 0.1), ("GIVE_UP_S", 0.6)):
         monkeypatch.setattr(patience, name, seconds)
 
 
-def leave_it_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a node that does answer, on a machine that does other things too."""
-    monkeypatch.setattr(patience, "PROBE_S", 1.0)
-    monkeypatch.setattr(patience, "GIVE_UP_S", 3.0)
+class Clock:
+    """What `patience` has of anyio, with a clock that goes on by half of what would be too long each time that the node
+    shows life: so that nothing depends on how fast it does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lives = 0
+        self.shown: Callable[[], None] = lambda: None
+        """Called when it has shown life."""
+        self._ahead_s = 0.0
+        self._ask = HttpClient._ask_for_life
+        for name, seconds in (("PROBE_S", 60.0), ("GIVE_UP_S", 120.0)):
+            monkeypatch.setattr(patience, name, seconds)
+        monkeypatch.setattr(patience, "anyio", self)
+        monkeypatch.setattr(HttpClient, "_ask_for_life", lambda http: self._alive(http))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(anyio, name)
+
+    def current_time(self) -> float:
+        return anyio.current_time() + self._ahead_s
+
+    async def sleep_until(self, at_s: float) -> None:
+        await anyio.sleep_until(at_s - self._ahead_s)
+
+    async def _alive(self, http: HttpClient) -> None:
+        await self._ask(http)
+        self._ahead_s += 60.0
+        self.lives += 1
+        self.shown()
 
 
 @pytest.fixture
@@ -68,24 +97,27 @@ def run_told(backend: str, home: Path, work: Callable[[Mesh], Awaitable[Any]]) -
     async def main() -> float:
         async with inos.connect(home, tell=told.append) as mesh:
             started_s = anyio.current_time()
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 await work(mesh)
             return anyio.current_time() - started_s
 
     return told, anyio.run(main, backend=backend)
 
 
-def check_given_up(backend: str, home: Path, work: Callable[[Mesh], Awaitable[Any]]) -> None:
+def check_given_up(backend: str, home: Path, work: Callable[[Mesh], Awaitable[Any]], *, lived: bool = False) -> None:
+    """Told of once; again after each sign of life, where it `lived` at first."""
+
     async def failing(mesh: Mesh) -> None:
         with pytest.raises(Unavailable, match=rf"\(process {os.getpid()}\) has not answered for") as error:
             await work(mesh)
         assert "inos up" in error.value.hint
 
     told, took_s = run_told(backend, home, failing)
-    assert len(told) == 1
-    assert told[0].startswith("the node at http://127.0.0.1:")
-    assert f"(process {os.getpid()}) does not answer yet" in told[0]
-    assert "\nhint: " in told[0]
+    assert told if lived else len(told) == 1
+    for text in told:
+        assert text.startswith("the node at http://127.0.0.1:")
+        assert f"(process {os.getpid()}) does not answer yet" in text
+        assert "\nhint: " in text
     assert took_s >= 0.6
 
 
@@ -96,7 +128,7 @@ def test_every_kind_of_call_to_a_stopped_node_is_given_up(stopped: socket.socket
         file.truncate(64 * MIB)  # more than the system takes for it
     check_given_up(backend, home, lambda mesh: mesh.status())
     check_given_up(backend, home, lambda mesh: mesh.put(b"x"))
-    check_given_up(backend, home, lambda mesh: mesh.put(big))
+    check_given_up(backend, home, lambda mesh: mesh.put(big), lived=True)
     check_given_up(backend, home, lambda mesh: mesh.get("/name", tmp_path / "out"))
 
 
@@ -126,7 +158,7 @@ def test_a_node_that_stops_in_the_middle_of_an_object_is_given_up(
     thread = threading.Thread(target=answer)
     thread.start()
     try:
-        check_given_up(backend, tmp_path / "home", lambda mesh: mesh.get("/n", tmp_path / "out"))
+        check_given_up(backend, tmp_path / "home", lambda mesh: mesh.get("/n", tmp_path / "out"), lived=True)
     finally:
         thread.join(10)
         for connection in connections:
@@ -136,25 +168,28 @@ def test_a_node_that_stops_in_the_middle_of_an_object_is_given_up(
 
 
 def test_a_node_at_work_is_waited_for(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_it_time(monkeypatch)
-    with served(Slow(RealEnv()), tmp_path / "home"):
-        told, took_s = run_told(backend, tmp_path / "home", lambda mesh: mesh.status())
-    assert took_s >= 3.5 > patience.GIVE_UP_S
+    """Over three times as long as one without life would be."""
+    clock, service = Clock(monkeypatch), Slow(RealEnv())
+    service.done = trio.Event()
+    with served(service, tmp_path / "home") as node:
+        clock.shown = lambda: node.trio_token.run_sync_soon(service.done.set) if clock.lives == 7 else None
+        told, _ = run_told(backend, tmp_path / "home", lambda mesh: mesh.status())
     assert [text.rpartition(" is ")[2] for text in told] == ["still at work on this"]
 
 
 def test_a_source_that_pauses_is_waited_for(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_it_time(monkeypatch)
+    clock = Clock(monkeypatch)
 
     async def pausing() -> Any:
         for _ in range(3):
-            await anyio.sleep(0.4)
+            asked, lived = anyio.Event(), clock.lives
+            clock.shown = lambda asked=asked, lived=lived: asked.set() if clock.lives >= lived + 3 else None  # type: ignore[misc]
+            await asked.wait()
             yield b"some"
 
     with served(MemoryService(RealEnv()), tmp_path / "home"):
-        told, took_s = run_told(backend, tmp_path / "home", lambda mesh: mesh.put(pausing(), name="slow"))
-    assert took_s >= 1.2
-    assert told == []
+        told, _ = run_told(backend, tmp_path / "home", lambda mesh: mesh.put(pausing(), name="slow"))
+    assert told == [] and clock.lives >= 9
 
 
 @pytest.mark.parametrize("text", ["", "x", "-5", "0", "999999999", str(10**30), "9" * 5000])
