@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 from inos.core.env import RealEnv
 from inos.core.messages.ids import next_id
@@ -85,6 +85,28 @@ class Node:
         return str(self.ask("POST", "/v1/messages/login-codes", {})["code"])
 
 
+class _ListsAsked:
+    """How many lists a page asked for to the end: one to begin with; one that was not there before another, when its
+    stream is there and a report came. After that it asks for none by itself."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._count = 0
+        page.on("requestfinished", self._answered)
+        page.on("requestfailed", self._answered)  # given up for a later one
+
+    def _answered(self, request: Request) -> None:
+        self._count += "/query/messages" in request.url
+
+    def are(self, count: int) -> None:
+        """Wait until there were so many."""
+        for _ in range(WAIT_MS // 20):
+            if self._count >= count:
+                return
+            self._page.wait_for_timeout(20)
+        raise AssertionError(f"{self._count} lists were answered, not {count}")
+
+
 @dataclass
 class InboxPage:
     """The page as a person uses it."""
@@ -94,13 +116,15 @@ class InboxPage:
     seen: Seen
 
     def open(self, view: str = "") -> InboxPage:
-        """Sign in, and see the list."""
+        """Sign in, and see the list. All that a page asks for at its beginning is answered then."""
+        asked, fresh = _ListsAsked(self.page), not self.page.url.startswith(self.node.url)
         self.page.goto(f"{self.node.url}/messages#code={self.node.code()}")
         expect(self.page.get_by_role("heading", name="Inbox")).to_be_visible()
         if view:
             self.page.goto(f"{self.node.url}/messages#{view}")
         expect(self.page.get_by_role("listbox")).to_have_attribute("aria-busy", "false")
         expect(self.page.get_by_text("Live", exact=True)).to_be_visible()
+        asked.are(2 if fresh else 1)
         return self
 
     @property
