@@ -115,7 +115,7 @@ def test_a_hub_that_was_followed_by_another_comes_back_as_none(tmp_path: Path) -
         assert texts(stored(shelf), "unsent") == list(range(8))
         with desk.connected() as client:  # and the other way round: what it brought back is no obstacle
             assert client.messages.take_hub().role == "hub"
-        wait_for(lambda: is_hub(desk), "it is the hub again")
+        wait_for(lambda: is_hub(desk) and len(stored(laptop)) == 60 * 3 + 8, "it is the hub again, with all there is")
         check_complete(laptop, [first, second, third])
         assert texts(stored(laptop), "unsent") == list(range(8))
     finally:
