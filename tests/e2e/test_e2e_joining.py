@@ -76,7 +76,8 @@ def test_a_stranger_gets_nothing(desk: Machine, stranger: Machine) -> None:
 def test_a_single_use_ticket_is_good_once(machines: Machines, desk: Machine, stranger: Machine) -> None:
     ticket = desk.inos("invite", "--single-use").json["ticket"]
     guest = machines.make("guest")
-    guest.inos("join", ticket)  # before it ever ran
+    joined = [guest.inos("join", ticket).json for _ in range(2)]  # before it ever ran, and again, as if it was cut off
+    assert [each["peers"] for each in joined] == [3, 3] and joined[0]["mesh"] == joined[1]["mesh"]
     assert stranger.inos("join", ticket, code=1).error["code"] == "bad_ticket"
     guest.restart()
     wait_for(lambda: desk.status().alive == 3, "the guest is in")

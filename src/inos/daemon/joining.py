@@ -21,8 +21,6 @@ _PAGE = 1000
 async def ask_to_join(ticket: str, identity: Identity, env: Env) -> Joined:
     """Join the mesh of `ticket` without a running node. Raises BadTicket, Refused, Unavailable."""
     parsed = parse_ticket(ticket)
-    if parsed.genesis.mesh == identity.genesis.mesh:
-        raise Conflict("this node is a member of that mesh already", hint="start it: inos up")
     seed = identity.node_key.reveal_seed()
     async with open_libp2p(MeshConfig(), seed, JoinerAdmission(), env) as network:
         return await join_mesh(network, parsed, node=identity.node, owner=identity.owner_key)
@@ -30,17 +28,18 @@ async def ask_to_join(ticket: str, identity: Identity, env: Env) -> Joined:
 
 def refuse_if_in_company(disk: Disk, identity: Identity) -> None:
     """Raises Conflict when the data root's mesh has other members: leaving it would orphan what it holds for them."""
-    membership = Membership(identity.genesis)
-    table = membership.member_table()
-    others = 0
-    for record in disk.records.scan(MEMBERS, b"", b"", _PAGE):
-        if record.key != identity.node and not record.removed and _is_of(table, record):
-            others += 1
-    if others:
+    if known_members(disk, identity) > 1:
         raise Conflict(
             "this node is a member of another mesh that has other members",
             hint="join with a new data root: inos init --home DIR, then inos join --home DIR TICKET",
         )
+
+
+def known_members(disk: Disk, identity: Identity) -> int:
+    """How many members its mesh has as far as the data root knows, its own node among them. Blocks."""
+    table = Membership(identity.genesis).member_table()
+    found = (record for record in disk.records.scan(MEMBERS, b"", b"", _PAGE) if record.key != identity.node)
+    return 1 + sum(not record.removed and _is_of(table, record) for record in found)
 
 
 def _is_of(table: TableSpec, record: Record) -> bool:

@@ -25,6 +25,7 @@ from inos.store.settings import Settings
 
 NAME_SETTING: Final = "node/name"
 _PHRASE_BYTES: Final = 32
+_LIKE_PEER_IDS: Final = "12D3KooW"
 
 
 def _unseen(_report: InitReport) -> None:
@@ -71,6 +72,8 @@ def checked_node_name(name: str) -> str:
             f"not the name of a node: {name[:80]!r}",
             hint=f"choose one with --name: 1 to {MAX_NAME_CHARS} characters that can be printed",
         )
+    if name.startswith(_LIKE_PEER_IDS):
+        raise BadInput("a node's name must not look like a peer id", hint="choose another with --name")
     return name
 
 

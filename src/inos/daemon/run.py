@@ -27,7 +27,7 @@ from inos.core.reports import JoinReport, TierReport
 from inos.daemon.addresses import LOOPBACK, announced, as_listened, beyond_loopback, listen_addresses
 from inos.daemon.components import RunningComponents, run_components
 from inos.daemon.events import Events
-from inos.daemon.joining import ask_to_join, keep_joined, refuse_if_in_company
+from inos.daemon.joining import ask_to_join, keep_joined, known_members, refuse_if_in_company
 from inos.daemon.messages import message_settings
 from inos.daemon.roots import NAME_SETTING, checked_node_name, host_name, opened_root
 from inos.daemon.service import CoreService
@@ -57,13 +57,12 @@ _SPARE_AT_STOP_BYTES: Final = 64 << 20  # about 0.2 s
 
 
 def join_offline(home: Path, ticket: str, passphrase: str | None) -> JoinReport:
-    """Make the node of `home`, which does not run, a member of the ticket's mesh."""
+    """Make the node of `home`, which does not run, a member of the ticket's mesh; nothing is left to do for one that is:
+    whoever was cut off in a join repeats it."""
     env, root = RealEnv(), DataRoot(home)
     with root.lock(), opened_root(root, passphrase, env) as (disk, identity):
-        refuse_if_in_company(disk, identity)
-        joined = trio.run(ask_to_join, ticket, identity, env)
-        keep_joined(disk, joined)
-        return JoinReport(str(joined.genesis.mesh), len(joined.members))
+        joined = _joined(ticket, disk, identity, env)
+        return JoinReport(str(joined.genesis.mesh), known_members(disk, joined))
 
 
 def run_node(options: UpOptions) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import trio
@@ -21,6 +21,7 @@ from inos.node.key_desk import KeyDesk
 from inos.node.reporting import Reporting
 from inos.node.row_desk import RowDesk
 from inos.node.token_desk import TokenDesk
+from inos.state.capability import Member
 from inos.state.revocation import revoke_as_founder, revoke_as_owner
 from inos.state.tickets import parse_ticket
 from inos.vault.catalogue import Entry, Kind
@@ -143,7 +144,7 @@ class CoreService:
 
     async def revoke(self, peer: str) -> reports.RevokeReport:
         core, identity = self._core, self._core.identity
-        node = self._node_named(peer)
+        node = node_named(self._core.membership.members(), peer)
         member = core.membership.members()[node]
         if node == identity.node:
             raise BadInput("a node cannot revoke itself", hint="stop it and remove its data root instead")
@@ -162,18 +163,6 @@ class CoreService:
         await core.network.disconnect(member.peer)
         return reports.RevokeReport(member.peer, member.name)
 
-    def _node_named(self, text: str) -> bytes:
-        """The member with this peer id, or this name where only one has it."""
-        members = self._core.membership.members()
-        named = [node for node, member in members.items() if text in (member.peer, member.name)]
-        if len(named) > 1:
-            raise BadInput(f"{len(named)} members are named {text!r}", hint="give the peer id: inos peers")
-        if not named:
-            if text.startswith("12D3"):
-                PeerId.parse(text)
-            raise NotFound(f"no member is named {text!r}", hint="'inos peers' lists the members")
-        return named[0]
-
     # Looking
 
     async def status(self) -> reports.StatusReport:
@@ -181,3 +170,17 @@ class CoreService:
 
     async def peers(self) -> Sequence[reports.PeerReport]:
         return await self._reporting.peers()
+
+
+def node_named(members: Mapping[bytes, Member], text: str) -> bytes:
+    """The member with this peer id, or this name where only one has it: a name that looks like another's peer id hides
+    nobody."""
+    named = [node for node, member in members.items() if text == member.peer]
+    named = named or [node for node, member in members.items() if text == member.name]
+    if len(named) > 1:
+        raise BadInput(f"{len(named)} members are named {text!r}", hint="give the peer id: inos peers")
+    if not named:
+        if text.startswith("12D3"):
+            PeerId.parse(text)
+        raise NotFound(f"no member is named {text!r}", hint="'inos peers' lists the members")
+    return named[0]
