@@ -150,6 +150,19 @@ def test_an_upload_broken_off_stores_nothing(ask: Any, service: MemoryService) -
     assert not service.contents and not service.names
 
 
+@pytest.mark.parametrize("modified_ms", [1 << 53, -(1 << 53), 1 << 63])
+def test_a_time_that_no_format_holds_is_refused(ask: Any, modified_ms: int) -> None:
+    link, folder = {"name": "/l", "target": "x"}, {"name": "/f"}
+    refused = [
+        ask("PUT", f"/v1/objects?name=/a&modified_ms={modified_ms}", b"x"),
+        ask("POST", "/v1/objects:batch", encode_batch([BatchItem("/a", 0o644, modified_ms, b"x")])),
+        ask("POST", "/v1/links", {**link, "modified_ms": modified_ms}),
+        ask("POST", "/v1/folders", {**folder, "modified_ms": modified_ms}),
+    ]
+    assert [(each.status, each.code) for each in refused] == [(400, "bad_input")] * 4
+    assert ask("GET", "/v1/objects").json["items"] == []
+
+
 def test_a_batch(ask: Any) -> None:
     items = [BatchItem(f"/t/{number}", 0o644, number, b"x" * number) for number in range(50)]
     answer = ask("POST", "/v1/objects:batch", encode_batch(items))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inos.core.batch import BATCH_ITEM_MAX, BATCH_ITEMS_MAX, decode_batch, encode_batch
-from inos.core.errors import BadFrame, TooLarge
+from inos.core.errors import BadFrame, BadInput, TooLarge
 from inos.core.reports import BatchItem
 
 items = st.builds(
@@ -48,6 +48,12 @@ def test_a_batch_cut_anywhere_is_refused_or_shorter(batch: list[BatchItem], data
 def test_a_file_over_the_limit_is_refused() -> None:
     with pytest.raises(TooLarge):
         decode_batch(encode_batch([BatchItem("/a", 0o644, 0, bytes(BATCH_ITEM_MAX + 1))]))
+
+
+def test_a_time_that_no_format_holds_is_refused() -> None:
+    for modified_ms in (1 << 53, -(1 << 63), 1 << 200):
+        with pytest.raises(BadInput, match="modified_ms must be from"):
+            decode_batch(encode_batch([BatchItem("/a", 0o644, modified_ms, b"")]))
 
 
 def test_a_batch_over_the_limit_is_refused() -> None:

@@ -9,11 +9,13 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inos.core.errors import Corrupt, NotFound
+from inos.core.errors import Conflict, Corrupt, NotFound
+from inos.core.file_times import MAX_MODIFIED_MS
 from inos.core.ids import Cid
 from inos.sim.cluster import Cluster, ClusterNode, fixed_bytes, open_cluster
 from inos.testing.run import sim_test
 from inos.vault.catalogue import Entry, Kind
+from inos.vault.namer import Namer
 from inos.vault.unfinished import Naming, Note, Object
 
 MIB = 1 << 20
@@ -68,6 +70,31 @@ def test_when_the_name_has_been_given_to_something_else_the_object_goes(data: by
             assert await nameless(node) == []
             assert await node.get("/cut off") == b"what it stands for now"
 
+    run()
+
+
+def test_one_that_cannot_be_finished_holds_up_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    finish_naming = Namer._finish_naming
+
+    async def refusing(namer: Namer, note: Note) -> None:
+        if note.names[0].entry.name == "/refused":
+            raise Conflict("not this one")
+        await finish_naming(namer, note)
+
+    @sim_test
+    async def run() -> None:
+        async with open_cluster(3) as cluster:
+            node = cluster.nodes[0]
+            for name in ("/refused", "/a", "/b", "/c"):
+                await cut_off_before_its_name(node, name.encode(), name)
+                await node.start()
+            await cluster.connected()
+            await cluster.passes(90)
+            assert [await node.get(name) for name in ("/a", "/b", "/c")] == [b"/a", b"/b", b"/c"]
+            (worker,) = [one for one in node.core.workers.statuses() if one.name == "unfinished"]
+            assert "not this one" in worker.last_error
+
+    monkeypatch.setattr(Namer, "_finish_naming", refusing)
     run()
 
 
@@ -159,7 +186,7 @@ ENTRIES = st.builds(
     st.text(),
     st.integers(0, 2**63),
     st.integers(0, 0o7777),
-    st.integers(0, 2**53),
+    st.integers(-MAX_MODIFIED_MS, MAX_MODIFIED_MS),
     st.text(),
     st.binary(max_size=32),
 )

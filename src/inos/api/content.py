@@ -27,6 +27,7 @@ from inos.api.service import Download, Reading, Storing
 from inos.api.streaming import Streamed, send_start, send_stream
 from inos.core.batch import BATCH_BODY_MAX, decode_batch
 from inos.core.errors import BadInput, InosError, Unavailable
+from inos.core.file_times import check_modified_ms
 from inos.core.reports import PutOptions, to_dict
 from inos.objects.reference import ObjectName
 
@@ -130,7 +131,7 @@ def put_options(scope: Scope) -> PutOptions:
         name=None if name is None else ObjectName.parse(name),
         size=None if length is None else int(length),
         mode=mode,
-        modified_ms=integer(query, "modified_ms", 0),
+        modified_ms=check_modified_ms(integer(query, "modified_ms", 0)),
         require=query.get("require", ""),
     )
 

@@ -18,6 +18,7 @@ from inos.api.service import BackingUp, Keeping, Membership, NodeService, Readin
 from inos.api.streaming import Streamed, send_stream
 from inos.api.timing import Timings
 from inos.core.errors import InosError
+from inos.core.file_times import MAX_MODIFIED_MS
 from inos.core.reports import (
     CatalogueItem,
     CataloguePage,
@@ -35,6 +36,7 @@ from inos.objects.reference import ObjectName, parse_sha256
 PARTS_MAX: Final = 65_536  # a part of a full dedicated node is some ten chunks then
 
 Target = Annotated[str, Query(min_length=1, max_length=TEXT_MAX, description="A reference, a cid, a name or sha256:…")]
+ModifiedMs = Annotated[int, Field(ge=-MAX_MODIFIED_MS, le=MAX_MODIFIED_MS)]
 
 
 class LinkBody(BaseModel):
@@ -42,7 +44,7 @@ class LinkBody(BaseModel):
 
     name: str = Field(max_length=TEXT_MAX)
     target: str = Field(max_length=TEXT_MAX)
-    modified_ms: int = 0
+    modified_ms: ModifiedMs = 0
 
 
 class FolderBody(BaseModel):
@@ -50,7 +52,7 @@ class FolderBody(BaseModel):
 
     name: str = Field(max_length=TEXT_MAX)
     mode: int = Field(default=0o755, ge=0, le=0o7777)
-    modified_ms: int = 0
+    modified_ms: ModifiedMs = 0
 
 
 class InviteBody(BaseModel):

@@ -22,6 +22,7 @@ from inos.client.tasks import first_error, for_each
 from inos.client.walk import FOLDER, LINK, SPECIAL, Entry, Unit, group, walk
 from inos.core.batch import BATCH_ITEM_MAX, encode_batch
 from inos.core.errors import BadFrame, Conflict
+from inos.core.file_times import modified_ms_of
 from inos.core.reports import BatchItem, CatalogueItem, PutReport, TreeReport, from_dict
 
 # Requests of a folder under way at once: enough that reading, sending and the node's syncing overlap.
@@ -50,7 +51,11 @@ class Uploads:
         with await in_thread(open_source, path) as file:
             status = os.fstat(file.fileno())
             size = status.st_size or None
-            query = {"mode": str(status.st_mode & 0o7777), "modified_ms": str(status.st_mtime_ns // 10**6), **query}
+            query = {
+                "mode": str(status.st_mode & 0o7777),
+                "modified_ms": str(modified_ms_of(status)),
+                **query,
+            }
             if status.st_size >= FROM_BYTES:
                 progress.total(status.st_size)
                 with suppress(NoHandover):

@@ -15,6 +15,7 @@ from typing import Final
 from inos.client.local import file_error
 from inos.core.batch import BATCH_ITEM_MAX, BATCH_ITEMS_MAX, BATCH_MAX
 from inos.core.errors import BadInput
+from inos.core.file_times import modified_ms_of
 from inos.core.object_names import normal_name
 
 FILE: Final = "file"
@@ -84,7 +85,7 @@ def _entry(path: str | Path, name: str, status: os.stat_result) -> Entry:
         kind = LINK
     size = status.st_size if kind == FILE else 0
     target = os.fspath(Path(path).readlink()) if kind == LINK else ""
-    return Entry(kind, os.fspath(path), name, size, stat.S_IMODE(mode), status.st_mtime_ns // 1_000_000, target)
+    return Entry(kind, os.fspath(path), name, size, stat.S_IMODE(mode), modified_ms_of(status), target)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from inos.core.errors import BadFrame, TooLarge
+from inos.core.file_times import check_modified_ms
 from inos.core.reports import BatchItem
 
 BATCH_ITEM_MAX: Final = 64 * 1024  # the size up to which content is kept inside the manifest
@@ -64,6 +65,7 @@ def _decode_item(body: bytes, at: int) -> tuple[BatchItem, int]:
         raise BadFrame("a batch header has a field of the wrong type")
     if type(modified_ms) is not int:
         raise BadFrame("a batch header has a field of the wrong type")
+    check_modified_ms(modified_ms)
     if size > BATCH_ITEM_MAX:
         raise TooLarge(f"{name[:200]!r}: a file in a batch has at most {BATCH_ITEM_MAX} bytes, this one {size}")
     end = start + length + size

@@ -57,8 +57,8 @@ _SPARE_AT_STOP_BYTES: Final = 64 << 20  # about 0.2 s
 
 
 def join_offline(home: Path, ticket: str, passphrase: str | None) -> JoinReport:
-    """Make the node of `home`, which does not run, a member of the ticket's mesh; nothing is left to do for one that is:
-    whoever was cut off in a join repeats it."""
+    """Make the node of `home`, which does not run, a member of the ticket's mesh; nothing is left to do for one that
+    is: whoever was cut off in a join repeats it."""
     env, root = RealEnv(), DataRoot(home)
     with root.lock(), opened_root(root, passphrase, env) as (disk, identity):
         joined = _joined(ticket, disk, identity, env)

@@ -114,14 +114,26 @@ class Namer:
     async def finish(self) -> None:
         """Take up what a kill, a cut or a caller that went away has left between an object and its name: give the name,
         where nobody has given it since and all of the object is here, and remove what else is without one. Raises
-        NotEnoughNodes."""
+        NotEnoughNodes; what else one of them fails with once all have had their turn."""
+        failed: InosError | None = None
         for key, note in await self._notes.left():
             await self._catalogue.refresh()
-            if note.names:
-                await self._finish_naming(note)
-            await self._finish_removal([one for one in note.objects if one.fresh or not note.names])
-            self._notes.done(key)
+            try:
+                await self._finish(note)
+            except NotEnoughNodes:
+                raise
+            except InosError as error:
+                failed = error
+            else:
+                self._notes.done(key)
         await self._notes.flush()
+        if failed is not None:
+            raise failed
+
+    async def _finish(self, note: Note) -> None:
+        if note.names:
+            await self._finish_naming(note)
+        await self._finish_removal([one for one in note.objects if one.fresh or not note.names])
 
     async def _finish_naming(self, note: Note) -> None:
         lamports = {one.cid: one.lamport for one in note.objects}

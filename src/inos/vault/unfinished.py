@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from inos.core.env import Env
 from inos.core.errors import Corrupt, InosError
+from inos.core.file_times import nearest_ms
 from inos.core.ids import Cid
 from inos.vault.catalogue import Entry, Kind
 
@@ -78,7 +79,8 @@ class Note:
 
 
 def _naming(value: dict[str, Any]) -> Naming:
-    fields = {**value, "kind": Kind(value["kind"]), "sha256": bytes.fromhex(value["sha256"])}
+    sha256, modified_ms = bytes.fromhex(value["sha256"]), nearest_ms(int(value["modified_ms"]))
+    fields = {**value, "kind": Kind(value["kind"]), "sha256": sha256, "modified_ms": modified_ms}
     return Naming(seen=int(fields.pop("seen")), entry=Entry(**fields))
 
 
