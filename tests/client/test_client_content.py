@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import anyio
 import pytest
 
 import inos
-from inos.client.local import read_small
+from inos.client.download import GetReport
+from inos.client.local import fitting_name, read_small
 from inos.client.mesh import Mesh
 from inos.core.endpoint import SOCKET_FILE
 from inos.core.errors import (
@@ -30,6 +32,7 @@ from inos.core.errors import (
     Unavailable,
 )
 from inos.core.reports import PutOptions, PutReport, TreeReport
+from inos.crypto.hashing import blake3_digest
 from inos.testing.memory_service import MemoryService
 
 MIB = 1024 * 1024
@@ -302,7 +305,7 @@ def test_a_download_goes_on_where_it_stopped(cutting: Any, run: Any, tmp_path: P
     assert got.resumed_bytes > 4 * MIB and out.read_bytes() == content and not part.exists()
 
 
-def test_a_whole_part_is_only_renamed(run: Any, tmp_path: Path) -> None:
+def test_a_whole_part_is_looked_at_and_renamed(run: Any, tmp_path: Path) -> None:
     content = os.urandom(MIB)
 
     async def work(mesh: Mesh) -> None:
@@ -314,6 +317,90 @@ def test_a_whole_part_is_only_renamed(run: Any, tmp_path: Path) -> None:
 
     run(work)
     assert (tmp_path / "out").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("size", "damage"), [(3 * MIB, "hole"), (3 * MIB, "zeros"), (3 * MIB, "whole of zeros"), (40 * MIB, "hole")]
+)
+def test_a_part_that_is_no_beginning_is_not_believed(run: Any, tmp_path: Path, size: int, damage: str) -> None:
+    """As a loss of power leaves it, or somebody who wrote into it."""
+    content = os.urandom(size)
+    watcher = Watcher()
+
+    async def work(mesh: Mesh) -> GetReport:
+        put = await mesh.put(content, name="a")
+        async with mesh.open(put) as opened:
+            part = tmp_path / f"out.{opened.tag[:12]}.part"
+        with part.open("wb") as file:
+            if damage == "hole":
+                file.write(content[:MIB])
+            file.truncate(size if damage == "whole of zeros" else size - MIB)
+        return await mesh.get("a", tmp_path / "out", progress=watcher)
+
+    got = run(work)
+    assert (tmp_path / "out").read_bytes() == content
+    assert got.resumed_bytes == 0 and watcher.done == watcher.size == 2 * size
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out"]
+
+
+def test_what_is_done_with_an_old_tag_begins_anew(run: Any, service: MemoryService, tmp_path: Path) -> None:
+    """Objects of the first release have a tag that is no SHA-256: what was there cannot be told from damage."""
+    content = os.urandom(2 * MIB)
+    real = service.open
+
+    async def old(target: str, start: int, end: int | None) -> Any:
+        return replace(await real(target, start, end), content_hash=blake3_digest(content).hex())
+
+    service.open = old  # type: ignore[method-assign]
+
+    async def work(mesh: Mesh) -> GetReport:
+        put = await mesh.put(content, name="a")
+        async with mesh.open(put) as opened:
+            (tmp_path / f"out.{opened.tag[:12]}.part").write_bytes(content[:MIB])
+        return await mesh.get("a", tmp_path / "out")
+
+    assert run(work).resumed_bytes == 0
+    assert (tmp_path / "out").read_bytes() == content
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, out = os.urandom(2 * MIB), tmp_path / "out"
+    synced: list[tuple[int, bool]] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_size, out.exists()))
+        real(descriptor)
+
+    async def work(mesh: Mesh) -> None:
+        await mesh.put(content, name="a")
+        monkeypatch.setattr(os, "fsync", fsync)
+        await mesh.get("a", out)
+
+    run(work)
+    assert synced == [(len(content), False)]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "ü" * 127, "x" * 238])
+def test_the_longest_names_go_on_as_well(cutting: Any, run: Any, tmp_path: Path, name: str) -> None:
+    content = os.urandom(5 * MIB)
+    out = tmp_path / "here" / name
+    out.parent.mkdir()
+    run(lambda mesh: mesh.put(content, name=f"/{name}"))
+    with cutting(3 * MIB, *[0] * 9) as (cut_run, _), pytest.raises(Unavailable):
+        cut_run(lambda mesh: mesh.get(f"/{name}", out))
+    assert len([*out.parent.iterdir()]) == 1
+    assert run(lambda mesh: mesh.get(f"/{name}", out)).resumed_bytes > MIB
+    assert out.read_bytes() == content and [*out.parent.iterdir()] == [out]
+
+
+def test_names_cut_short_are_told_apart() -> None:
+    cut = {fitting_name("x" * 250 + end, ".part") for end in ("a", "b")}
+    assert len(cut) == 2 and all(len(name) == 255 for name in cut)
+    assert fitting_name("x" * 250, ".part") == "x" * 250 + ".part"
+    assert len(os.fsencode(fitting_name("文" * 85, ".part"))) <= 255
 
 
 def test_parts_of_another_version_are_not_mixed_in(run: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import stat
@@ -156,6 +157,45 @@ def test_an_empty_folder(run: Any, tmp_path: Path) -> None:
 
     run(work)
     assert (tmp_path / "copy").is_dir()
+
+
+def test_what_is_unfinished_takes_nobodys_name(run: Any, tmp_path: Path) -> None:
+    """Neither that of a file that was just written, nor that of one that was there."""
+    root, content = tmp_path / "t", os.urandom(200_000)
+    root.mkdir()
+    (root / "foo.part").write_bytes(b"precious")
+    (root / "foo").symlink_to("target")
+    (root / "big").write_bytes(content)
+    left = f"big.{hashlib.sha256(content).hexdigest()[:12]}.part"  # of a download that was broken off there
+    (root / left).write_bytes(content[:1000])
+    (tmp_path / "mine.part").write_bytes(b"mine")
+
+    async def work(mesh: Mesh) -> None:
+        await mesh.put(root)
+        await mesh.get("t", tmp_path / "copy")
+        await mesh.get("t/foo", tmp_path / "mine")
+
+    run(work)
+    assert picture(tmp_path / "copy") == picture(root)
+    assert (tmp_path / "mine.part").read_bytes() == b"mine" and (tmp_path / "mine").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "home", "mine", "mine.part", "t"]
+
+
+def test_the_longest_names_come_back(run: Any, tmp_path: Path) -> None:
+    root = tmp_path / "t"
+    root.mkdir()
+    (root / "ok").write_bytes(b"ok")
+    for length in (237, 238, 242, 255):
+        (root / ("f" * length)).write_bytes(b"%d" % length)
+    (root / ("l" * 253)).symlink_to("ok")
+    (root / ("d" * 255)).mkdir()
+
+    async def work(mesh: Mesh) -> None:
+        await mesh.put(root)
+        await mesh.get("t", tmp_path / "copy")
+
+    run(work)
+    assert picture(tmp_path / "copy") == picture(root)
 
 
 def hostile(service: MemoryService, *items: tuple[str, str, str]) -> None:

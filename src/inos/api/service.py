@@ -23,7 +23,8 @@ from inos.core.rows.calls import RowCalls
 @dataclass(frozen=True, slots=True)
 class Download:
     """An object being read. `size` is the whole object's; `chunks` gives only the bytes asked for, any size each, and
-    is closed by the API. `content_hash` (hex; the cid will do) is the same for two reads only if the bytes are."""
+    is closed by the API. `content_hash` (hex) is the SHA-256 of the whole content, its BLAKE3 in objects of the first
+    release."""
 
     size: int
     name: str

@@ -1,14 +1,16 @@
 """Getting one object onto this machine's disk.
 
 An unfinished file is `OUT.<start of its tag>.part`: the tag keeps two versions of one name from being mixed. It stays
-when the download is broken off, and the next one goes on with it. The node has checked every byte.
+when the download is broken off, and the next one goes on with it. The node has checked every byte that it gives; what
+lay there from before is believed only when the whole has the SHA-256 that the tag is, for a loss of power leaves holes
+and zeros in files.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Container
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +22,20 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from inos.client.content import Content, Contents
 from inos.client.handover import WRITE_FROM_BYTES, Handover
 from inos.client.http import ConnectionLost, NoHandover
-from inos.client.local import file_error, finish_part, in_thread, in_thread_left, is_stream, open_part, open_stream
+from inos.client.local import (
+    file_error,
+    finish_part,
+    fitting_name,
+    in_thread,
+    in_thread_left,
+    is_stream,
+    open_part,
+    open_stream,
+)
 from inos.client.progress import Progress
 from inos.client.tasks import first_error
 from inos.core.errors import BadInput, Conflict, InosError
+from inos.crypto.digest import Sha256
 
 # A disk write in a thread costs a hop; pieces are gathered up to this. 512 MiB on two cores: 470 MB/s with 1 MiB, 610
 # with 2 MiB, 380 with 4 MiB.
@@ -60,10 +72,15 @@ class Downloads:
         self._handover = handover
 
     async def get_file(
-        self, target: str, out: Path, progress: Progress, attributes: Attributes | None = None
+        self,
+        target: str,
+        out: Path,
+        progress: Progress,
+        attributes: Attributes | None = None,
+        taken: Container[Path] = (),
     ) -> GetReport:
         """Write one object to `out`, with the attributes it was stored with or those given; with none given, also into
-        a pipe or a device."""
+        a pipe or a device. Paths in `taken` are other files' and no place for what is unfinished."""
         started_s = anyio.current_time()
         if await in_thread(out.is_dir):
             raise BadInput(f"{out} is a directory", hint=f"name the file to write: {out / 'FILE'}")
@@ -71,14 +88,17 @@ class Downloads:
             return await self._into_stream(target, out, progress)
         async with self._contents.open(target) as content:
             progress.total(content.size)
-            part = part_path(out, content)
+            part = part_path(out, content, taken)
             have = await in_thread(_usable_size, part, content.size)
-            large = content.size - have >= WRITE_FROM_BYTES
-            if not have and not large:
+            whole = not have and content.size < WRITE_FROM_BYTES
+            if whole:
                 await _write(part, 0, content.chunks, progress)
-        if have or large:
-            progress.advance(have)
-            await self._rest(content, part, have, large, progress)
+        if have and not await self._go_on(content, part, have, progress):
+            await in_thread(part.unlink)
+            progress.total(2 * content.size)  # as much again
+            have = 0
+        if not have and not whole:
+            await self._all(content, part, progress)
         given = attributes or Attributes(content.mode, content.modified_ms)
         await in_thread(finish_part, part, out, given.mode, given.modified_ms)
         return GetReport(str(out), content.size, 1, 0, 0, have, anyio.current_time() - started_s)
@@ -93,28 +113,44 @@ class Downloads:
                         await in_thread(_write_all, file, out, piece)
         return GetReport(str(out), content.size, 1, 0, 0, 0, anyio.current_time() - started_s)
 
-    async def _rest(self, content: Content, part: Path, have: int, large: bool, progress: Progress) -> None:
-        """Everything from `have` on."""
-        if large:
+    async def _all(self, content: Content, part: Path, progress: Progress) -> None:
+        """Everything, where nothing is yet."""
+        if content.size >= WRITE_FROM_BYTES:
             with await in_thread(open_part, part) as file, suppress(NoHandover, ConnectionLost):
-                await self._handover.write(file.fileno(), content.reference, have, progress)
-            # What is there is a beginning of this very object, whoever was broken off when.
-            have = await in_thread(_usable_size, part, content.size)
-        await self._resume(content, part, have, progress)
+                await self._handover.write(file.fileno(), content.reference, 0, progress)
+        # What is there by now the node has written, in order.
+        await self._rest(content, part, await in_thread(_usable_size, part, content.size), progress)
 
-    async def _resume(self, content: Content, part: Path, have: int, progress: Progress) -> None:
+    async def _go_on(self, content: Content, part: Path, have: int, progress: Progress) -> bool:
+        """Everything behind the `have` bytes that were there; whether all of it together is this content. As bytes,
+        because what an open file is handed over for would have to be read once more. False for objects of the release
+        whose tags are no SHA-256, too."""
+        digest = Sha256()
+        with await in_thread(open_part, part) as file:
+            while block := await in_thread(_read, file, part, min(WRITE_BYTES, have - file.tell())):
+                await in_thread(digest.update, block)
+                progress.advance(len(block))
+        await self._rest(content, part, have, progress, digest)
+        return digest.digest().hex() == content.tag
+
+    async def _rest(
+        self, content: Content, part: Path, have: int, progress: Progress, digest: Sha256 | None = None
+    ) -> None:
         if have == content.size:
             return
         async with self._contents.open(content.reference, have) as rest:
             if rest.tag != content.tag:
                 raise Conflict(f"{content.reference} changed while it was read", hint="run it again")
-            await _write(part, have, rest.chunks, progress)
+            await _write(part, have, rest.chunks, progress, digest)
 
 
-def part_path(out: Path, content: Content) -> Path:
-    """Where the unfinished download of this content to `out` lies."""
+def part_path(out: Path, content: Content, taken: Container[Path] = ()) -> Path:
+    """Where the unfinished download of this content to `out` lies: always the same place, none of those `taken`."""
     tag = "".join(character for character in content.tag if character.isalnum())[:TAG_CHARACTERS]
-    return out.with_name(f"{out.name}.{tag}.part")
+    ending = f".{tag}.part"
+    while (part := out.with_name(fitting_name(out.name, ending))) in taken:
+        ending = f"~{ending}"
+    return part
 
 
 def _usable_size(part: Path, size: int) -> int:
@@ -128,16 +164,19 @@ def _usable_size(part: Path, size: int) -> int:
     return status.st_size
 
 
-async def _write(part: Path, start: int, chunks: AsyncGenerator[bytes, None], progress: Progress) -> None:
-    """Write what comes to `part`, from `start` on; the disk writes one piece while the next comes over. What came
-    before a failure is written too; a cancellation loses the last few pieces, never one between two others."""
+async def _write(
+    part: Path, start: int, chunks: AsyncGenerator[bytes, None], progress: Progress, digest: Sha256 | None = None
+) -> None:
+    """Write what comes to `part`, from `start` on, and into `digest`; the disk writes one piece while the next comes
+    over. What came before a failure is written too; a cancellation loses the last few pieces, never one between two
+    others."""
     failure: InosError | None = None
     with await in_thread(open_part, part) as file:
         file.seek(start)
         send, receive = anyio.create_memory_object_stream[list[bytes]](1)
         try:
             async with receive, anyio.create_task_group() as tasks, send:
-                tasks.start_soon(_write_pieces, file, part, receive)
+                tasks.start_soon(_write_pieces, file, part, receive, digest)
                 try:
                     async with aclosing(_pieces(chunks, progress)) as pieces:
                         async for piece in pieces:
@@ -167,15 +206,26 @@ async def _pieces(chunks: AsyncGenerator[bytes, None], progress: Progress) -> As
     yield piece
 
 
-async def _write_pieces(file: BinaryIO, part: Path, pieces: MemoryObjectReceiveStream[list[bytes]]) -> None:
+def _read(file: BinaryIO, part: Path, size: int) -> bytes:
+    try:
+        return file.read(size)
+    except OSError as error:
+        raise file_error(part, error) from None
+
+
+async def _write_pieces(
+    file: BinaryIO, part: Path, pieces: MemoryObjectReceiveStream[list[bytes]], digest: Sha256 | None
+) -> None:
     async for piece in pieces:
-        await in_thread(_write_all, file, part, piece)
+        await in_thread(_write_all, file, part, piece, digest)
 
 
-def _write_all(file: BinaryIO, part: Path, blocks: list[bytes]) -> None:
+def _write_all(file: BinaryIO, part: Path, blocks: list[bytes], digest: Sha256 | None = None) -> None:
     try:
         # One system call for all: after each, the thread has to win the interpreter lock back from the event loop.
         rest = memoryview(b"".join(blocks))
+        if digest is not None:
+            digest.update(rest)
         while rest:
             rest = rest[os.write(file.fileno(), rest) :]
     except OSError as error:

@@ -1,7 +1,7 @@
 """This machine's files, as far as the client touches them: blocking, and therefore in a thread.
 
 Rules: what is written appears under its name only when it is whole; nothing is ever written through a symbolic link
-below the folder the user named.
+below the folder the user named; nothing is taken away to make room for what is unfinished.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar, TypeVarTuple
@@ -16,12 +17,17 @@ from typing import BinaryIO, Final, TypeVar, TypeVarTuple
 import anyio.to_thread
 
 from inos.core.errors import BadInput, Conflict, InosError, NotFound, Refused, StorageFull
+from inos.crypto.digest import sha256_digest
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 # Only what a restored file needs: a set-user-id bit must not come back from storage.
 PERMISSIONS: Final = 0o777
+# What file systems take, but for a few that take less (eCryptfs 143): those say so themselves.
+NAME_BYTES: Final = 255
+# Of the hash of a name that is cut: enough that no two files of a folder share what is left of theirs.
+_HASH_CHARACTERS: Final = 16
 BLOCK_BYTES: Final = 1024 * 1024  # one chunk of the node; smaller ones cost a thread hop each
 
 
@@ -93,6 +99,16 @@ async def read_blocks(file: BinaryIO) -> AsyncGenerator[bytes, None]:
         yield block
 
 
+def fitting_name(name: str, ending: str) -> str:
+    """`name` and `ending` as the name of one file; of a name too long for that its beginning and its hash."""
+    whole = name + ending
+    if len(os.fsencode(whole)) <= NAME_BYTES:
+        return whole
+    data = os.fsencode(name)
+    ending = f"~{sha256_digest(data).hex()[:_HASH_CHARACTERS]}{ending}"
+    return data[: NAME_BYTES - len(os.fsencode(ending))].decode(errors="ignore") + ending
+
+
 def open_part(path: Path) -> BinaryIO:
     """The unfinished file at `path`, to be gone on with; never a link to somewhere else."""
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
@@ -123,10 +139,12 @@ def open_stream(out: Path) -> BinaryIO:
 
 
 def finish_part(part: Path, out: Path, mode: int, modified_ms: int) -> None:
-    """Give a whole file its mode, its time and its name."""
+    """Give a whole file its mode, its time and, when all of it is on the disk, its name."""
     if os.path.lexists(out) and not stat.S_ISREG(out.lstat().st_mode) and not out.is_symlink():
         raise Conflict(f"{out} is in the way: a file is due there", hint="move it away")
     try:
+        with open_part(part) as file:
+            os.fsync(file.fileno())
         part.chmod(mode & PERMISSIONS & ~current_umask())
         if modified_ms:
             os.utime(part, ns=(modified_ms * 1_000_000,) * 2)
@@ -160,10 +178,11 @@ def make_folder(root: Path, parts: tuple[str, ...]) -> Path:
 
 def make_link(path: Path, target: str) -> None:
     """A symbolic link, in place of whatever link or file had its name; its target is text, never looked at."""
-    new = path.with_name(path.name + ".part")
     try:
-        new.unlink(missing_ok=True)
-        new.symlink_to(target)
-        new.replace(path)
+        # A folder of its own, which nobody else has: a name beside the link could be another file's.
+        with tempfile.TemporaryDirectory(prefix=".inos-", dir=path.parent) as folder:
+            new = Path(folder, "link")
+            new.symlink_to(target)
+            new.replace(path)
     except OSError as error:
         raise file_error(path, error, "write") from None

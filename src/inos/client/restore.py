@@ -65,18 +65,19 @@ class Restores:
         # A folder made after a file below it is found there already; only the names on the way matter.
         parents = {each.parts[:-1] for each in (*files, *links)} | {each.parts for each in folders}
         await in_thread(_make_folders, out, parents)
-        resumed = await self._get_files(files, out, progress)
+        taken = frozenset(out.joinpath(*each.parts) for each in placed)
+        resumed = await self._get_files(files, out, progress, taken)
         await in_thread(_finish, out, links, folders)
         seconds = anyio.current_time() - started_s
         return GetReport(str(out), size, len(files), len(folders), len(links), resumed, seconds)
 
-    async def _get_files(self, files: list[Placed], out: Path, progress: Progress) -> int:
+    async def _get_files(self, files: list[Placed], out: Path, progress: Progress, taken: frozenset[Path]) -> int:
         resumed: list[int] = []
 
         async def get_one(each: Placed) -> None:
             item, path = each.item, out.joinpath(*each.parts)
             attributes = Attributes(item.mode, item.modified_ms)
-            report = await self._downloads.get_file(item.ref, path, Part(progress), attributes)
+            report = await self._downloads.get_file(item.ref, path, Part(progress), attributes, taken)
             resumed.append(report.resumed_bytes)
 
         await for_each(files, get_one, PARALLEL)

@@ -136,7 +136,8 @@ class MemoryService:
         content = self.contents[cid]
         chunks = self._chunks(memoryview(content)[start:end])
         item = self.names.get(name, reports.CatalogueItem("", "file", 0, 0, mode=0o644))
-        return Download(len(content), name, str(_reference(cid)), cid.hex(), chunks, item.mode, item.modified_ms)
+        digest = sha256_digest(content).hex()
+        return Download(len(content), name, str(_reference(cid)), digest, chunks, item.mode, item.modified_ms)
 
     async def _chunks(self, content: memoryview) -> AsyncGenerator[bytes, None]:
         for at in range(0, len(content), CHUNK_BYTES):
