@@ -12,6 +12,7 @@ from typing import Final
 import trio
 import trio.lowlevel
 
+from crash.kept import keep
 from crash.operations import Acknowledge, Operation
 from crash.roots import CHEAP, PHRASE, Clock, Found, Scene, found, large, make_root, opens, small
 from inos.components.desk import ComponentDesk
@@ -56,12 +57,19 @@ def _change(to: str | None, scene: Scene, acknowledge: Acknowledge) -> None:
 def _backed_up(scene: Scene) -> None:
     make_root(scene)
     _store(scene, *range(20, 23))
+    _keep(scene, "one", "two")
     _backup(scene)
 
 
 def _stored(scene: Scene) -> None:
     make_root(scene)
     _store(scene, 20, 21)
+    _keep(scene, "one", "two")
+
+
+def _keep(scene: Scene, *texts: str) -> None:
+    """Messages and settings. One clock stands still in all scenes: later messages are told by their order."""
+    keep(scene.home, DataRoot(scene.home).unlock().keyring.database_key(), Clock(), *texts)
 
 
 def _backup(scene: Scene, acknowledge: Acknowledge = lambda: None) -> None:
@@ -76,15 +84,17 @@ def _store(scene: Scene, *numbers: int) -> None:
 
 
 def _two_snapshots_apart(scene: Scene) -> None:
-    """A backup of an earlier state, and chunks and settings put since."""
+    """A backup of an earlier state, and chunks, messages and settings put since."""
     _backed_up(scene)
     _store(scene, 30, 31)
+    _keep(scene, "three")
 
 
 def _lost_but_backed_up(scene: Scene) -> None:
-    """Only the backup is left, of chunks and of a component that has written something."""
+    """Only the backup is left, of chunks, messages, settings, and of a component that has written something."""
     _installed(scene)
     _store(scene, *range(20, 23))
+    _keep(scene, "one", "two")
     _backup(scene)
     shutil.rmtree(scene.home)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from crash.kept import kept
 from inos.components.installed import installed_of
 from inos.components.shelf import Shelf
 from inos.core.backups import KeySource
@@ -148,6 +149,7 @@ def found(scene: Scene, *, collects: bool = True) -> Found:
         facts["node"] = digest(root.unlock(passphrase).node_nonce)
         _sound(disk, collects)
         facts |= _chunks(disk) | _rows(disk) | _components(disk)
+        facts |= kept(scene.home, root.unlock(passphrase).keyring.database_key(), Clock())
     if scene.dest.exists():
         facts |= _backup(scene)
     return Found(facts, recovery_s)

@@ -160,12 +160,15 @@ def backup_index() -> bytes:
 def backup_snapshot() -> bytes:
     """A snapshot with a list of each kind."""
     part = Part(1, 10, 0, (b"l" * 32,))
-    return Snapshot("full", 1_700_000_000_000, "a", "0.1.0", "{}", part, part, part).encode()
+    return Snapshot("full", 1_700_000_000_000, "a", "0.1.0", "{}", part, part, part, part, part).encode()
 
 
 def backup_entries() -> bytes:
-    """What a backup says of two files of a component."""
-    return b"".join(FileEntry(f"app/{name}", 0o600, 1_700_000_000_000, 9, (b"l" * 32,)).encode() for name in "ab")
+    """What a backup says of two files of a component, a link and an empty folder."""
+    files = [FileEntry(f"app/{name}", 0o600, 1_700_000_000_000, 9, (b"l" * 32,)) for name in "ab"]
+    link = FileEntry("app/link", 0o777, 1_700_000_000_000, 0, kind="link", target="../a")
+    folder = FileEntry("app/folder", 0o700, 1_700_000_000_000, 0, kind="folder")
+    return b"".join(each.encode() for each in (*files, link, folder))
 
 
 def unfinished_note() -> bytes:

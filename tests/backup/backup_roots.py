@@ -9,10 +9,13 @@ from pathlib import Path
 
 from inos.core.backups import CheckReport, KeySource
 from inos.core.env import RealEnv
+from inos.core.messages.message import Draft, Message
 from inos.core.reports import BackupReport
 from inos.crypto.derive import Keyring
 from inos.daemon.backups import backup_offline, check_backup, node_backup, restore_home
 from inos.daemon.roots import opened_root
+from inos.messages.cache import AgentCache
+from inos.messages.cache_folder import open_cache
 from inos.node.disk import Disk
 from inos.objects.chunks import seal_chunk
 from inos.store.dataroot import DataRoot
@@ -81,4 +84,29 @@ def made(folder: Path, phrase: str = PHRASE) -> Root:
     return root
 
 
-__all__ = ["OTHER", "PHRASE", "Root", "made", "node_backup", "plain"]
+def folder(root: Root, agent: str) -> Path:
+    return root.home / "messages/agents" / agent
+
+
+def write(root: Root, agent: str, *texts: str) -> None:
+    with open_cache(folder(root, agent), agent, RealEnv()) as cache:
+        append(cache, *texts)
+
+
+def append(cache: AgentCache, *texts: str) -> list[Message]:
+    return cache.append_many([Draft(agent=cache.agent, content={"text": text}) for text in texts])
+
+
+def text_of(message: Message) -> str:
+    assert isinstance(message.content, dict)
+    return str(message.content["text"])
+
+
+def pending(root: Root, agent: str) -> list[str]:
+    """What goes out next, in order."""
+    with open_cache(folder(root, agent), agent, RealEnv()) as cache:
+        assert cache.check() == []
+        return [text_of(Message.decode(each.encoded)) for each in cache.outbox.take()]
+
+
+__all__ = ["OTHER", "PHRASE", "Root", "append", "folder", "made", "node_backup", "pending", "plain", "text_of", "write"]

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from backup_roots import made
+from backup_roots import made, pending, write
 from dying import DIED, DONE, REFUSED, run
 
 from inos.core.ids import Address
@@ -16,10 +16,12 @@ from inos.daemon.backups import list_backup
 @pytest.mark.parametrize("how", ["death", "full"])
 def test_a_backup_broken_off_anywhere(tmp_path: Path, how: str) -> None:
     root = made(tmp_path)
+    write(root, "scout", "one")
     first = root.backup().snapshot
     kept = tmp_path / "kept"
     shutil.copytree(root.dest, kept)
     root.store(40, 41)
+    write(root, "scout", "two")
     at, code = 0, DIED
     while code != DONE:
         at += 1
@@ -50,9 +52,12 @@ def test_what_a_killed_backup_sent_is_not_sent_again(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(("how", "blobs_left"), [("death", True), ("death", False), ("full", False)])
 def test_a_restore_broken_off_anywhere(tmp_path: Path, how: str, blobs_left: bool) -> None:
     root = made(tmp_path)
+    write(root, "scout", "one")
     old = root.contents()
     root.backup()
     root.store(90)
+    write(root, "scout", "two")
+    write(root, "newcomer", "hello")
     if not blobs_left:  # the same node, with none of the chunks that the backup has
         with root.open() as (disk, _):
             disk.chunks.remove_many([Address(address) for address in old])
@@ -76,6 +81,7 @@ def test_a_restore_broken_off_anywhere(tmp_path: Path, how: str, blobs_left: boo
         assert code in (DIED, REFUSED, DONE), at
         found = root.contents()  # as a node would: takes the lock, opens the database, reads everything
         assert found in (old, new), at
+        assert (pending(root, "scout"), pending(root, "newcomer")) == (["one", "two"], ["hello"]), at
         outcomes.add(found == old)
     assert outcomes == {True, False}
     root.restore()

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from backup_roots import OTHER, PHRASE, Root, made, plain
+from backup_roots import OTHER, PHRASE, Root, append, folder, made, pending, plain, text_of, write
 
 from inos.backup.snapshot import Snapshot
 from inos.core.backups import KeySource
@@ -44,34 +44,9 @@ def root(tmp_path: Path) -> Root:
     return root
 
 
-def folder(root: Root, agent: str) -> Path:
-    return root.home / "messages/agents" / agent
-
-
-def write(root: Root, agent: str, *texts: str) -> None:
-    with open_cache(folder(root, agent), agent, RealEnv()) as cache:
-        append(cache, *texts)
-
-
-def append(cache: AgentCache, *texts: str) -> list[Message]:
-    return cache.append_many([Draft(agent=cache.agent, content={"text": text}) for text in texts])
-
-
-def pending(root: Root, agent: str) -> list[str]:
-    """What goes out next, in order."""
-    with open_cache(folder(root, agent), agent, RealEnv()) as cache:
-        assert cache.check() == []
-        return [text_of(Message.decode(each.encoded)) for each in cache.outbox.take()]
-
-
 def every(root: Root, agent: str) -> list[str]:
     with open_cache(folder(root, agent), agent, RealEnv()) as cache:
         return [text_of(each.message) for each in cache.query(MessageQuery(order="oldest", limit=500)).messages]
-
-
-def text_of(message: Message) -> str:
-    assert isinstance(message.content, dict)
-    return str(message.content["text"])
 
 
 @contextmanager

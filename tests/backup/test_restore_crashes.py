@@ -5,17 +5,20 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from backup_roots import PHRASE, Root, made
+from backup_roots import PHRASE, Root, made, pending, write
 from dying import DIED, DONE, run
 
 from inos.core.backups import KeySource
 
 
 def test_a_restore_into_nothing_broken_off_anywhere(tmp_path: Path) -> None:
-    """There is nothing yet, or all of it, components included, for whoever comes next."""
+    """There is nothing yet, or all of it, components, messages and settings included, for whoever comes next."""
     root = made(tmp_path)
     (root.home / "components/app/1").mkdir(parents=True)
     (root.home / "components/app/1/state").write_bytes(b"state")
+    write(root, "scout", "one", "two")
+    (root.home / "config").mkdir()
+    (root.home / "config/node.yaml").write_bytes(b"role: coder")
     wanted = root.contents()
     root.backup()
     fresh = Root(tmp_path / "fresh", root.dest)
@@ -39,6 +42,8 @@ def test_a_restore_into_nothing_broken_off_anywhere(tmp_path: Path) -> None:
         if ready:
             assert fresh.contents() == wanted, at
             assert (fresh.home / "components/app/1/state").read_bytes() == b"state", at
+            assert (fresh.home / "config/node.yaml").read_bytes() == b"role: coder", at
+            assert pending(fresh, "scout") == ["one", "two"], at
         else:
             assert not (fresh.home / "inos.db").exists(), at
     assert outcomes == {True, False}

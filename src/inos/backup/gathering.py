@@ -17,6 +17,8 @@ from inos.backup.lists import full_lists
 from inos.backup.repository import Repository
 from inos.backup.snapshot import Part
 from inos.backup.walking import Found, LeftOut, walk
+from inos.components.shelf import FOLDER as COMPONENTS
+from inos.components.shelf import UNPACKING
 from inos.core.errors import InosError
 from inos.messages.hub_config import SQLITE, hub_file, load_hub_config
 from inos.messages.on_disk import FOLDER as MESSAGES
@@ -24,7 +26,6 @@ from inos.messages.on_disk import is_beside, is_corpus, is_database, key_of
 from inos.store.filesystem import REAL_FILES
 from inos.store.standing import standing_still
 
-COMPONENTS: Final = "components"
 CONFIG: Final = "config"
 DATABASE_BLOCK: Final = 64 << 10
 FILE_BLOCK: Final = 1 << 20
@@ -49,9 +50,9 @@ class Gathering:
         self.left_out_names: list[str] = []
 
     def tree(self, name: str) -> Gathered:
-        """All below the folder `name` of the data root."""
+        """All below the folder `name` of the data root, but for what is being installed."""
         entries = _Entries(self._repository)
-        for found in walk(self._root / name):
+        for found in walk(self._root / name, but=self._root / COMPONENTS / UNPACKING):
             yield from self._take(found, self._root / name, entries)
         return entries.part()
 

@@ -14,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
-from inos.backup.gathering import COMPONENTS, CONFIG, DATABASE_BLOCK, Gathered, Gathering
+from inos.backup.gathering import CONFIG, DATABASE_BLOCK, Gathered, Gathering
 from inos.backup.lists import address_lists, full_lists
 from inos.backup.repository import Repository
 from inos.backup.snapshot import FULL, Part, Snapshot
+from inos.components.shelf import FOLDER as COMPONENTS
 from inos.core.env import Env
 from inos.core.errors import Corrupt, NotFound
 from inos.core.ids import Address

@@ -14,13 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from inos.backup.gathering import COMPONENTS, CONFIG
+from inos.backup.gathering import CONFIG
 from inos.backup.lists import ids_in
 from inos.backup.make import Steps
 from inos.backup.messages import settle_messages
 from inos.backup.repository import Repository
 from inos.backup.snapshot import FULL, MESH, Part, Snapshot
 from inos.backup.trees import write_tree
+from inos.components.shelf import FOLDER as COMPONENTS
 from inos.core.env import Env
 from inos.core.errors import Corrupt, StorageFull
 from inos.core.ids import Address

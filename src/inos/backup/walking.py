@@ -29,14 +29,17 @@ class LeftOut:
     lost: bool = False
 
 
-def walk(folder: Path) -> Iterator[Found | LeftOut]:
-    """What is below `folder`, in the order of the paths. No link is followed, but for `folder` itself: whoever uses it
-    does that, too. Depth costs no recursion; what goes while it is looked at was not there."""
+def walk(folder: Path, *, but: Path | None = None) -> Iterator[Found | LeftOut]:
+    """What is below `folder`, but for `but` and what is below that, in the order of the paths. No link is followed, but
+    for `folder` itself: whoever uses it does that, too. Depth costs no recursion; what goes while it is looked at was
+    not there."""
     if not os.path.lexists(folder):
         return
     waiting = [folder]
     while waiting:
         path = waiting.pop()
+        if path == but:
+            continue
         try:
             if path.is_symlink() and path != folder:
                 yield Found(path, LINK)

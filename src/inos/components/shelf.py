@@ -32,7 +32,7 @@ from inos.store.files import sync_folder, write_all
 from inos.store.private_files import explained, make_private_folder, write_private
 
 FOLDER: Final = "components"
-_NEW: Final = ".new"
+UNPACKING: Final = ".new"
 _PACKAGE: Final = "package"
 _UNPACKED: Final = "unpacked"
 _CODE: Final = "code"
@@ -134,8 +134,8 @@ class Shelf:
 
     def clear(self) -> None:
         """Remove what installations that were cut off have left."""
-        with explained("remove", self._path / _NEW):
-            _remove_tree(self._path / _NEW)
+        with explained("remove", self._path / UNPACKING):
+            _remove_tree(self._path / UNPACKING)
 
     def tidy(self, known: Mapping[str, Collection[str] | None]) -> tuple[str, ...]:
         """Remove what installations and removals left that were cut off; the names of what went. `known` is what rows
@@ -161,7 +161,7 @@ class Shelf:
     @contextmanager
     def incoming(self) -> Iterator[Incoming]:
         """A place for a package; what is still in it at the end goes."""
-        folder = self._path / _NEW / self._env.token_bytes(8).hex()
+        folder = self._path / UNPACKING / self._env.token_bytes(8).hex()
         make_private_folder(folder)
         try:
             package = Incoming(folder)
@@ -189,7 +189,7 @@ class Shelf:
             if final.exists():
                 if _intact(final, code.digest):
                     return
-                final.rename(self._path / _NEW / f"damaged-{self._env.token_bytes(8).hex()}")
+                final.rename(self._path / UNPACKING / f"damaged-{self._env.token_bytes(8).hex()}")
             code.folder.rename(final)
             sync_folder(final.parent)
 
@@ -222,7 +222,7 @@ class Shelf:
             self._discard(folder)
 
     def _discard(self, folder: Path) -> bool:
-        gone = self._path / _NEW / f"gone-{self._env.token_bytes(8).hex()}"
+        gone = self._path / UNPACKING / f"gone-{self._env.token_bytes(8).hex()}"
         make_private_folder(gone.parent)
         folder.rename(gone)
         sync_folder(folder.parent)
@@ -292,7 +292,9 @@ def _sync_folders(top: Path) -> None:
 
 def _folders_in(path: Path) -> list[str]:
     with suppress(FileNotFoundError), os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name != _NEW)
+        return sorted(
+            entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name != UNPACKING
+        )
     return []
 
 
