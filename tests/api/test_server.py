@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trio
 
+from inos.api import message_events
 from inos.api import server as server_module
 from inos.api.server import serve_api
 from inos.core.env import RealEnv
@@ -82,6 +83,41 @@ def test_clients_that_leave_without_an_answer_take_up_no_room(tmp_path: Path) ->
             with socket.create_connection(("127.0.0.1", node.port), timeout=10) as leaver:
                 leaver.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
         connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=10)
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+CHUNKS = b"1\r\nx\r\n" * 20
+EVENTS = f"GET /events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("said", "half"),
+    [
+        (b"POST /sync/message HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n" + CHUNKS, False),
+        (b"POST /health HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n" + CHUNKS, False),
+        (EVENTS, False),
+        (EVENTS, True),
+        (EVENTS + EVENTS, False),
+    ],
+    ids=["body that nobody takes", "body of another call", "stream", "stream half closed", "stream and more"],
+)
+def test_what_a_client_leaves_behind_is_cleared_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes, half: bool
+) -> None:
+    """By whom there is room for few connections, and of whom none would be left."""
+    monkeypatch.setattr(message_events, "KEEP_ALIVE_S", 0.05)
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
+    with served(MemoryService(RealEnv()), tmp_path) as node:
+        for _ in range(9):
+            with socket.create_connection(("127.0.0.1", node.port), timeout=20) as leaver:
+                leaver.sendall(said)
+                if half:
+                    leaver.shutdown(socket.SHUT_WR)
+                else:
+                    assert leaver.recv(12).startswith(b"HTTP/1.1 ")
+        connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=20)
         connection.request("GET", "/health")
         assert connection.getresponse().status == 200
         connection.close()

@@ -2,12 +2,13 @@
 
 Hypercorn's own loop (TCPServer) is not used, for reasons each seen: it reads 64 KiB at a time; it shields writes
 from cancellation, so that one client that stops reading keeps the node from stopping; it speaks HTTP/2 to whoever asks,
-another parser open to strangers for no use here.
+another parser open to strangers for no use here. Nor is its queue of what an application is told (TaskGroup), which
+holds a connection for ever when an application has answered and nobody takes the rest of the body.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol
-from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.task_group import TaskGroup, _handle
 from hypercorn.trio.worker_context import TrioSingleTask, WorkerContext
 from hypercorn.typing import ConnectionState
 
@@ -31,6 +32,8 @@ SEND_AHEAD_BYTES: Final = 1 << 20
 # A 512 MiB upload over loopback on two cores, median of four: 64 KiB reads 0.83 GB/s, 256 KiB 1.45, 1 MiB 1.9. More
 # than 256 KiB would have every small request allocate and give back that much.
 READ_BYTES: Final = 256 * 1024
+Put = Callable[[Mapping[str, Any]], Awaitable[None]]
+_ENDS: Final = ("http.disconnect", "websocket.disconnect")
 _OPTIONS: Final = (
     ("IPPROTO_TCP", "TCP_NOTSENT_LOWAT", SEND_AHEAD_BYTES),
     # A client whose machine is gone in the middle of a request is waited for some two minutes, not for ever.
@@ -39,6 +42,33 @@ _OPTIONS: Final = (
     ("IPPROTO_TCP", "TCP_KEEPINTVL", 15),
     ("IPPROTO_TCP", "TCP_KEEPCNT", 4),
 )
+
+
+class _Tasks(TaskGroup):  # type: ignore[misc]  # it has no types
+    """The applications of one connection. Each hears of the body as it takes it, and of the end at once and as often as
+    it asks; what comes for one that has ended, or after its client has, is dropped."""
+
+    async def spawn_app(self, app: ASGIWrapper, config: Config, scope: Any, send: Any) -> Put:
+        into, out = trio.open_memory_channel[Mapping[str, Any]](config.max_app_queue_size)
+        last: Mapping[str, Any] = {"type": "http.disconnect"}
+
+        async def receive() -> Mapping[str, Any]:
+            try:
+                return await out.receive()
+            except trio.EndOfChannel:
+                return last
+
+        async def put(message: Mapping[str, Any]) -> None:
+            nonlocal last
+            if message["type"] in _ENDS:
+                last = message
+                into.close()  # also what waits for room in it goes on
+                return
+            with suppress(trio.ClosedResourceError):
+                await into.send(message)
+
+        self._nursery.start_soon(_handle, app, config, scope, receive, send, None, None)
+        return put
 
 
 class HttpConnection:
@@ -52,6 +82,7 @@ class HttpConnection:
         self._sending = trio.Lock()
         self._idle = TrioSingleTask()
         self._idling = trio.CancelScope()
+        self._reading = trio.CancelScope()
         self._idle_since_s: float | None = trio.current_time()
         self._protocol: Any = None
         self._gone = False
@@ -64,7 +95,7 @@ class HttpConnection:
     async def run(self) -> None:
         """Serve; returns when the connection is closed."""
         try:
-            async with TaskGroup() as tasks:
+            async with _Tasks() as tasks:
                 self._tasks = tasks
                 self._protocol = H11Protocol(
                     self._app,
@@ -95,8 +126,9 @@ class HttpConnection:
 
     async def _read(self) -> None:
         try:
-            while data := await self._receive():
-                await self._protocol.handle(RawData(data))
+            with self._reading:
+                while data := await self._receive():
+                    await self._protocol.handle(RawData(data))
         except (trio.ClosedResourceError, trio.BrokenResourceError, H2CProtocolRequiredError, H2ProtocolAssumedError):
             await self._stream.aclose()
         self._gone = True
@@ -118,10 +150,10 @@ class HttpConnection:
                 try:
                     await self._stream.send_all(event.data)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    await self._protocol.handle(Closed())
+                    await self._ended()
         elif isinstance(event, Closed):
             await self._close()
-            await self._protocol.handle(Closed())
+            await self._ended()
         elif isinstance(event, Updated):
             if event.idle and not self._gone:  # an answer that ends after its client left waits for nobody
                 self._idle_since_s = trio.current_time()
@@ -129,6 +161,12 @@ class HttpConnection:
             else:
                 self._idle_since_s = None
                 await self._idle.stop()
+
+    async def _ended(self) -> None:
+        """Nothing more is sent. Nor is anything read: the protocol may wait for an answer to end, before it takes up a
+        request that came behind, and would for ever."""
+        await self._protocol.handle(Closed())
+        self._reading.cancel()
 
     async def _close_when_idle(self) -> None:
         with trio.move_on_after(self._config.keep_alive_timeout) as self._idling:
