@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inos.core.ids import Cid
-from inos.store.cursor import Cursor, SqlValue, one
+from inos.store.cursor import Cursor, SqlValue, first, one
 from inos.store.database import Database
 
 _COLUMNS = "name, key, kind, cid, reference, size, mode, modified_ms, target, content"
@@ -41,10 +41,13 @@ class NameIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def apply(self, rows: Sequence[NameRow], gone: Sequence[bytes] = ()) -> None:
-        """Put `rows` in the index and take out the records whose keys are in `gone`."""
+    def apply(self, rows: Sequence[NameRow], gone: Sequence[bytes] = ()) -> set[Cid]:
+        """Put `rows` in the index and take out the records whose keys are in `gone`. What these names stood for before
+        and do not now."""
+        now = {row.key: row.cid for row in rows}
 
-        def work(cursor: Cursor) -> None:
+        def work(cursor: Cursor) -> set[Cid]:
+            before = [(key, _stands_for(cursor, key)) for key in (*now, *gone)]
             for key in gone:
                 cursor.execute("DELETE FROM names WHERE key = ?", (key,))
             for row in rows:
@@ -53,8 +56,9 @@ class NameIndex:
                     row.modified_ms, row.target, row.content,
                 )  # fmt: skip
                 cursor.execute(f"INSERT OR REPLACE INTO names ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", values)  # noqa: S608 - constant columns
+            return {cid for key, cid in before if cid is not None and cid != now.get(key)}
 
-        self._database.write(work)
+        return self._database.write(work)
 
     def clear(self) -> None:
         self._database.write(lambda cursor: cursor.execute("DELETE FROM names"))
@@ -92,6 +96,11 @@ class NameIndex:
     def _select(self, where: str, values: tuple[SqlValue, ...]) -> list[NameRow]:
         query = f"SELECT {_COLUMNS} FROM names {where}"  # noqa: S608 - clauses are constants above
         return self._database.read(lambda cursor: [_row(*columns) for columns in cursor.execute(query, values)])
+
+
+def _stands_for(cursor: Cursor, key: bytes) -> Cid | None:
+    found = first(cursor.execute("SELECT cid FROM names WHERE key = ?", (key,)))
+    return None if found is None or found[0] is None else Cid(found[0])
 
 
 def _row(

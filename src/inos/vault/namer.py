@@ -25,6 +25,8 @@ from inos.vault.unfinished import Naming, Note, Notes, Object
 
 # What a client that went away has left waits so long; what a kill has, until the node is up again.
 FINISH_EVERY_S: Final = 60.0
+# Nobody gives names meanwhile.
+_OUTDONE_AT_ONCE: Final = 100
 
 
 class Namer:
@@ -37,6 +39,7 @@ class Namer:
         self._notes = notes
         self._env = env
         self.turns = Turns()
+        self._suspects: list[Object] = []
 
     @contextmanager
     def noted(self) -> Iterator[str]:
@@ -127,8 +130,28 @@ class Namer:
             else:
                 self._notes.done(key)
         await self._notes.flush()
+        await self._remove_outdone()
         if failed is not None:
             raise failed
+
+    async def _remove_outdone(self) -> None:
+        """Two nodes give a name at once, or on two sides of a cut, and one of them wins: whoever hears of that removes
+        what the other stored. Only what was without a name a round ago, and has not been stored anew since."""
+        suspects, self._suspects = self._suspects, []
+        placements = await self._placements.known_all(await self._catalogue.left_nameless())
+        self._suspects = [Object(one.cid, one.epoch) for one in placements if one is not None]
+        nameless = set(await self._catalogue.nameless([one.cid for one in suspects]))
+        known = await self._placements.known_all([one.cid for one in suspects])
+        outdone = [one for one, now in zip(suspects, known, strict=True) if now is not None and one.cid in nameless]
+        if not outdone:
+            return
+        try:
+            await self._catalogue.refresh(quorum=True)
+            await self._finish_removal(outdone[:_OUTDONE_AT_ONCE])
+        except NotEnoughNodes:
+            self._suspects += outdone
+            raise
+        self._suspects += outdone[_OUTDONE_AT_ONCE:]
 
     async def _finish(self, note: Note) -> None:
         if note.names:

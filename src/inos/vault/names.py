@@ -7,7 +7,7 @@ on a machine that has just joined, records are still arriving.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -26,9 +26,10 @@ from inos.state.lamport import LamportClock
 from inos.state.record import Record
 from inos.state.records import sign_record
 from inos.store.names import NameIndex, NameRow
-from inos.vault.catalogue import NONCE_BYTES, TABLE, CatalogueCipher, Entry, Kind
+from inos.vault.catalogue import NONCE_BYTES, TABLE, CatalogueCipher, Entry, Kind, cid_of
 
 _SCAN: Final = 1000
+_MAX_REPLACED: Final = 100_000
 
 
 class Tables(Protocol):
@@ -70,11 +71,15 @@ class Catalogue:
         self._env = env
         self._arrived: list[Record] = []
         self._indexing = trio.Lock()
+        self._replaced: set[Cid] = set()
 
     async def write(self, entries: Sequence[Entry]) -> bool:
         """Record these names; whether a quorum has them. The last of equal names holds."""
-        latest = list({entry.name: entry for entry in entries}.values())
-        return await self._write(partial(self._sign, latest))
+        latest = {entry.name: entry for entry in entries}
+        agreed = await self._write(partial(self._sign, list(latest.values())))
+        standing = await self.objects_named(list(latest))
+        self._note_replaced({cid for cid in map(cid_of, entries) if cid is not None}.difference(standing))
+        return agreed
 
     async def remove(self, names: Sequence[str]) -> bool:
         """Take these names out; whether a quorum knows."""
@@ -233,12 +238,23 @@ class Catalogue:
             if arrived:
                 self._arrived = []
                 try:
-                    await self._env.in_thread(self._index_records, arrived)
+                    self._note_replaced(await self._env.in_thread(self._index_records, arrived))
                 except InosError:
                     self._arrived = arrived + self._arrived  # a full disk, say: they are still to be indexed
                     raise
 
-    def _index_records(self, records: Sequence[Record]) -> None:
+    def _note_replaced(self, cids: Collection[Cid]) -> None:
+        if len(self._replaced) < _MAX_REPLACED:
+            self._replaced.update(cids)
+
+    async def left_nameless(self) -> list[Cid]:
+        """Objects that a name stood for before it was given to something else or removed, here or elsewhere, since this
+        was last asked, and that no name stands for now as far as this node knows."""
+        await self._catch_up()
+        replaced, self._replaced = self._replaced, set()
+        return await self.nameless(sorted(replaced))
+
+    def _index_records(self, records: Sequence[Record]) -> set[Cid]:
         rows: dict[bytes, NameRow] = {}
         gone: list[bytes] = []
         for key in dict.fromkeys(record.key for record in records):
@@ -249,7 +265,7 @@ class Catalogue:
                 gone.append(key)
             else:
                 rows[key] = _row_of(key, entry, self._cipher.content_key(entry.sha256) if entry.sha256 else None)
-        self._index.apply(list(rows.values()), gone)
+        return self._index.apply(list(rows.values()), gone)
 
     def _entry(self, record: Record) -> Entry | None:
         if record.removed:
