@@ -159,7 +159,8 @@ def test_pieces_of_any_size_say_the_same(size: int) -> None:
     assert content == {"": b"", "agent": b"ada", "f": b"\r\n--edge\r" * 20}
 
 
-def test_what_cannot_be_read_is_bad_input() -> None:
+def test_what_cannot_be_read_is_bad_input(caplog: pytest.LogCaptureFixture) -> None:
     for body in (b'--edge\r\ncontent-disposition: form-data; name="\xff"\r\n\r\n', b"--other\r\n"):
         with pytest.raises(BadInput):
             Form(b"edge").feed(body)
+    assert not caplog.records, "the log is not for whoever sends it"

@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.trio.worker_context import WorkerContext
 
 from inos.api import message_events
 from inos.api import server as server_module
+from inos.api.connection import HttpConnection
 from inos.api.server import serve_api
 from inos.core.env import RealEnv
 from inos.core.errors import BadInput, Conflict
@@ -121,6 +125,33 @@ def test_what_a_client_leaves_behind_is_cleared_away(
         connection.request("GET", "/health")
         assert connection.getresponse().status == 200
         connection.close()
+
+
+@trio_test
+async def test_an_answer_that_meets_the_closing_is_dropped() -> None:
+    """Which of the two is first is up to chance: some of each."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await ready.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"late"})
+        answered.set()
+
+    for _ in range(30):
+        ready, answered = trio.Event(), trio.Event()
+        near, far = trio.socket.socketpair()
+        connection = HttpConnection(
+            ASGIWrapper(app), server_module._config(), WorkerContext(None), trio.SocketStream(far)
+        )
+        with near, trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(connection.run)
+                await near.send(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(connection._close)
+                ready.set()
+                await answered.wait()
+                near.close()
 
 
 def test_stops_at_once_whatever_clients_do(tmp_path: Path) -> None:

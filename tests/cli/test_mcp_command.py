@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx2
@@ -145,8 +146,17 @@ def test_over_http_only_with_the_token(inos: Cli) -> None:
                 assert rebound.status_code in (403, 421)
 
         anyio.run(main)
+        address = urlsplit(where["url"])
+        with socket.create_connection((address.hostname, address.port), timeout=20) as leaver:
+            head = (
+                f"POST {address.path} HTTP/1.1\r\nhost: {address.netloc}\r\nauthorization: Bearer {where['token']}\r\n"
+            )
+            kind = "content-type: application/json\r\naccept: application/json, text/event-stream\r\n"
+            leaver.sendall(f"{head}{kind}content-length: 100\r\n\r\n{{".encode())
+        assert httpx2.post(where["url"], json={}).status_code == 401, "it is there for others"
         process.send_signal(signal.SIGINT)
         process.wait(20)
+        assert b"Traceback" not in process.stderr.read()
         assert not file.exists()
 
 

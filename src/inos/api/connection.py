@@ -149,8 +149,8 @@ class HttpConnection:
             async with self._sending:
                 try:
                     await self._stream.send_all(event.data)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    await self._ended()
+                except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+                    await self._ended()  # or is just being closed
         elif isinstance(event, Closed):
             await self._close()
             await self._ended()

@@ -6,6 +6,7 @@ ever and a body that does not end as it should are BadInput.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,9 @@ from inos.core.errors import BadInput
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
+
+# What is wrong with a form is told to whoever sent it; the node's log is not theirs to fill.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 MAX_HEADER_BYTES: Final = 4096
 MAX_HEADERS: Final = 8

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ import anyio
 import uvicorn
 from mcp.server.mcpserver import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inos.cli.output import note
@@ -25,6 +27,7 @@ from inos.core.errors import BadInput, Conflict
 FILE: Final = "mcp.json"
 PATH: Final = "/mcp"
 _TOKEN_BYTES: Final = 32
+_LIBRARY: Final = "mcp.server.streamable_http"
 
 
 class WithToken:
@@ -60,12 +63,18 @@ def serve_http(server: MCPServer[Any], address: str, root: Path) -> None:
     )
     token = RealEnv().token_bytes(_TOKEN_BYTES).hex()
     config = uvicorn.Config(WithToken(app, token), log_level="error", lifespan="on", server_header=False)
+    logging.getLogger(_LIBRARY).addFilter(_is_worth_telling)
     _write(root / FILE, {"url": url, "token": token})
     note(f"serving {url}; the token is in {root / FILE}")
     try:
         anyio.run(uvicorn.Server(config).serve, [listener])
     finally:
         (root / FILE).unlink(missing_ok=True)
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """The protocol's library tells of a client that left in the middle of a request with all of the stack."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], ClientDisconnect)
 
 
 def _parsed(address: str) -> tuple[str, int]:
