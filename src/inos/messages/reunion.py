@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from inos.core.env import Env
 from inos.core.errors import BadInput, Conflict, Corrupt, NotFound, Refused
-from inos.core.messages.ids import TAIL_BYTES, from_bytes, next_id
+from inos.core.messages.ids import TAIL_BYTES, next_id
 from inos.core.messages.sync import MAX_BATCH
 from inos.messages.cache_folder import KEY_FILE
-from inos.messages.cache_rows import fact, last_row, row_of_id, run, set_fact
+from inos.messages.cache_rows import fact, last_row, place_of_id, run, set_fact
 from inos.messages.cache_schema import AGENT, SETBACK
 from inos.messages.hub_memory import OWED, Covered, Settings, decode_covered, memory_key
 from inos.messages.on_disk import is_beside, is_corpus, is_database, key_of, open_database
@@ -36,14 +37,17 @@ from inos.store.private_files import explained
 LOST: Final = ".lost-"
 # What a database needs that was not closed.
 _GOES_ALONG: Final = ("", "-wal", "-loose")
+_PENDING: Final = (
+    "(EXISTS (SELECT 1 FROM outbox AS o WHERE o.seq = m.seq) OR EXISTS (SELECT 1 FROM sent AS s WHERE s.seq = m.seq))"
+)
+_PARKED: Final = "EXISTS (SELECT 1 FROM parked AS p WHERE p.seq = m.seq)"
 _UNSENT: Final = (
-    "SELECT id FROM messages WHERE id <= ?"
-    " AND seq IN (SELECT seq FROM outbox UNION SELECT seq FROM sent UNION SELECT seq FROM parked)"
+    f"SELECT m.seq, m.id FROM messages AS m WHERE m.seq > ? AND m.seq < ? AND ({_PENDING} OR {_PARKED})"  # noqa: S608
+    " ORDER BY m.seq LIMIT ?"
 )
 _NEWER: Final = (
-    "SELECT m.id, m.time_ms, m.body, p.at_ms, p.code, p.message, p.hint,"
-    " EXISTS (SELECT 1 FROM outbox AS o WHERE o.seq = m.seq) OR EXISTS (SELECT 1 FROM sent AS s WHERE s.seq = m.seq)"
-    " FROM messages AS m LEFT JOIN parked AS p ON p.seq = m.seq WHERE m.id > ? ORDER BY m.seq LIMIT ?"
+    f"SELECT m.seq, m.id, m.time_ms, m.body, p.at_ms, p.code, p.message, p.hint, {_PENDING}"  # noqa: S608
+    " FROM messages AS m LEFT JOIN parked AS p ON p.seq = m.seq WHERE m.seq >= ? ORDER BY m.seq LIMIT ?"
 )
 
 
@@ -129,16 +133,18 @@ def take_over(into: Database, other: Database, where: Path) -> int:
     if len(agents) > 1:
         raise Conflict(f"{where} is the cache of another agent than in the backup", hint=f"move {where} away")
     last = into.read(_last_id)
-    wanted = other.read(lambda cursor: _unsent_until(cursor, last))
-    if missing := into.read(lambda cursor: sum(row_of_id(cursor, from_bytes(each)) is None for each in wanted)):
+    seq = other.read(lambda cursor: place_of_id(cursor, last))
+    if other.read(lambda cursor: _id_at(cursor, seq)) == last:
+        seq += 1  # the one is the beginning of the other
+    elif missing := _missing(into, other, seq):
         raise Conflict(
             f"{where} and the cache in the backup are of two beginnings, and {missing} messages here are on no hub yet",
             hint=f"have them sent first (inos up, inos msg stats), or move {where} away",
         )
     setback_ms, count = other.read(lambda cursor: fact(cursor, SETBACK)), 0
-    while rows := other.read(lambda cursor, after=last: list(cursor.execute(_NEWER, (after, MAX_BATCH)))):  # type: ignore[misc]
-        into.write(lambda cursor, some=rows: _append(cursor, some, setback_ms))  # type: ignore[misc]
-        last, count = bytes(rows[-1][0]), count + len(rows)
+    while rows := other.read(partial(_rows, _NEWER, (seq, MAX_BATCH))):
+        into.write(partial(_append, rows, setback_ms))
+        seq, count = int(rows[-1][0]) + 1, count + len(rows)
     return count
 
 
@@ -152,12 +158,33 @@ def _last_id(cursor: Cursor) -> bytes:
     return bytes(row[1]) if row else b""
 
 
-def _unsent_until(cursor: Cursor, last: bytes) -> list[bytes]:
-    return [bytes(row[0]) for row in cursor.execute(_UNSENT, (last,))]
+def _id_at(cursor: Cursor, seq: int) -> bytes:
+    row = first(cursor.execute("SELECT id FROM messages WHERE seq = ?", (seq,)))
+    return bytes(row[0]) if row else b""
 
 
-def _append(cursor: Cursor, rows: list[Row], setback_ms: int) -> None:
-    for message_id, time_ms, body, at_ms, code, text, hint, pending in rows:
+def _rows(sql: str, bindings: Sequence[int], cursor: Cursor) -> list[Row]:
+    return list(cursor.execute(sql, bindings))
+
+
+def _missing(into: Database, other: Database, until: int) -> int:
+    """How many of those that no hub has for good, below the seq `until` of `other`, are not in `into`."""
+    count = seq = 0
+    while rows := other.read(partial(_rows, _UNSENT, (seq, until, MAX_BATCH))):
+        ids = [bytes(row[1]) for row in rows]
+        there = into.read(partial(_between, ids[0], ids[-1]))
+        count, seq = count + len(set(ids) - there), int(rows[-1][0])
+    return count
+
+
+def _between(low: bytes, high: bytes, cursor: Cursor) -> set[bytes]:
+    """The ids from `low` to `high`. Of one agent's as many as it wrote meanwhile."""
+    sql = "SELECT id FROM messages WHERE seq >= ? AND seq <= ?"
+    return {bytes(row[0]) for row in cursor.execute(sql, (place_of_id(cursor, low), place_of_id(cursor, high)))}
+
+
+def _append(rows: Sequence[Row], setback_ms: int, cursor: Cursor) -> None:
+    for _, message_id, time_ms, body, at_ms, code, text, hint, pending in rows:
         run(cursor, "INSERT INTO messages VALUES (NULL, ?, ?, ?)", (message_id, time_ms, body))
         if at_ms is not None:
             run(cursor, "INSERT INTO parked VALUES (last_insert_rowid(), ?, ?, ?, ?)", (at_ms, code, text, hint))
