@@ -245,6 +245,36 @@ def test_what_a_link_leads_to_is_said_not_to_be_in_it(root: Root, tmp_path: Path
     assert (tmp_path / "elsewhere/cache.db").read_bytes() == before
 
 
+def test_a_database_behind_a_link_is_left_alone(root: Root, tmp_path: Path) -> None:
+    """Neither proven nor changed; and what stands in the place of the link by now is kept beside it."""
+    with corpus_of(root) as corpus:
+        corpus.insert(messages_of("a", 1), 1)
+    place, there = root.home / "messages/corpus.db", tmp_path / "corpus.db"
+    place.rename(there)
+    place.symlink_to(there)
+    before = there.read_bytes()
+    root.backup()
+    root.restore()
+    assert place.is_symlink() and there.read_bytes() == before and root.check().problems == ()
+    place.unlink()
+    with corpus_of(root) as corpus:
+        corpus.insert(messages_of("a", 2), 1)
+    now = place.read_bytes()
+    root.restore()
+    assert place.is_symlink() and there.read_bytes() == before
+    assert (root.home / "messages/corpus.db.lost-1").read_bytes() == now
+
+
+def test_a_check_proves_what_is_the_same_only_once(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("inos.backup.messages.prove", lambda path, *_: seen.append(path.name))
+    root.backup()
+    root.backup()
+    write(root, "scout", "more")
+    root.backup()
+    assert root.check().problems == () and sorted(seen) == ["cache.db", "cache.db", "desk.db"]
+
+
 def test_a_check_misses_no_damage_of_messages(root: Root) -> None:
     """A database that was stored damaged, and a cache without its key: no restore would do with them."""
     cache = folder(root, "scout") / "cache.db"

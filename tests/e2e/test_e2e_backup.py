@@ -10,6 +10,7 @@ import pytest
 from e2e_machines import Machine, Machines, pattern, run_inos, wait_for
 
 from inos.cli.local_mesh import inos_command
+from inos.messages.agent import open_agent
 
 
 @pytest.fixture
@@ -76,7 +77,13 @@ def test_a_backup_in_the_mesh_outlives_its_machine(machines: Machines, tmp_path:
     wanted = {"/a.bin": pattern(2_500_000, 5), "/notes.txt": b"remember"}
     for name, data in wanted.items():
         friend.put(data, name)
-    friend.inos("backup", "mesh:")
+    (friend.home / "config").mkdir()
+    (friend.home / "config/node.yaml").write_text("role: coder\n")
+    with open_agent("writer", home=friend.home) as agent:  # its owner's only node is the hub once it is asked for one
+        written = agent.append({"text": "remember"})
+        assert agent.flush(60)
+    first = friend.inos("backup", "mesh:").json
+    assert (first["messages"], first["config"], first["left_out"]) == (2, 1, 0)
     friend.inos("backup", "mesh:")
     friend.kill()
     shutil.rmtree(friend.home)
@@ -96,5 +103,9 @@ def test_a_backup_in_the_mesh_outlives_its_machine(machines: Machines, tmp_path:
     assert again.inos("restore", place, "--node", folder, "--json").json["peer"].endswith(folder)
     again.restart()
     assert again.status().peer.endswith(folder)
+    assert (again.home / "config/node.yaml").read_text() == "role: coder\n"
+    with open_agent("writer", home=again.home) as agent, again.connected() as client:
+        agent.append({"text": "once more"})
+        assert agent.flush(60) and client.messages.get(written.id).message == written
     for name, data in wanted.items():
         assert again.read(name) == data

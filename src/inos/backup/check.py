@@ -10,7 +10,7 @@ from pathlib import Path
 
 from inos.backup.entries import Entry
 from inos.backup.lists import ids_in
-from inos.backup.messages import prove_messages
+from inos.backup.messages import Proven, prove_messages
 from inos.backup.repository import Repository
 from inos.backup.restore import build_database, part_ids
 from inos.backup.snapshot import Part, Snapshot
@@ -31,6 +31,7 @@ class Checker:
     percent: float = 100.0
     _problems: list[str] = field(default_factory=list)
     _broken: set[str] = field(default_factory=set)
+    _proven: Proven = field(default_factory=set)
     _done: int = 0
 
     def steps(self) -> Generator[CheckReport, None, None]:
@@ -74,7 +75,7 @@ class Checker:
                 for entry in entries_of(self.repository, part):
                     self._look_up_file(entry)
             if snapshot.messages is not None:
-                prove_messages(self.repository, snapshot.messages, self.database_key, self.env)
+                prove_messages(self.repository, snapshot.messages, self.database_key, self.env, self._proven)
         except (Corrupt, NotFound, NewerFormat) as error:
             return error.message
         return ""

@@ -62,8 +62,11 @@ def bring_together(new: Path, present: Path, root_key: bytes, env: Env) -> Itera
             continue
         if not os.path.lexists(into):
             _carry(path, into)
-        elif is_database(path.name):
-            _join(into, path, root_key, env)
+        elif is_database(path.name) and not path.is_symlink():
+            if into.is_symlink():  # what it leads to is no part of this
+                _keep_beside(path, into)
+            else:
+                _join(into, path, root_key, env)
         yield path
 
 
