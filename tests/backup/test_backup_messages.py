@@ -25,6 +25,7 @@ from inos.messages.cache_folder import open_cache
 from inos.messages.hub_memory import OWED, Covered, decode_covered, memory_key
 from inos.messages.sqlite_corpus import SqliteCorpus
 from inos.store.dataroot import DataRoot
+from inos.store.standing import Standing
 
 HUB = "018cc251-f400-7000-8000-000000000001"
 URL = "postgresql://inos:secret@host/database"
@@ -263,6 +264,22 @@ def test_a_database_behind_a_link_is_left_alone(root: Root, tmp_path: Path) -> N
     root.restore()
     assert place.is_symlink() and there.read_bytes() == before
     assert (root.home / "messages/corpus.db.lost-1").read_bytes() == now
+
+
+def test_a_cache_that_cannot_be_read_keeps_nothing_else_out(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Standing.blocks
+
+    def blocks(standing: Standing, size: int) -> Iterator[bytes]:
+        yield from whole(standing, size)
+        if standing.cursor.execute("SELECT 1 FROM sqlite_schema WHERE name = 'outbox'").fetchall():
+            standing.read(size, standing.size_bytes)  # where nothing is
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Standing, "blocks", blocks)
+        done = root.backup()
+    assert (done.damaged, done.messages) == (2, 0)
+    assert done.left_out_names[0].startswith("messages/agents/scout/cache.db: cache.db ends at ")
+    assert root.check().problems == ()
 
 
 def test_a_check_proves_what_is_the_same_only_once(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from inos.messages.hub_config import SQLITE, hub_file, load_hub_config
 from inos.messages.on_disk import FOLDER as MESSAGES
 from inos.messages.on_disk import is_beside, is_corpus, is_database, key_of
 from inos.store.filesystem import REAL_FILES
-from inos.store.standing import standing_still
+from inos.store.standing import Standing, standing_still
 
 CONFIG: Final = "config"
 DATABASE_BLOCK: Final = 64 << 10
@@ -112,7 +112,12 @@ class Gathering:
                 why = error.message if isinstance(error, InosError) else error.strerror or str(error)
                 self._note(LeftOut(path, why, lost=True))
                 return
-            size, lists = yield from self._send(standing.blocks(DATABASE_BLOCK))
+            try:
+                size, lists = yield from self._send(_read(standing))
+            except _Unreadable as error:
+                entries.damaged += 1
+                self._note(LeftOut(path, str(error), lost=True))
+                return
         self.databases += 1
         name = path.relative_to(folder).as_posix()
         entries.add(Entry(name, status.st_mode & 0o777, status.st_mtime_ns // 10**6, size, lists))
@@ -135,6 +140,17 @@ class Gathering:
         if len(self.left_out_names) < _NAMES_TOLD:
             name = found.path.relative_to(self._root).as_posix()
             self.left_out_names.append(f"{name}: {found.why}")
+
+
+class _Unreadable(Exception):
+    """A database could not be read to its end: its own trouble, not that of the place it goes to."""
+
+
+def _read(standing: Standing) -> Iterator[bytes]:
+    try:
+        yield from standing.blocks(DATABASE_BLOCK)
+    except InosError as error:
+        raise _Unreadable(error.message) from None
 
 
 class _Entries:

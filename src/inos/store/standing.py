@@ -42,7 +42,7 @@ class Standing:
     cursor: Cursor
     size_bytes: int
     read: Callable[[int, int], bytes] = field(repr=False)
-    """`read(size, start)`."""
+    """`read(size, start)`. Raises Corrupt for what the disk does not give."""
 
     def blocks(self, block_bytes: int) -> Iterator[bytes]:
         """All of it, in order, encrypted as it lies there."""
@@ -63,7 +63,15 @@ def standing_still(path: Path, key: bytes, files: Files, *, known: bool = False)
             _stop(holder, reader, path)
             stack.callback(roll_back, reader)
             file = stack.enter_context(_opened(path))
-            yield Standing(reader.cursor(), file.xFileSize(), file.xRead)
+
+            def read(size: int, start: int) -> bytes:
+                with translated(reader, path):
+                    data = bytes(file.xRead(size, start))
+                if len(data) < size:
+                    raise Corrupt(f"{path.name} ends at {start + len(data)}", hint="check the disk of the data root")
+                return data
+
+            yield Standing(reader.cursor(), file.xFileSize(), read)
 
 
 def _refuse_damaged(holder: apsw.Connection, reader: apsw.Connection, path: Path, key: bytes, files: Files) -> None:
