@@ -295,3 +295,13 @@ def _eventually(true: Callable[[], bool]) -> bool:
     while not true() and time.monotonic() < deadline_s:
         time.sleep(0.01)
     return true()
+
+
+def test_a_size_and_a_start_are_numbers_of_bytes(node: Served, stored: str, source: Path, tmp_path: Path) -> None:
+    with opened(source) as one:
+        for query in ("name=b&size=-5", "name=b", "name=b&size="):
+            status, answer = ask(node, f"/v1/objects:store?{query}", one)
+            assert status == 400 and "size" in answer["error"]["message"]
+    with opened(tmp_path / "out", os.O_RDWR | os.O_CREAT) as out:
+        status, answer = write(node, stored, out, start=-1)
+    assert status == 400 and "start" in answer["error"]["message"]

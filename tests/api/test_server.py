@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import struct
 import threading
 import time
 from pathlib import Path
@@ -44,6 +45,20 @@ async def test_a_port_in_use() -> None:
 def test_an_address_of_another_machine(host: str) -> None:
     with pytest.raises(BadInput):
         trio.run(serve, host, 0)
+
+
+def test_whoever_connects_and_resets_leaves_no_trace_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(MemoryService(RealEnv()), tmp_path) as node:
+        for _ in range(100):
+            with socket.create_connection(("127.0.0.1", node.port)) as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection = http.client.HTTPConnection("127.0.0.1", node.port, timeout=20)
+        connection.request("GET", "/v1/status", headers={"authorization": f"Bearer {TOKEN}"})
+        assert connection.getresponse().status == 200  # accepted after all of those
+        connection.close()
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
 def test_ipv6(tmp_path: Path) -> None:

@@ -141,8 +141,11 @@ class HttpConnection:
         return await self._stream.receive_some(READ_BYTES)
 
     def _name(self, ask: Callable[[], Any]) -> tuple[str, int] | None:
-        """What to call one end of the connection: a UNIX socket's has no number."""
-        return ask()[:2] if self._handed is None else None
+        """What to call one end of the connection: a UNIX socket's has no number, nor one that was reset before it was
+        looked at."""
+        with suppress(OSError):
+            return ask()[:2] if self._handed is None else None
+        return None
 
     async def _send(self, event: Event) -> None:
         if isinstance(event, RawData):

@@ -13,7 +13,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
 from typing import Final
@@ -50,7 +50,7 @@ class StoreFile:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with _taken(scope, os.O_RDONLY) as descriptor:
-            size = integer(query_of(scope), "size", 0)
+            size = _natural(query_of(scope), "size")
             options = replace(put_options(scope), size=size)
             async with aclosing(_blocks(descriptor, size, self._env)) as blocks:
                 report = await while_there(receive, lambda: self._service.put(blocks, options))
@@ -66,7 +66,7 @@ class WriteFile:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         query = query_of(scope)
-        target, start = query.get("target", ""), integer(query, "start", 0)
+        target, start = query.get("target", ""), _natural({"start": "0", **query}, "start")
         if not target:
             raise BadInput("target is missing", hint="give ?target= a reference or a name")
         with _taken(scope, os.O_WRONLY) as descriptor:
@@ -81,6 +81,13 @@ class WriteFile:
             async for some in gathered:
                 await self._env.in_thread(growing.add, some)
         return growing.end - start
+
+
+def _natural(query: Mapping[str, str], key: str) -> int:
+    number = integer(query, key, -1)
+    if number < 0:
+        raise BadInput(f"{key} is missing or below 0", hint=f"give ?{key}= a number of bytes")
+    return number
 
 
 @contextmanager

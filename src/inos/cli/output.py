@@ -5,14 +5,16 @@ Results go to standard output, everything about them to standard error. Colour o
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, TextIO
 
-from inos.core.errors import InosError
+from inos.core.errors import BadInput, InosError, StorageFull
 
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _AGES: Final = ((86400.0 * 2, 86400.0, "d"), (7200.0, 3600.0, "h"), (120.0, 60.0, "min"))
@@ -87,8 +89,27 @@ def paint(text: str, colour: str, stream: TextIO | None = None) -> str:
 
 def say(text: str) -> None:
     """A result, to standard output."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    with standard_output():
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+@contextmanager
+def standard_output() -> Iterator[None]:
+    """While something is written to standard output: a full disk behind it is an InosError. That nobody reads any more
+    stays what it is, and ends the command quietly."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        # What is in the buffer still would be tried again, and complained about, when the process ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        kind = StorageFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else BadInput
+        raise kind(
+            f"cannot write to standard output: {error.strerror}", hint="free some space, or let it go elsewhere"
+        ) from None
 
 
 def note(text: str) -> None:

@@ -14,6 +14,8 @@ from inos.replication.placement import Placement
 LOCAL: Final = "local"
 QUORUM: Final = "quorum"
 REPLICATED: Final = "replicated"
+# Of a number of nodes: far above any mesh, far below what costs time to read.
+_DIGITS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,11 @@ class Requirement:
     text: str = ""
 
     def __post_init__(self) -> None:
-        if self.text not in ("", LOCAL, QUORUM, REPLICATED) and not (self.text.isdecimal() and int(self.text) > 0):
+        number = self.text if self.text.isdecimal() and len(self.text) <= _DIGITS else "0"
+        if self.text not in ("", LOCAL, QUORUM, REPLICATED) and int(number) == 0:
             raise BadInput(
-                f"cannot require {self.text!r}", hint="use local, quorum, replicated, or a number of nodes such as 3"
+                f"cannot require {self.text[:80]!r}",
+                hint="use local, quorum, replicated, or a number of nodes such as 3",
             )
 
     def check_possible(self, alive: int) -> None:
