@@ -170,6 +170,34 @@ def test_a_batch(ask: Any) -> None:
     assert ask("GET", "/v1/objects/content?target=/t/7").body == b"x" * 7
 
 
+def test_files_of_a_batch_have_names_of_their_own(ask: Any) -> None:
+    for names in (("/t/a", "/t/b", "t/a"), ("/t/e\u0301", "/t/\u00e9"), ("/t", "/t/a")):
+        refused = ask("POST", "/v1/objects:batch", encode_batch([BatchItem(name, 0, 0, b"x") for name in names]))
+        assert (refused.status, refused.code) == (400, "bad_input")
+    assert ask("GET", "/v1/objects").json["items"] == []
+
+
+def test_a_name_is_a_file_or_a_folder(ask: Any) -> None:
+    ask("PUT", "/v1/objects?name=/t/a", b"x")
+    for refused in (
+        ask("PUT", "/v1/objects?name=/t", b"x" * 100_000),
+        ask("PUT", "/v1/objects?name=/t/a/b", b"x"),
+        ask("POST", "/v1/objects:batch", encode_batch([BatchItem("/t/a/b", 0, 0, b"x")])),
+        ask("POST", "/v1/links", {"name": "/t", "target": "x"}),
+        ask("POST", "/v1/folders", {"name": "/t/a"}),
+    ):
+        assert (refused.status, refused.code) == (409, "conflict") and "inos rm /t" in refused.json["error"]["hint"]
+    assert [item["name"] for item in ask("GET", "/v1/objects").json["items"]] == ["/t/a"]
+
+
+@pytest.mark.parametrize("target", ["", "a\0b", "x" * 4096])
+def test_a_link_has_a_target(ask: Any, target: str) -> None:
+    refused = ask("POST", "/v1/links", {"name": "/l", "target": target})
+    assert (refused.status, refused.code) == (400, "bad_input") and "no link can point to" in refused.json["error"][
+        "message"
+    ]
+
+
 @pytest.mark.parametrize(
     ("body", "code"), [(b"garbage", "bad_frame"), (bytes(BATCH_BODY_MAX + 1), "too_large"), (b"\0\0\0\5", "bad_frame")]
 )

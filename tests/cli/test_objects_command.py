@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import pty
 import signal
 import subprocess
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,70 @@ def test_what_is_stored_is_found_by_what_it_holds(inos: Any) -> None:
     assert digest in inos("stat", f"sha256:{digest}").text
     assert inos("rm", f"sha256:{digest}", "--json").json["names"] == ["/a", "/b/c"]
     assert inos("find", "--sha256", digest).code == 1
+
+
+def test_paths_that_would_have_one_name_are_not_stored(inos: Any) -> None:
+    for folder in ("a", "b"):
+        (inos.cwd / folder).mkdir()
+        (inos.cwd / folder / "x").write_bytes(folder.encode())
+    for more in ((), ("--name", "/d")):
+        refused = inos("put", "a/x", "b/x", *more, "--json").error
+        assert refused["code"] == "bad_input" and "a/x and b/x would both be stored as" in refused["message"]
+    assert inos("ls").text == ""
+    assert inos("put", "a/x", "b").code == 0
+
+
+def test_a_file_does_not_take_a_folders_name(inos: Any) -> None:
+    (inos.cwd / "photos").mkdir()
+    (inos.cwd / "photos" / "a").write_bytes(b"a")
+    (inos.cwd / "x").write_bytes(b"x")
+    inos("put", "photos")
+    refused = inos("put", "x", "--name", "photos", "--json").error
+    assert refused["code"] == "conflict" and "inos rm /photos" in refused["hint"]
+    assert "/photos/a is a file" in inos("put", "x", "--name", "photos/a/b", "--json").error["message"]
+    assert inos("get", "photos/a", "-").out == b"a"
+
+
+def test_a_name_that_is_a_file_and_a_folder_is_told_and_taken_apart(inos: Any, service: MemoryService) -> None:
+    """As older releases could make it."""
+    for name in ("t/a", "t/c"):
+        inos("put", "-", "--name", name, stdin=b"x")
+    service.names["/t/a/b"] = replace(service.names["/t/c"], name="/t/a/b")
+    got = inos("get", "t")
+    assert got.code == 1 and "left out: /t/a: " in got.err and "error: 1 name left out" in got.err
+    assert {path.name for path in (inos.cwd / "t").rglob("*")} == {"a", "b", "c"}
+    got = inos("get", "t", "again", "--json")
+    assert (got.code, got.json["files"], len(got.json["left_out"])) == (1, 2, 1) and '"code": "conflict"' in got.err
+    removed = inos("rm", "t/a")
+    assert "removed 1 name" in removed.err and "1 name below it stay" in removed.err and "inos rm t/a" in removed.err
+    assert inos("ls").text.split() == ["/t/a/b", "/t/c"]
+    assert inos("get", "t", "whole", "--json").json["left_out"] == []
+
+
+def test_a_full_disk_behind_standard_output(inos: Any) -> None:
+    inos("put", "-", "--name", "a", stdin=b"x" * 100_000)
+    for words in (("status",), ("ls", "--json"), ("get", "a", "-"), ("get", "a", "-", "--range", "0-0")):
+        with Path("/dev/full").open("wb") as full, inos.popen(*words, stdout=full) as process:
+            err = process.communicate(timeout=60)[1].decode()
+        assert process.returncode == 1, words
+        json_error = '"code": "storage_full"' in err
+        assert "cannot write to standard output" in err and json_error == ("--json" in words) and "internal" not in err
+
+
+def test_a_range_into_a_file_is_reported(inos: Any) -> None:
+    inos("put", "-", "--name", "a", stdin=b"0123456789")
+    got = inos("get", "a", "out", "--range", "2-4", "--json").json
+    assert (got["path"], got["size"], got["files"]) == ("out", 3, 1) and (inos.cwd / "out").read_bytes() == b"234"
+    assert inos("get", "a", "-", "--range", "2-4", "--json").out == b"234"
+
+
+def test_what_is_not_found_is_an_error_in_json(inos: Any) -> None:
+    (inos.cwd / "here").write_bytes(b"here")
+    (inos.cwd / "other").write_bytes(b"other")
+    inos("put", "here")
+    found = inos("find", "here", "other", "--json")
+    assert (found.code, found.json["name"]) == (1, "/here")
+    assert json.loads(found.err)["error"]["code"] == "not_found" and "not here: other" in found.err
 
 
 def test_finding_says_what_is_wrong(inos: Any) -> None:

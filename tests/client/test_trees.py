@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 import stat
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -211,19 +212,82 @@ def test_nothing_is_written_through_a_link(run: Any, service: MemoryService, tmp
     async def work(mesh: Mesh) -> None:
         await mesh.put(b"x", name="/seed")
         hostile(service, ("/t/d", "link", str(outside)), ("/t/d/file", "file", ""))
-        with pytest.raises(InosError):
-            await mesh.get("/t", tmp_path / "copy")
+        await mesh.get("/t", tmp_path / "copy")
+        assert (tmp_path / "copy" / "d" / "file").read_bytes() == b"x"
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / "d").symlink_to(outside)
         hostile(service, ("/u/d/file", "file", ""))
         with pytest.raises(Conflict, match="nothing is written through it"):
             await mesh.get("/u", tmp_path / "other")
         hostile(service, ("/w/a", "link", str(outside)), ("/w/a/b", "link", "x"))
-        with pytest.raises(InosError):
-            await mesh.get("/w", tmp_path / "third")
+        await mesh.get("/w", tmp_path / "third")
+        assert (tmp_path / "third" / "a" / "b").is_symlink()
 
     run(work)
     assert list(outside.iterdir()) == []
+
+
+def test_what_has_no_place_here_is_left_out_and_told(run: Any, service: MemoryService, tmp_path: Path) -> None:
+    """Names that are a file and a folder, as two sides of a cut make them; names of other systems."""
+    long = "ü" * 128
+
+    async def work(mesh: Mesh) -> None:
+        await mesh.put(b"x", name="/seed")
+        hostile(
+            service,
+            ("/t/a", "file", ""),
+            ("/t/a/b", "file", ""),
+            ("/t/c", "link", "a"),
+            ("/t/c/d/e", "link", "a"),
+            (f"/t/{long}", "file", ""),
+            ("/t/empty", "link", ""),
+            ("/t/zero", "link", "a\0b"),
+            ("/t/z", "file", ""),
+        )
+        got = await mesh.get("/t", tmp_path / "copy")
+        assert (got.files, got.links, got.size) == (2, 1, 2)
+        left = dict(line.split(": ", 1) for line in got.left_out)
+        assert list(left) == ["/t/a", "/t/c", "/t/empty", "/t/zero", f"/t/{long}"]
+        assert "inos get /t/a OUT" in left["/t/a"] and "255 bytes" in left[f"/t/{long}"]
+        assert "no link can point to" in left["/t/empty"] and "no link can point to" in left["/t/zero"]
+        # Each of them by itself.
+        file, folder = await mesh.get("/t/a", tmp_path / "a"), await mesh.get("/t/a/", tmp_path / "folder")
+        assert "inos get /t/a/ OUT" in file.left_out[0] and folder.left_out == ()
+        link = await mesh.get("/t/c", tmp_path / "c")
+        assert (tmp_path / "c").is_symlink() and link.left_out
+        await mesh.get(f"/t/{long}", tmp_path / "long")
+        await mesh.get("/t/z/", tmp_path / "z")  # what is a file alone may be written like a folder
+        for name in ("/t/empty", "/t/zero"):
+            with pytest.raises(BadInput, match="no link can point to"):
+                await mesh.get(name, tmp_path / "nothing")
+
+    run(work)
+    copy = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if "home" not in path.parts}
+    assert copy == {
+        "copy", "copy/a", "copy/a/b", "copy/c", "copy/c/d", "copy/c/d/e", "copy/z", "a", "folder", "folder/b", "c",
+        "long", "z",
+    }  # fmt: skip
+
+
+def test_names_that_are_one_in_a_catalogue_are_found_before_anything_is_sent(run: Any, tmp_path: Path) -> None:
+    root = tmp_path / "t"
+    (root / "first").mkdir(parents=True)
+    (root / "first" / "a").write_bytes(b"a")
+    names = [unicodedata.normalize(form, "é.txt") for form in ("NFC", "NFD")]
+    for name in names:
+        (root / name).write_bytes(name.encode())
+    assert len([*root.iterdir()]) == 3
+
+    async def work(mesh: Mesh) -> list[str]:
+        with pytest.raises(BadInput, match="differ only in their Unicode form") as error:
+            await mesh.put(root)
+        assert all(ascii(name) in error.value.message for name in names)
+        stored = [item.name async for item in mesh.list()]
+        (root / names[1]).rename(root / "other")
+        assert (await mesh.put(root)).size == len(b"a") + sum(len(name.encode()) for name in names)
+        return stored
+
+    assert run(work) == []
 
 
 def test_privileges_do_not_come_back(run: Any, service: MemoryService, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,15 +29,17 @@ from inos.cli.output import (
     say,
     say_json,
     size_text,
+    standard_output,
     table,
     time_text,
 )
 from inos.cli.running import command, with_mesh
-from inos.core.errors import BadInput, InosError
+from inos.core.errors import BadInput, Conflict, InosError, NotFound
 from inos.core.reports import CatalogueItem, PutReport, StatReport, TreeReport, VerifyReport, to_dict
 from inos.crypto.digest import sha256_of_file
 
 if TYPE_CHECKING:
+    from inos.client.download import GetReport
     from inos.client.mesh import Mesh, Source
 
 _RANGE: Final = re.compile(r"([0-9]{1,18})-([0-9]{0,18})")
@@ -93,7 +96,23 @@ def put(
 
     if paths.count(STDIN) > 1:
         raise BadInput("standard input can be stored once", hint="give - only once")
+    _check_names([(path, _put_name(path, name, len(paths))) for path in paths])
     with_mesh(home, work)
+
+
+def _check_names(named: list[tuple[str, str | None]]) -> None:
+    """Raises BadInput when two paths would be stored under one name, so that only the last stayed."""
+    seen: dict[str, str] = {}
+    for path, name in named:
+        if name is None and path == STDIN:
+            continue
+        meant = unicodedata.normalize("NFC", (name or Path(path).name or Path(path).resolve().name).strip("/"))
+        if meant in seen:
+            raise BadInput(
+                f"{seen[meant]} and {path} would both be stored as /{meant}",
+                hint="store them one by one, each with a --name of its own",
+            )
+        seen[meant] = path
 
 
 def _put_name(path: str, name: str, paths: int) -> str | None:
@@ -153,27 +172,46 @@ def get(
     out = place or out
     start, end = parse_range(span)
 
-    async def copy(mesh: Mesh) -> None:
+    async def copy(mesh: Mesh) -> GetReport:
+        import anyio
+
+        from inos.client.download import GetReport
+
+        began_s, size = anyio.current_time(), 0
         async with mesh.open(target, start, end) as content:
             async for chunk in content.chunks:
                 file.write(chunk)
+                size += len(chunk)
         file.flush()
+        return GetReport(out, size, 1, 0, 0, 0, anyio.current_time() - began_s)
 
     async def work(mesh: Mesh) -> None:
         with Meter(target) as meter:
             report = await mesh.get(target, out or None, progress=meter)
-        if as_json:
-            say_json(to_dict(report))
-            return
-        files = f"{count_text(report.files, 'file')}, " if report.files != 1 else ""
-        resumed = f", {size_text(report.resumed_bytes)} of it from before" if report.resumed_bytes else ""
-        note(f"{report.path}  {files}{size_text(report.size)} in {age_text(report.seconds)}{resumed}")
+        _show_get(report, as_json)
+        if report.left_out:
+            raise Conflict(
+                f"{count_text(len(report.left_out), 'name')} left out, the rest was written", hint="see above"
+            )
 
     if out != STDIN and not span:
         with_mesh(home, work)
         return
     with _writing(out) as file:
-        with_mesh(home, copy)
+        report = with_mesh(home, copy)
+    if as_json and out != STDIN:
+        say_json(to_dict(report))
+
+
+def _show_get(report: GetReport, as_json: bool) -> None:
+    if as_json:
+        say_json(to_dict(report))
+        return
+    files = f"{count_text(report.files, 'file')}, " if report.files != 1 else ""
+    resumed = f", {size_text(report.resumed_bytes)} of it from before" if report.resumed_bytes else ""
+    note(f"{report.path}  {files}{size_text(report.size)} in {age_text(report.seconds)}{resumed}")
+    for left in report.left_out:
+        note(f"{paint('left out:', YELLOW, sys.stderr)} {left}")
 
 
 def parse_part(text: str) -> tuple[int, int]:
@@ -205,7 +243,8 @@ def parse_range(text: str) -> tuple[int, int | None]:
 @contextmanager
 def _writing(out: str) -> Iterator[BinaryIO]:
     if out == STDIN:
-        yield sys.stdout.buffer
+        with standard_output():
+            yield sys.stdout.buffer
         return
     if not out:
         raise BadInput("where should the range go?", hint="name a file after it, or - for standard output")
@@ -254,6 +293,11 @@ def remove(
             else:
                 delay = age_text(report.freed_after_s)
                 note(f"removed {count_text(report.removed, 'name')}; the space is freed after {delay}")
+                if report.below:
+                    note(
+                        f"{target} was a folder as well: {count_text(report.below, 'name')} below it stay; "
+                        f"to remove them, too: inos rm {target}"
+                    )
 
     with_mesh(home, work)
 
@@ -325,18 +369,21 @@ def find(
     if bool(files) == bool(sha256):
         raise BadInput("give files, or --sha256", hint="inos find FILE, or inos find --sha256 HEX")
 
-    async def work(mesh: Mesh) -> int:
-        missing = 0
+    async def work(mesh: Mesh) -> list[str]:
+        missing = []
         for label, digest in [(sha256, sha256)] if sha256 else [(file, file_sha256(file)) for file in files or ()]:
             found = [item async for item in mesh.find(digest)]
-            missing += not found
+            missing += [] if found else [label]
             for item in found:
                 say_json(to_dict(item)) if as_json else say(f"{item.cid}  {size_text(item.size)}  {item.name}")
-            if not found:
+            if not found and not as_json:
                 note(f"{paint('not here:', YELLOW, sys.stderr)} {label}")
         return missing
 
-    if with_mesh(home, work):
+    missing = with_mesh(home, work)
+    if missing and as_json:
+        raise NotFound(f"not here: {', '.join(missing)}", hint="contents are found by the names they are stored under")
+    if missing:
         raise typer.Exit(1)
 
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Container
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -35,7 +35,9 @@ from inos.client.local import (
 from inos.client.progress import Progress
 from inos.client.tasks import first_error
 from inos.core.errors import BadInput, Conflict, InosError
-from inos.crypto.digest import Sha256
+
+if TYPE_CHECKING:
+    from inos.crypto.digest import Sha256
 
 # A disk write in a thread costs a hop; pieces are gathered up to this. 512 MiB on two cores: 470 MB/s with 1 MiB, 610
 # with 2 MiB, 380 with 4 MiB.
@@ -45,7 +47,8 @@ TAG_CHARACTERS: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class GetReport:
-    """What was written where. `resumed_bytes` were there from an earlier try."""
+    """What was written where. `resumed_bytes` were there from an earlier try; `left_out` says which names were not
+    written, and why."""
 
     path: str
     size: int
@@ -54,6 +57,7 @@ class GetReport:
     links: int
     resumed_bytes: int
     seconds: float
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,8 @@ class Downloads:
         """Everything behind the `have` bytes that were there; whether all of it together is this content. As bytes,
         because what an open file is handed over for would have to be read once more. False for objects of the release
         whose tags are no SHA-256, too."""
+        from inos.crypto.digest import Sha256  # of the few imports that most commands never need
+
         digest = Sha256()
         with await in_thread(open_part, part) as file:
             while block := await in_thread(_read, file, part, min(WRITE_BYTES, have - file.tell())):

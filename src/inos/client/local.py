@@ -17,7 +17,6 @@ from typing import BinaryIO, Final, TypeVar, TypeVarTuple
 import anyio.to_thread
 
 from inos.core.errors import BadInput, Conflict, InosError, NotFound, Refused, StorageFull
-from inos.crypto.digest import sha256_digest
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -104,6 +103,8 @@ def fitting_name(name: str, ending: str) -> str:
     whole = name + ending
     if len(os.fsencode(whole)) <= NAME_BYTES:
         return whole
+    from inos.crypto.digest import sha256_digest
+
     data = os.fsencode(name)
     ending = f"~{sha256_digest(data).hex()[:_HASH_CHARACTERS]}{ending}"
     return data[: NAME_BYTES - len(os.fsencode(ending))].decode(errors="ignore") + ending

@@ -17,6 +17,7 @@ import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
@@ -32,6 +33,7 @@ from inos.client.targets import is_name, name_of
 from inos.client.upload import Uploads
 from inos.client.walk import FILE, FOLDER, LINK
 from inos.core.errors import BadFrame, BadInput, NotFound, from_wire
+from inos.core.object_names import check_link_target
 from inos.core.reports import (
     BackupReport,
     CatalogueItem,
@@ -142,18 +144,30 @@ class Mesh:
         self, target: Target, out: str | os.PathLike[str] | None = None, *, progress: Progress | None = None
     ) -> GetReport:
         """Write an object to the file `out`, or the tree of a folder's name to the folder `out` (else: into the current
-        directory under its own name). A download that was broken off goes on where it stopped."""
+        directory under its own name). A download that was broken off goes on where it stopped. Of a name that is a file
+        or a link as well as a folder the former; with a slash behind it, the latter."""
         text, watched = str(target), progress or Unwatched()
         path = Path(out) if out is not None else _default_out(text)
         if not is_name(text):
             return await self._downloads.get_file(text, path, watched)
+        name = name_of(text)
+        if text.endswith("/") and (below := [item async for item in self.list(name + "/")]):
+            return await self._get_tree(name, below, path, watched)
         try:
-            return await self._downloads.get_file(text, path, watched)
+            report = await self._downloads.get_file(text, path, watched)
         except (NotFound, BadInput):
-            found = await self._below(name_of(text))
-            if not found or (found[0].name == name_of(text) and found[0].kind == FILE):
+            found = await self._below(name)
+            if not found or (found[0].name == name and found[0].kind == FILE):
                 raise
-        return await self._get_items(name_of(text), found, path, watched)
+            return await self._get_items(name, found, path, watched)
+        return replace(report, left_out=await self._left_below(name))
+
+    async def _left_below(self, name: str) -> tuple[str, ...]:
+        """What is said of the folder when a name is a file or a link as well, which only older releases and two sides
+        of a cut could do."""
+        if not (await self._page(f"{name}/", "", 1)).items:
+            return ()
+        return (f"{name}/: a folder of the same name; to get it: inos get {name}/ OUT",)
 
     async def _below(self, name: str) -> list[CatalogueItem]:
         page = await self._page(name, "", 1)
@@ -162,8 +176,11 @@ class Mesh:
 
     async def _get_items(self, name: str, items: list[CatalogueItem], out: Path, progress: Progress) -> GetReport:
         if items[0].name == name and items[0].kind == LINK:
-            await in_thread(make_link, out, items[0].target)
-            return GetReport(str(out), 0, 0, 0, 1, 0, 0.0)
+            await in_thread(make_link, out, check_link_target(items[0].target))
+            return GetReport(str(out), 0, 0, 0, 1, 0, 0.0, await self._left_below(name))
+        return await self._get_tree(name, items, out, progress)
+
+    async def _get_tree(self, name: str, items: list[CatalogueItem], out: Path, progress: Progress) -> GetReport:
         below = [item for item in items if item.name != name or item.kind == FOLDER]
         return await Restores(self._downloads).get_tree(place(name, below), out, progress)
 

@@ -1,14 +1,15 @@
 """Getting a folder's tree back onto this machine's disk.
 
 Rules: nothing is written outside the folder the user named, whatever the catalogue holds; links are made last and their
-targets are text; folders get their modes and times when everything is in them.
+targets are text; folders get their modes and times when everything is in them. A name that can have no place here is
+left out and told; the rest comes.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,12 @@ from typing import Final
 import anyio
 
 from inos.client.download import Attributes, Downloads, GetReport
-from inos.client.local import PERMISSIONS, current_umask, file_error, in_thread, make_folder, make_link
+from inos.client.local import NAME_BYTES, PERMISSIONS, current_umask, file_error, in_thread, make_folder, make_link
 from inos.client.progress import Part, Progress
 from inos.client.tasks import for_each
 from inos.client.walk import FILE, FOLDER, LINK
-from inos.core.errors import Corrupt
+from inos.core.errors import BadInput, Corrupt
+from inos.core.object_names import check_link_target
 from inos.core.reports import CatalogueItem
 
 # Files under way at once: small ones wait mostly for answers.
@@ -48,6 +50,33 @@ def place(name: str, items: Iterable[CatalogueItem]) -> list[Placed]:
     return placed
 
 
+def fitting(placed: Sequence[Placed]) -> tuple[list[Placed], tuple[str, ...]]:
+    """Those that can be written beside each other; and of the others, why not."""
+    folders = {each.parts[:depth] for each in placed for depth in range(len(each.parts))}
+    fit, left_out = [], []
+    for each in placed:
+        problem = _problem(each, folders)
+        if problem:
+            left_out.append(f"{each.item.name}: {problem}")
+        else:
+            fit.append(each)
+    return fit, tuple(left_out)
+
+
+def _problem(each: Placed, folders: Set[tuple[str, ...]]) -> str:
+    item = each.item
+    if item.kind != FOLDER and each.parts in folders:
+        return f"a {item.kind}, and a folder as well, which was written; by itself: inos get {item.name} OUT"
+    if any(len(os.fsencode(part)) > NAME_BYTES for part in each.parts):
+        return f"file names have at most {NAME_BYTES} bytes; under another one: inos get {item.name} OUT"
+    if item.kind == LINK:
+        try:
+            check_link_target(item.target)
+        except BadInput as error:
+            return error.message
+    return ""
+
+
 class Restores:
     """Writes trees."""
 
@@ -57,6 +86,7 @@ class Restores:
     async def get_tree(self, placed: list[Placed], out: Path, progress: Progress) -> GetReport:
         """Write the items below `out`, over what is there."""
         started_s = anyio.current_time()
+        placed, left_out = fitting(placed)
         files = [each for each in placed if each.item.kind == FILE]
         folders = [each for each in placed if each.item.kind == FOLDER]
         links = [each for each in placed if each.item.kind == LINK]
@@ -69,7 +99,7 @@ class Restores:
         resumed = await self._get_files(files, out, progress, taken)
         await in_thread(_finish, out, links, folders)
         seconds = anyio.current_time() - started_s
-        return GetReport(str(out), size, len(files), len(folders), len(links), resumed, seconds)
+        return GetReport(str(out), size, len(files), len(folders), len(links), resumed, seconds, left_out)
 
     async def _get_files(self, files: list[Placed], out: Path, progress: Progress, taken: frozenset[Path]) -> int:
         resumed: list[int] = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +46,25 @@ def walk(root: Path, name: str) -> Iterator[Entry]:
     while pending:
         folder, prefix = pending.pop()
         below = []
+        seen: dict[str, str] = {}
         for found in _scan(folder):
             entry = _entry_of(found, prefix)
+            if entry.kind != SPECIAL:
+                _check_alone(folder, found.name, seen)
             yield entry
             if entry.kind == FOLDER:
                 below.append((entry.path, entry.name))
         pending += reversed(below)
+
+
+def _check_alone(folder: str, name: str, seen: dict[str, str]) -> None:
+    """Names that differ only in how they are composed are one in a catalogue: one of them would be lost."""
+    twin = seen.setdefault(unicodedata.normalize("NFC", name), name)
+    if twin != name:
+        raise BadInput(
+            f"{twin!a} and {name!a} in {folder!r} differ only in their Unicode form, and would be stored as one",
+            hint="rename one of them",
+        )
 
 
 def _scan(folder: str) -> list[os.DirEntry[str]]:

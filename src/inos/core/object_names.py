@@ -9,6 +9,8 @@ from inos.core.errors import BadInput
 
 # Names are keys of records that travel in batches; 1024 bytes is also what S3 allows, 4 times a file name on Linux.
 MAX_NAME_BYTES: Final = 1024
+# What a path may have on Linux, without its closing zero.
+MAX_TARGET_BYTES: Final = 4095
 # Control characters, halves of surrogate pairs (file names that are not text), and line and paragraph separators.
 _REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -28,6 +30,17 @@ def normal_name(text: str) -> str:
     if size > MAX_NAME_BYTES:
         raise BadInput(f"the name has {size} bytes in UTF-8; at most {MAX_NAME_BYTES} are possible")
     return f"/{path}"
+
+
+def check_link_target(target: str) -> str:
+    """`target`, if a symbolic link can have it. Raises BadInput."""
+    size = len(target.encode(errors="replace"))
+    if not 0 < size <= MAX_TARGET_BYTES or "\0" in target or target != target.encode(errors="replace").decode():
+        raise BadInput(
+            f"no link can point to {target[:80]!a}",
+            hint=f"a target has 1 to {MAX_TARGET_BYTES} bytes, none of them zero, and is UTF-8",
+        )
+    return target
 
 
 def _check_parts(parts: list[str], shown: str) -> None:

@@ -151,11 +151,13 @@ class PinReport:
 
 @dataclass(frozen=True, slots=True)
 class RemoveReport:
-    """Names removed from the catalogue; holders free the space after `freed_after_s`."""
+    """Names removed from the catalogue; holders free the space after `freed_after_s`. `below`: names that stay below
+    the one removed, which was a file or a link as well as their folder."""
 
     names: tuple[str, ...]
     removed: int
     freed_after_s: float
+    below: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ every start. Names are ordered by their UTF-8 bytes, which is the order of code 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from inos.core.ids import Cid
@@ -81,6 +81,24 @@ class NameIndex:
             "WHERE (name = ? OR (name >= ? AND name < ?)) AND name > ? ORDER BY name LIMIT ?",
             (folder, inside, inside + _AFTER_ALL, after, limit),
         )
+
+    def kinds(self, names: Iterable[str]) -> dict[str, str]:
+        """What those of `names` that there are stand for."""
+
+        def work(cursor: Cursor) -> dict[str, str]:
+            query = "SELECT name, kind FROM names WHERE name = ?"
+            return {str(row[0]): str(row[1]) for name in names for row in cursor.execute(query, (name,))}
+
+        return self._database.read(work)
+
+    def full(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that have names below them."""
+
+        def work(cursor: Cursor) -> list[str]:
+            query = "SELECT 1 FROM names WHERE name > ? AND name < ? LIMIT 1"
+            return [name for name in names if list(cursor.execute(query, (f"{name}/", f"{name}/{_AFTER_ALL}")))]
+
+        return self._database.read(work)
 
     def of_object(self, cid: Cid) -> list[NameRow]:
         """Every name that stands for this object."""

@@ -17,6 +17,7 @@ from inos.core.components import ComponentCalls
 from inos.core.env import Env
 from inos.core.errors import BadInput, BadTicket, NotEnoughNodes, NotFound, StorageFull, Unavailable
 from inos.core.ids import Cid, ContentDigest, PeerId
+from inos.core.object_names import check_link_target
 from inos.crypto.derive import Keyring, MasterSecret
 from inos.crypto.digest import sha256_digest
 from inos.crypto.hashing import blake3_digest
@@ -29,6 +30,8 @@ from inos.sim.disk import SimDisk
 from inos.store.database import Database
 from inos.store.repositories import Repositories
 from inos.testing.memory_messages import MemoryMessages
+from inos.vault.catalogue import Entry, Kind
+from inos.vault.places import Standing, check_apart, check_places
 
 CHUNK_BYTES: Final = 1024 * 1024
 TICKET: Final = "inos-ticket-"
@@ -117,16 +120,19 @@ class MemoryService:
     async def put_batch(self, items: Sequence[reports.BatchItem], require: str) -> list[reports.PutReport]:
         """Store small files one after the other."""
         self._check_require(require)
+        check_apart([ObjectName.parse(item.name) for item in items])
         options = [reports.PutOptions(ObjectName.parse(item.name), None, item.mode, item.modified_ms) for item in items]
         return [self._store(item.data, option) for item, option in zip(items, options, strict=True)]
 
     async def put_link(self, name: str, target: str, modified_ms: int) -> reports.CatalogueItem:
         """Record a link."""
+        self._check_place(Entry(name, Kind.LINK, target=check_link_target(target)))
         item = self.names[name] = reports.CatalogueItem(name, "link", 0, modified_ms, mode=0o777, target=target)
         return item
 
     async def put_folder(self, name: str, mode: int, modified_ms: int) -> reports.CatalogueItem:
         """Record a folder."""
+        self._check_place(Entry(name, Kind.FOLDER))
         item = self.names[name] = reports.CatalogueItem(name, "folder", 0, modified_ms, mode=mode)
         return item
 
@@ -191,9 +197,11 @@ class MemoryService:
 
     async def remove(self, target: str) -> reports.RemoveReport:
         """Remove a name, a tree, or every name of a reference."""
-        meant = parse_target(target)
+        meant, below = parse_target(target), 0
         if isinstance(meant, ObjectName):
-            gone = [name for name in self.names if name == meant or name.startswith(meant + "/")]
+            tree = [name for name in self.names if name == meant or name.startswith(meant + "/")]
+            gone = [meant] if meant in self.names and self.names[meant].kind != "folder" else tree
+            below = len(tree) - len(gone)
         elif isinstance(meant, ContentDigest):
             gone = [*self._names_of(meant)]
         else:
@@ -203,7 +211,7 @@ class MemoryService:
             raise NotFound(f"no such object: {target}", hint="list names with: inos ls")
         for name in gone:
             del self.names[name]
-        return reports.RemoveReport(tuple(sorted(gone)), len(gone), 3600.0)
+        return reports.RemoveReport(tuple(sorted(gone)), len(gone), 3600.0, below)
 
     async def pin(self, target: str, pinned: bool) -> reports.PinReport:
         """Remember it."""
@@ -311,12 +319,18 @@ class MemoryService:
             for number, peer in enumerate(self.peer_ids)
         ]
 
+    def _check_place(self, entry: Entry) -> None:
+        below = f"{entry.name}/"
+        full = [entry.name] if any(name.startswith(below) for name in self.names) else []
+        check_places([entry], Standing({name: item.kind for name, item in self.names.items()}, full))
+
     def _store(self, content: bytes, options: reports.PutOptions) -> reports.PutReport:
         self._check_room(len(content))
         cid = Cid(blake3_digest(content))
         self.contents[cid] = content
         reference, name = str(_reference(cid)), options.name or ""
         if name:
+            self._check_place(Entry(name, Kind.FILE))
             size, modified_ms = len(content), options.modified_ms
             self.names[name] = reports.CatalogueItem(name, "file", size, modified_ms, reference, str(cid), options.mode)
         members, stored = len(self.peer_ids), len(content) * len(self.peer_ids)

@@ -74,8 +74,10 @@ class Namer:
 
     async def name(self, entries: Sequence[Entry]) -> bool:
         """Write names for objects just stored; whether a quorum has them. What they stood for before is removed where
-        no other name does. Raises Conflict when one of the objects was removed while it was being put."""
+        no other name does. Raises Conflict when one of the objects was removed while it was being put, or a name cannot
+        be where it is to be."""
         async with self.turns.shared():
+            await self._catalogue.check_places(entries)
             cids = [cid for cid in map(cid_of, entries) if cid is not None]
             if await self._env.in_thread(lambda: any(map(self._placements.removed, cids))):
                 raise Conflict(

@@ -27,6 +27,7 @@ from inos.state.record import Record
 from inos.state.records import sign_record
 from inos.store.names import NameIndex, NameRow
 from inos.vault.catalogue import NONCE_BYTES, TABLE, CatalogueCipher, Entry, Kind, cid_of
+from inos.vault.places import Standing, check_places, folders_above
 
 _SCAN: Final = 1000
 _MAX_REPLACED: Final = 100_000
@@ -152,6 +153,19 @@ class Catalogue:
             found += map(_entry_of, page)
             if len(page) < _SCAN:
                 return found
+
+    async def check_places(self, entries: Sequence[Entry]) -> None:
+        """Raises Conflict when one of these names cannot stand beside those that this node knows."""
+        await self._catch_up()
+        folders = {folder for entry in entries for folder in folders_above(entry.name)}
+        folders.update(entry.name for entry in entries if entry.kind is Kind.FOLDER)
+        others = [entry.name for entry in entries if entry.kind is not Kind.FOLDER]
+        check_places(
+            entries,
+            await self._env.in_thread(
+                lambda: Standing(self._index.kinds(folders), frozenset(self._index.full(others)))
+            ),
+        )
 
     async def objects_named(self, names: Sequence[str]) -> list[Cid]:
         """The objects these names stand for, as far as they exist."""

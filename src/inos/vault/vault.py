@@ -15,6 +15,7 @@ from typing import Final
 from inos.core.env import Env
 from inos.core.errors import BadInput, Corrupt, NotEnoughNodes, NotFound, Refused
 from inos.core.ids import Cid, ContentDigest, OwnerId
+from inos.core.object_names import check_link_target
 from inos.core.reports import (
     BatchItem,
     CatalogueItem,
@@ -33,6 +34,7 @@ from inos.vault.namer import Namer
 from inos.vault.names import Catalogue
 from inos.vault.outcome import LOCAL, Requirement, Stored
 from inos.vault.pieces import Opened
+from inos.vault.places import check_apart, meant_to_go
 from inos.vault.put import Putter
 
 MAX_PAGE: Final = 1000
@@ -91,10 +93,10 @@ class Vault:
             stored = await self._putter.put(source, "", options.size, requirement)
             self._used(stored.reference.cid)
             return _put_report(stored, "", True, self._env.monotonic_s() - start_s)
+        meant = [Entry(name, Kind.FILE, "", 0, options.mode, options.modified_ms)]
+        await self._catalogue.check_places(meant)  # before gigabytes are read; again before the name is written
         with self._namer.noted() as key:
-            noting = partial(
-                self._namer.note_names, key, [Entry(name, Kind.FILE, "", 0, options.mode, options.modified_ms)]
-            )
+            noting = partial(self._namer.note_names, key, meant)
             stored = await self._putter.put(source, name.parts[-1], options.size, requirement, noting)
             self._used(stored.reference.cid)
             agreed = await self._namer.name([_file_entry(name, stored, options.mode, options.modified_ms)])
@@ -104,10 +106,12 @@ class Vault:
         """Store many small files, acknowledged together."""
         start_s = self._env.monotonic_s()
         names = [ObjectName.parse(item.name) for item in items]
+        check_apart(names)
         contents = [(name.parts[-1], item.data) for name, item in zip(names, items, strict=True)]
         meant = [
             Entry(name, Kind.FILE, "", 0, item.mode, item.modified_ms) for name, item in zip(names, items, strict=True)
         ]
+        await self._catalogue.check_places(meant)
         with self._namer.noted() as key:
             noting = partial(self._namer.note_names, key, meant)
             stored = await self._putter.put_small(contents, Requirement(require), noting)
@@ -134,7 +138,9 @@ class Vault:
         return True
 
     async def put_entry(self, entry: Entry) -> CatalogueItem:
-        """Record a folder or a link under its name."""
+        """Record a folder or a link under its name. Raises BadInput for a target that no link can have."""
+        if entry.kind is Kind.LINK:
+            check_link_target(entry.target)
         named = Entry(
             ObjectName.parse(entry.name), entry.kind, mode=entry.mode, modified_ms=entry.modified_ms,
             target=entry.target,
@@ -283,8 +289,9 @@ class Vault:
         return items
 
     async def remove(self, target: str) -> RemoveReport:
-        """Remove a name, a folder with all that is in it, or every name of a reference, cid or SHA-256. Raises
-        NotEnoughNodes on a node that was away and cannot ask the others which names there are by now.
+        """Remove a name, a folder with all that is in it, or every name of a reference, cid or SHA-256; of a name that
+        is a file or a link as well as a folder, the former. Raises NotEnoughNodes on a node that was away and cannot
+        ask the others which names there are by now.
         """
         meant = parse_target(target)
         await self._catalogue.refresh()
@@ -292,27 +299,28 @@ class Vault:
             await self._catalogue.learn(meant)
         # Alone, so that no put gives one of these objects a name between the look and the removal.
         async with self._namer.turns.alone():
-            names, cids = await self._meant_by(meant)
+            names, cids, below = await self._meant_by(meant)
             with self._namer.removing(await self._namer.note_removal(cids)):
                 if names:
                     await self._catalogue.remove(names)
                 unnamed = await self._namer.remove_unnamed(cids)
-        return RemoveReport(tuple(names), len(names) or len(unnamed), self._freed_after_s)
+        return RemoveReport(tuple(names), len(names) or len(unnamed), self._freed_after_s, below)
 
     async def _meant_by(
         self, meant: ObjectName | Reference | Cid | ContentDigest
-    ) -> tuple[Sequence[str], Sequence[Cid]]:
-        """The names to remove, and the objects they stand for."""
+    ) -> tuple[Sequence[str], Sequence[Cid], int]:
+        """The names to remove, the objects they stand for, and how many names below stay."""
         if isinstance(meant, ContentDigest):
             entries = await self._holding(meant)
-            return [entry.name for entry in entries], _objects_in(entries)
+            return [entry.name for entry in entries], _objects_in(entries), 0
         if isinstance(meant, ObjectName):
             # A name written elsewhere a moment ago may not have come here yet: a majority knows it.
-            entries = await self._catalogue.tree(meant) or [await self._catalogue.find(meant)]
-            return [entry.name for entry in entries], _objects_in(entries)
+            tree = await self._catalogue.tree(meant) or [await self._catalogue.find(meant)]
+            entries = meant_to_go(meant, tree)
+            return [entry.name for entry in entries], _objects_in(entries), len(tree) - len(entries)
         cid = meant.cid if isinstance(meant, Reference) else meant
         await self._check_owned(cid)
-        return [entry.name for entry in await self._catalogue.names_of(cid)], [cid]
+        return [entry.name for entry in await self._catalogue.names_of(cid)], [cid], 0
 
     async def _check_owned(self, cid: Cid) -> None:
         placement = await self._placements.find(cid)
