@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from backup_roots import OTHER, PHRASE, Root, append, folder, made, pending, plain, text_of, write
 
+from inos.backup.restore import Restorer
 from inos.backup.snapshot import Snapshot
 from inos.core.backups import KeySource
 from inos.core.env import RealEnv
@@ -26,6 +28,7 @@ from inos.messages.hub_memory import OWED, Covered, decode_covered, memory_key
 from inos.messages.sqlite_corpus import SqliteCorpus
 from inos.store.dataroot import DataRoot
 from inos.store.standing import Standing
+from inos.store.swap import begin_swap
 
 HUB = "018cc251-f400-7000-8000-000000000001"
 URL = "postgresql://inos:secret@host/database"
@@ -174,6 +177,43 @@ def test_no_agent_writes_to_what_is_about_to_be_replaced(root: Root, monkeypatch
     with open_agent("scout", home=root.home) as agent:
         agent.append({"text": "again"})
     assert pending(root, "scout") == ["one", "two", "three", "again"]
+
+
+def test_an_agent_that_comes_at_the_very_end_goes_along(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Earlier, it is in the way; later, it is refused; in between, what it has open moves with it."""
+    root.backup()
+    opened = ExitStack()
+
+    shutil.rmtree(folder(root, "scout"))
+
+    def at_the_end(*args: Any) -> None:
+        for agent in ("late", "scout"):
+            cache = opened.enter_context(open_cache(folder(root, agent), agent, RealEnv()))
+            append(cache, "before")
+            opened.callback(append, cache, "after")
+        begin_swap(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("inos.daemon.backups.begin_swap", at_the_end)
+        root.restore()
+    with pytest.raises(Locked):
+        pending(root, "late")
+    opened.close()
+    assert pending(root, "late") == ["before", "after"]
+    assert pending(root, "scout") == ["one", "two", "three"]
+    with open_cache(folder(root, "scout.lost-1"), "scout", RealEnv()) as cache:
+        assert cache.stats().pending == 2
+
+    def too_early(_restorer: Restorer) -> tuple[list[str], list[str]]:
+        write(root, "newer", "hello")
+        return [], []
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Restorer, "names", too_early)
+        with pytest.raises(Conflict, match="'newer' began to write meanwhile"):
+            root.restore()
+    root.restore()
+    assert pending(root, "newer") == ["hello"]
 
 
 def test_what_is_there_and_cannot_be_read_is_kept_beside(root: Root) -> None:

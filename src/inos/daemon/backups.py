@@ -175,7 +175,9 @@ def restore_home(keys: KeySource, place: str, at: str, node: str = "") -> Steps:
         if fresh and keys.phrase is not None:
             put += write_keys(new, master_from_phrase(keys.phrase), keys.passphrase, env)
         agents.refuse_new()
-        begin_swap(root.path, put, away)
+        begin_swap(root.path, put, away)  # from here on no agent begins
+        if MESSAGES in put:
+            agents.bring_along(new / MESSAGES)
         finish_swap(root.path)
     size = snapshot.size
     yield RestoreReport(

@@ -27,14 +27,13 @@ from inos.messages.cache_folder import KEY_FILE
 from inos.messages.cache_rows import fact, last_row, place_of_id, run, set_fact
 from inos.messages.cache_schema import AGENT, SETBACK
 from inos.messages.hub_memory import OWED, Covered, Settings, decode_covered, memory_key
-from inos.messages.on_disk import is_beside, is_corpus, is_database, key_of, open_database
+from inos.messages.on_disk import free_name, is_beside, is_corpus, is_database, key_of, open_database
 from inos.messages.sqlite_corpus import SqliteCorpus
 from inos.store.cursor import Cursor, Row, first
 from inos.store.database import Database
 from inos.store.filesystem import REAL_FILES
 from inos.store.private_files import explained
 
-LOST: Final = ".lost-"
 # What a database needs that was not closed.
 _GOES_ALONG: Final = ("", "-wal", "-loose")
 _PENDING: Final = (
@@ -95,6 +94,7 @@ def _carry(path: Path, into: Path) -> None:
 
 
 def _link(old: Path, new: Path, *, copies: bool) -> None:
+    new.unlink(missing_ok=True)  # it may share its bytes with what is present
     try:
         if not copies:
             new.hardlink_to(old)
@@ -117,13 +117,11 @@ def _join(into: Path, path: Path, root_key: bytes, env: Env) -> None:
 
 
 def _keep_beside(path: Path, into: Path) -> None:
-    number = 1
-    while into.with_name(f"{into.name}{LOST}{number}").exists():
-        number += 1
+    ending = free_name(into).name.removeprefix(into.name)
     with explained("keep", path):
         for old in (path, path.with_name(path.name + "-wal"), path.parent / KEY_FILE):
             if old.is_file():
-                _link(old, into.with_name(f"{old.name}{LOST}{number}"), copies=False)
+                _link(old, into.with_name(f"{old.name}{ending}"), copies=False)
 
 
 # Caches
