@@ -311,7 +311,7 @@ def test_a_cache_that_cannot_be_read_keeps_nothing_else_out(root: Root, monkeypa
 
     def blocks(standing: Standing, size: int) -> Iterator[bytes]:
         yield from whole(standing, size)
-        if standing.cursor.execute("SELECT 1 FROM sqlite_schema WHERE name = 'outbox'").fetchall():
+        if list(standing.cursor.execute("SELECT 1 FROM sqlite_schema WHERE name = 'outbox'")):
             standing.read(size, standing.size_bytes)  # where nothing is
 
     with monkeypatch.context() as patched:
