@@ -11,6 +11,8 @@ from inos.core.errors import InosError, NotFound
 from inos.core.ids import Cid
 from inos.core.reports import PutOptions
 from inos.objects.chunks import CHUNK_BYTES
+from inos.objects.layout import COPIES
+from inos.replication.placement import Placement
 from inos.replication.scheme import PlanRules
 from inos.sim.cluster import Cluster, ClusterSettings, fixed_bytes, open_cluster, stream
 from inos.testing.run import sim_test
@@ -182,6 +184,22 @@ async def test_nothing_is_freed_while_a_manifest_cannot_be_read() -> None:
         assert str(cid) in status.last_error
         node.core.disk.chunks.put_many([(cid.address, manifest)])
         assert await node.get("/m") == fixed_bytes(3 * MIB, "manifest")
+
+
+@sim_test
+async def test_a_placement_of_which_nobody_has_anything_keeps_nobody_from_freeing() -> None:
+    """Whoever may write placements could fill the disks of the others for good."""
+    async with open_cluster(3, SOON) as cluster:
+        writer, other = cluster.nodes[:2]
+        members = tuple(node.key for node in cluster.nodes)
+        nothing = Placement(Cid(bytes(range(32))), writer.core.identity.owner, COPIES, 3, members, 1000)
+        await writer.core.keeping.placements.found([nothing])
+        await cluster.passes(60)
+        assert all(node.core.keeping.book.holds(nothing.cid) for node in cluster.nodes)
+        await other.put(fixed_bytes(3 * MIB, "freed"), "/freed")
+        await cluster.passes(10)
+        await other.remove("/freed")
+        await cluster.until(lambda: is_empty(cluster), within_s=200)
 
 
 @sim_test

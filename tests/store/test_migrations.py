@@ -51,9 +51,10 @@ def written_by_the_first_release(folder: Path, files: Files = REAL_FILES) -> lis
     def work(cursor: Cursor) -> None:
         values = ((f"k{number}", b"%d" % number * 40) for number in range(ROWS))
         list(cursor.executemany("INSERT INTO settings VALUES (?, ?)", values))
+        held = (HELD.cid, HELD.epoch, HELD.state.value, HELD.size_bytes, HELD.attached_at_s)
+        list(cursor.execute("INSERT INTO holdings VALUES (?, ?, ?, ?, ?, NULL)", held))
 
     database.write(work)
-    Holdings(database).save([HELD])
     found = content(database)
     database.close()
     return found

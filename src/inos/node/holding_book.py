@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -32,13 +32,14 @@ class HoldingBook:
         """Objects whose holding or placement has changed since this was last asked."""
         return [self._changed.popleft() for _ in range(len(self._changed))]
 
-    def attach_all(self, placements: Sequence[Placement]) -> None:
-        """Remember that this node holds these objects (or still does, at this epoch)."""
+    def attach_all(self, placements: Sequence[Placement], begun: Collection[Cid]) -> None:
+        """Remember that this node holds these objects (or still does, at this epoch), and that the manifests of those
+        in `begun` are here."""
         now_s = int(self._env.now_s())
         rows = [
-            Holding(placement.cid, placement.epoch, HoldingState.HELD, placement.size, now_s)
-            for placement in placements
-            if not self._is_held(placement)
+            Holding(one.cid, one.epoch, HoldingState.HELD, one.size, now_s, begun=one.cid in begun)
+            for one in placements
+            if not self._is_held(one, one.cid in begun)
         ]
         if rows:
             self._holdings.save(rows)
@@ -48,9 +49,16 @@ class HoldingBook:
         """Whether this node holds the object, or did and has not let go of it yet."""
         return self._holdings.get(cid) is not None
 
-    def _is_held(self, placement: Placement) -> bool:
+    def begin(self, cid: Cid) -> None:
+        """Remember that the object's manifest is here, where it is to be held."""
+        holding = self._holdings.get(cid)
+        if holding is not None and not holding.begun:
+            self._holdings.save([replace(holding, begun=True)])
+
+    def _is_held(self, placement: Placement, begun: bool) -> bool:
         holding = self._holdings.get(placement.cid)
-        return holding is not None and holding.state is HoldingState.HELD and holding.epoch == placement.epoch
+        held = holding is not None and holding.state is HoldingState.HELD and holding.epoch == placement.epoch
+        return held and holding is not None and (holding.begun or not begun)
 
     def cids(self) -> Iterator[Cid]:
         """Every object held."""
@@ -60,7 +68,7 @@ class HoldingBook:
     def rows(self) -> Iterator[HoldingRow]:
         """Every holding, with when it was dropped."""
         for holding in self._all():
-            yield HoldingRow(holding.cid, holding.dropped_at_s)
+            yield HoldingRow(holding.cid, holding.dropped_at_s, holding.begun)
 
     def drop(self, cid: Cid, at_s: float) -> None:
         """Note that the holding is to end."""

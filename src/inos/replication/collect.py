@@ -69,10 +69,11 @@ class MarkingHome(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HoldingRow:
-    """A holding as the book keeps it. `dropped_at_s` is set once it is to end."""
+    """A holding as the book keeps it. `dropped_at_s` is set once it is to end; `begun`, once its manifest was here."""
 
     cid: Cid
     dropped_at_s: float | None
+    begun: bool
 
 
 class HoldingBook(Protocol):
@@ -342,19 +343,19 @@ class Collector:
         delay_s = min(self._delay_s, ROOM_DELAY_S) if self._warmth.wants_room() else self._delay_s
         before_s = self._env.now_s() - max(delay_s, self._busy_for_s())
         mark = await self._env.in_thread(self._home.begin_mark)
-        held = {row.cid for row in await self._env.in_thread(list, self._holdings.rows())}
+        held = {row.cid: row.begun for row in await self._env.in_thread(list, self._holdings.rows())}
         known = dict.fromkeys(await self._env.in_thread(list, self._warmth.cids()))
         used = [cid for cid in known if not self._placements.removed(cid)]
         surplus = await self._env.in_thread(self._surplus_bytes, used)
         warm = self._warmth.kept(surplus)
         gone: list[Cid] = []
-        for cid in sorted(held.union(used)):
+        for cid in sorted({*held, *used}):
             placement = self._placements.known(cid)
             goes = placement is not None and cid not in warm and await self._may_go(placement, held=cid in held)
             if cid in surplus and (goes or not (surplus[cid] or cid in warm)):
                 gone.append(cid)
             if cid in held:
-                await self._env.in_thread(self._mark, mark, cid, placement if goes else None)
+                await self._env.in_thread(self._mark, mark, cid, placement if goes else None, held[cid])
             elif not goes:
                 await self._env.in_thread(self._mark_used, mark, cid)
         # Of what is neither held nor has its manifest here there is nothing to look after.
@@ -402,12 +403,14 @@ class Collector:
             return False
         return not layout.manifest.is_inline and self._surplus_of(placement, layout) > 0
 
-    def _mark(self, mark: Mark, cid: Cid, placement: Placement | None) -> None:
-        """Mark what this node needs of an object: what `placement` assigns to it, or every piece. Blocks."""
+    def _mark(self, mark: Mark, cid: Cid, placement: Placement | None, begun: bool) -> None:
+        """Mark what this node needs of an object: what `placement` assigns to it, or every piece. Of one whose manifest
+        never came nothing is here that would not be sent again: whoever may write placements could otherwise keep this
+        node from freeing anything. Blocks."""
         mark.add([cid.address])
         layout = self._layout(cid)
         if layout is None:
-            if self._placements.removed(cid):
+            if self._placements.removed(cid) or not begun:
                 return
             raise Unavailable(
                 f"nothing can be freed: the manifest of object {cid} cannot be read on this node",

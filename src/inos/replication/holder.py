@@ -7,7 +7,7 @@ came in and is synced. Only such answers count as redundancy, for `put` and for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, Protocol
@@ -49,8 +49,12 @@ class Home(Protocol):
 class HoldingBook(Protocol):
     """Which objects this node holds, durably."""
 
-    def attach_all(self, placements: Sequence[Placement]) -> None:
-        """Remember that this node holds these objects (or still does, at this epoch)."""
+    def attach_all(self, placements: Sequence[Placement], begun: Collection[Cid]) -> None:
+        """Remember that this node holds these objects (or still does, at this epoch), and that the manifests of those
+        in `begun` are here."""
+
+    def begin(self, cid: Cid) -> None:
+        """Remember that the object's manifest is here, where it is to be held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,11 @@ class Holder:
 
     async def _attach(self, placements: Sequence[Placement]) -> None:
         mine = [placement for placement in placements if self._me in placement.members]
-        await self._env.in_thread(self._book.attach_all, mine)
+        await self._env.in_thread(self._attach_all, mine)
+
+    def _attach_all(self, placements: Sequence[Placement]) -> None:
+        here = self._home.present([placement.cid.address for placement in placements])
+        self._book.attach_all(placements, {one.cid for one in placements if one.cid.address in here})
 
     async def hold(self, placement: Placement) -> HoldState:
         """Take part in `placement`: remember the holding, fetch or rebuild what is missing, say what is here."""
@@ -164,6 +172,7 @@ class Holder:
 
     async def _complete(self, placement: Placement) -> HoldState:
         layout = await self.kept_layout(placement)
+        await self._env.in_thread(self._book.begin, placement.cid)
         pages = layout.pages(self._home.get)
         while page := await self._env.in_thread(next, pages, None):
             groups = (group for _, group in layout.page_groups(placement, page))

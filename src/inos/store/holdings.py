@@ -39,7 +39,8 @@ class HoldingState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Holding:
     """One object on this node. `size_bytes` are the stored bytes of the pieces assigned here; times are wall-clock
-    seconds; `dropped_at_s` is given exactly when it is dropping."""
+    seconds; `dropped_at_s` is given exactly when it is dropping. `begun`: the object's manifest was here once, and
+    pieces of it may be; it stays so."""
 
     cid: Cid
     epoch: int
@@ -47,9 +48,10 @@ class Holding:
     size_bytes: int
     attached_at_s: int
     dropped_at_s: int | None = None
+    begun: bool = True
 
 
-_COLUMNS: Final = "cid, epoch, state, size, attached_at, dropped_at"
+_COLUMNS: Final = "cid, epoch, state, size, attached_at, dropped_at, begun"
 
 
 class Holdings:
@@ -114,9 +116,10 @@ class Holdings:
 
 
 _SAVE: Final = """
-INSERT INTO holdings (cid, epoch, state, size, attached_at, dropped_at) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO holdings (cid, epoch, state, size, attached_at, dropped_at, begun) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET epoch = excluded.epoch, state = excluded.state, size = excluded.size,
-    attached_at = excluded.attached_at, dropped_at = excluded.dropped_at
+    attached_at = excluded.attached_at, dropped_at = excluded.dropped_at,
+    begun = max(begun, excluded.begun)
 WHERE excluded.epoch >= holdings.epoch OR holdings.state = 'dropping'
 RETURNING 1
 """
@@ -126,7 +129,7 @@ def _save(cursor: Cursor, holdings: Sequence[Holding]) -> list[bool]:
     return [bool(list(cursor.execute(_SAVE, _values(holding)))) for holding in holdings]
 
 
-def _values(holding: Holding) -> tuple[bytes, int, str, int, int, int | None]:
+def _values(holding: Holding) -> tuple[bytes, int, str, int, int, int | None, bool]:
     if (holding.dropped_at_s is not None) != (holding.state is HoldingState.DROPPING):
         raise BadInput("a holding has a time of being dropped exactly when it is dropping")
     return (
@@ -136,9 +139,10 @@ def _values(holding: Holding) -> tuple[bytes, int, str, int, int, int | None]:
         holding.size_bytes,
         holding.attached_at_s,
         holding.dropped_at_s,
+        holding.begun,
     )
 
 
 def _holding(row: Row) -> Holding:
-    cid, epoch, state, size, attached_at, dropped_at = row
-    return Holding(Cid(cid), epoch, HoldingState(state), size, attached_at, dropped_at)
+    cid, epoch, state, size, attached_at, dropped_at, begun = row
+    return Holding(Cid(cid), epoch, HoldingState(state), size, attached_at, dropped_at, bool(begun))

@@ -87,7 +87,7 @@ def _add_chunks(cursor: Cursor, chunks: list[KeptChunk]) -> None:
 def _add_objects(cursor: Cursor, objects: list[HeldObject]) -> None:
     for row in objects:
         values = (bytes(row.cid), row.epoch, row.state, row.size_bytes, row.attached_at_s, row.dropped_at_s)
-        list(cursor.execute("INSERT INTO holdings VALUES (?, ?, ?, ?, ?, ?)", values))
+        list(cursor.execute("INSERT INTO holdings VALUES (?, ?, ?, ?, ?, ?, 1)", values))
         if row.name is not None:
             named = (row.name, bytes(row.cid), bytes(row.cid))
             list(cursor.execute("INSERT INTO names VALUES (?, ?, 'file', ?, 'r', 0, 0, 0, '', NULL)", named))

@@ -16,5 +16,6 @@ from inos.store.migrations.v1 import V1
 from inos.store.migrations.v2 import V2
 from inos.store.migrations.v3 import V3
 from inos.store.migrations.v4 import V4
+from inos.store.migrations.v5 import V5
 
-MIGRATIONS: Final[Sequence[Migration]] = (V1, V2, V3, V4)
+MIGRATIONS: Final[Sequence[Migration]] = (V1, V2, V3, V4, V5)
