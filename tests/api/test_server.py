@@ -228,6 +228,25 @@ def test_connections_that_nobody_uses_are_closed_for_those_who_wait(
             connection.close()
 
 
+def test_answers_that_nobody_reads_make_way_for_those_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No token is needed for them."""
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(server_module, "UNREAD_SPARED_S", 0.2)
+    monkeypatch.setattr(server_module, "CROWDED_LOOK_S", 0.1)
+    monkeypatch.setattr(server_module, "_last", lambda send: send)  # one request behind the other, as before it is full
+    asked = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n" * 300
+    with served(MemoryService(RealEnv()), tmp_path) as node:
+        hoarding = [socket.create_connection(("127.0.0.1", node.port), timeout=20) for _ in range(3)]
+        for each in hoarding:
+            each.sendall(asked)
+        late = http.client.HTTPConnection("127.0.0.1", node.port, timeout=20)
+        late.request("GET", "/health")
+        assert late.getresponse().status == 200
+        late.close()
+        for each in hoarding:
+            each.close()
+
+
 def test_more_connections_than_room_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
     with served(MemoryService(RealEnv()), tmp_path) as node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -129,6 +130,8 @@ def test_wrong_input_says_what_and_what_to_do(inos: Cli) -> None:
     assert inos("msg", "tail", "--state", "lost", "--json").error["code"] == "bad_input"
     assert inos("msg", "tail", "--since", "soon", "--json").error["code"] == "bad_input"
     assert inos("msg", "ack", "nonsense", "--json").error["code"] == "bad_input"
+    not_utf_8 = inos("msg", "search", os.fsdecode(b"caf\xe9"), "--json").error
+    assert (not_utf_8["message"], "UTF-8" in not_utf_8["hint"]) == ("text holds half a character", True)
     missing = "01900000-0000-7000-8000-000000000000"
     assert inos("msg", "show", missing, "--json").error["code"] == "not_found"
     assert inos("msg", "ack", missing, "--json").error["code"] == "not_found"

@@ -84,6 +84,7 @@ class HttpConnection:
         self._idling = trio.CancelScope()
         self._reading = trio.CancelScope()
         self._idle_since_s: float | None = trio.current_time()
+        self._sending_since_s: float | None = None
         self._protocol: Any = None
         self._gone = False
         self._handed = handed_over(stream)
@@ -124,6 +125,11 @@ class HttpConnection:
         if self._idle_since_s is not None and trio.current_time() - self._idle_since_s >= for_s:
             self._idling.cancel()
 
+    def abort_if_unread(self, for_s: float) -> None:
+        """Close it if its client has not taken a piece of an answer for that long."""
+        if self._sending_since_s is not None and trio.current_time() - self._sending_since_s >= for_s:
+            self.abort()
+
     async def _read(self) -> None:
         try:
             with self._reading:
@@ -150,10 +156,13 @@ class HttpConnection:
     async def _send(self, event: Event) -> None:
         if isinstance(event, RawData):
             async with self._sending:
+                self._sending_since_s = trio.current_time()
                 try:
                     await self._stream.send_all(event.data)
                 except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
                     await self._ended()  # or is just being closed
+                finally:
+                    self._sending_since_s = None
         elif isinstance(event, Closed):
             await self._close()
             await self._ended()

@@ -40,6 +40,9 @@ BACKLOG: Final = 128
 # While all connections are taken those that were idle for so long are closed. A request comes right behind its
 # connection; a client that comes back later than this opens another.
 IDLE_SPARED_S: Final = 5.0
+# So are those whose client does not take a piece of an answer, a megabyte at most, for so long. While there is room, a
+# download may pause as it likes.
+UNREAD_SPARED_S: Final = 30.0
 CROWDED_LOOK_S: Final = 0.5
 # Messages of READ_BYTES between socket and service; enough to overlap the two, small beside the node's memory.
 QUEUE: Final = 4
@@ -190,6 +193,7 @@ class _Connections:
             return
         for connection in self._open:
             connection.close_if_idle(IDLE_SPARED_S)
+            connection.abort_if_unread(UNREAD_SPARED_S)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         """While all connections are taken each is good for one request, and whoever waits for one gets a turn: a client

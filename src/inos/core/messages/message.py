@@ -35,6 +35,8 @@ WORD_HINT: Final = 'a word is 1 to 32 of a-z, 0-9, "_" and "-", a letter first'
 
 _NO_ID: Final = MessageId("00000000-0000-7000-8000-000000000000")
 
+_UNICODE_HINT: Final = "give Unicode text, in UTF-8 where it is bytes"
+
 T = TypeVar("T")
 Json = Any
 """What JSON can say: None, bool, int, float, str, list, dict with text keys."""
@@ -265,7 +267,7 @@ def canonical(what: str, value: Json, most_deep: int = MAX_JSON_DEPTH + _AROUND)
         _check_depth(what, value, most_deep)
         return _CANONICAL.encode(value).encode()
     except UnicodeEncodeError:
-        raise BadInput(f"{what} holds half a character") from None
+        raise BadInput(f"{what} holds half a character", hint=_UNICODE_HINT) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"{what} is no JSON: {error}") from None
 
@@ -328,11 +330,11 @@ def check_text(name: str, value: Any, least: int, most: int) -> str:
     if not isinstance(value, str) or not least <= len(value) <= most:
         raise BadInput(f"{name} must be text of {f'{least} to' if least else 'at most'} {most} characters")
     if "\0" in value:
-        raise BadInput(f"{name} holds a NUL character")
+        raise BadInput(f"{name} holds a NUL character", hint="leave it out")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise BadInput(f"{name} holds half a character") from None
+        raise BadInput(f"{name} holds half a character", hint=_UNICODE_HINT) from None
     return value
 
 
