@@ -84,7 +84,7 @@ def test_what_is_not_in_a_backup_is_said(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().err
     assert "2 chunks" in said and f"{names[0]}, and 2 more" in said and "messages" not in said
     say_gaps(BackupReport(1, 1, 1, messages=1, config=2))
-    assert "with 1 database of messages, and 2 files of settings" in capsys.readouterr().err
+    assert "with 1 database of messages and 2 files of settings\n" in capsys.readouterr().err
 
 
 def test_a_snapshot_of_an_earlier_release_is_marked(capsys: pytest.CaptureFixture[str]) -> None:

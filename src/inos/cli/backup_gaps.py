@@ -8,9 +8,9 @@ from inos.core.reports import BackupReport
 
 def say_gaps(report: BackupReport) -> None:
     """Count messages and settings; name what could not be kept."""
-    if report.messages or report.config:
-        messages, config = count_text(report.messages, "database"), count_text(report.config, "file")
-        note(f"with {messages} of messages, and {config} of settings")
+    counts = ((report.messages, "database", "messages"), (report.config, "file", "settings"))
+    if besides := [f"{count_text(number, thing)} of {of}" for number, thing, of in counts if number]:
+        note(f"with {' and '.join(besides)}")
     if report.damaged:
         damaged = count_text(report.damaged, "chunk")
         note(paint(f"{damaged} or files could not be read and are not in it; see: inos verify", RED))
