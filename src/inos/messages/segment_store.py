@@ -139,7 +139,8 @@ class SegmentStore:
     async def safe(self, name: SegmentName) -> bool:
         """Put what is there under this name once more; whether it is safe now."""
         reading = await self._vault.open(str(name), 0, None)
-        return await self._put(name, reading.chunks, None)
+        async with aclosing(reading.chunks) as chunks:
+            return await self._put(name, chunks, None)
 
     async def remove(self, names: Iterable[SegmentName]) -> None:
         """Remove these, as far as this node may now; the rest stays for later."""
