@@ -111,6 +111,22 @@ def test_a_place_that_ends_with_the_process_is_refused(root: Root) -> None:
             root.backup(place)
 
 
+def test_files_of_others_that_end_like_ours_are_theirs(root: Root, tmp_path: Path) -> None:
+    """A folder in which only a browser's download is under way is no empty one; and beside a backup it stays."""
+    used = tmp_path / "downloads"
+    used.mkdir()
+    (used / "film.part").write_text("theirs")
+    with pytest.raises(BadInput, match=r"other things: 'film\.part'"):
+        root.backup(str(used))
+    assert names(used) == ["film.part"]
+    root.backup()
+    (root.dest / "film.part").write_text("theirs")
+    half = next(root.dest.glob("packs/*/*")).with_suffix(".part")
+    half.write_text("ours")
+    root.backup()
+    assert (root.dest / "film.part").exists() and not half.exists()
+
+
 def test_an_object_replaces_a_file_and_nothing_else(tmp_path: Path) -> None:
     out, beside = tmp_path / "out", tmp_path / "out.part"
     beside.write_text("mine")

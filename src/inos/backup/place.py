@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import Enum
@@ -17,6 +18,8 @@ from inos.store.private_files import explained, make_private_folder, remove_fold
 
 LOCK: Final = "lock"
 _SPARE: Final = ".part"
+# What a writer that was killed leaves, and nothing of anybody else's (docs/format.md).
+_HALF: Final = re.compile(r"(inos-backup|(packs/[0-9a-f]{2}|index|snapshots)/[0-9a-f]{64})\.part")
 
 
 class Use(Enum):
@@ -63,7 +66,7 @@ class FolderPlace:
             for path, _, files in os.walk(self._folder / folder):
                 for name in files:
                     whole = Path(path, name)
-                    if not name.endswith(_SPARE):
+                    if not self._is_half(whole):
                         found[whole.relative_to(self._folder).as_posix()] = whole.stat().st_size
         return found
 
@@ -155,6 +158,8 @@ class FolderPlace:
         """What a writer that was killed was writing."""
         with explained("tidy", self._folder):
             for path, _, files in os.walk(self._folder):
-                for name in files:
-                    if name.endswith(_SPARE):
-                        Path(path, name).unlink()
+                for half in filter(self._is_half, (Path(path, name) for name in files)):
+                    half.unlink()
+
+    def _is_half(self, path: Path) -> bool:
+        return _HALF.fullmatch(path.relative_to(self._folder).as_posix()) is not None
