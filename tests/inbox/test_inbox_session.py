@@ -122,13 +122,18 @@ def test_a_list_without_what_the_hub_has_says_so(node: Node, inbox: InboxPage) -
 
 
 def test_a_node_that_knows_its_hub_is_away_says_so(node: Node, inbox: InboxPage) -> None:
-    """The streams of such a node open, and end at once or stay silent: its report is what tells."""
+    """The streams of such a node open, and end at once or stay silent: its report is what tells, and the count of unread
+    messages that the hub is there again."""
     node.post("shown")
     away = {"hub": "", "reachable": False, "unread": 1}
+    refused = {"error": {"code": "unavailable", "message": "the hub does not answer"}}
     inbox.page.route("**/v1/messages/report", lambda route: route.fulfill(json=away))
+    inbox.page.route("**/v1/messages/unread", lambda route: route.fulfill(status=503, json=refused))
     inbox.open()
     expect(inbox.page.get_by_role("alert")).to_contain_text("The hub cannot be reached.")
     inbox.shows("shown")
+    inbox.page.unroute("**/v1/messages/unread")
+    expect(inbox.page.get_by_role("alert")).to_have_count(0, timeout=2 * WAIT_MS)
 
 
 def test_a_hub_that_is_away_from_the_start(node: Node, inbox: InboxPage) -> None:

@@ -10,6 +10,7 @@ const COUNT_MS = 1000;
 // A page out of sight lets go of its stream, since a browser keeps six connections to a node, and counts now and then.
 const HIDDEN_MS = 30_000;
 const HIDDEN_COUNT_MS = 20_000;
+const AWAY_COUNT_MS = 5_000;
 
 export interface Listener {
   happened(events: readonly MessageEvent[]): void;
@@ -38,6 +39,7 @@ export class Live {
   ) {
     this.#stream = new LiveStream("/events", {
       events: (events) => {
+        this.away = false;
         for (const { data } of events) this.#events.push(JSON.parse(data) as MessageEvent);
         this.#flush ??= setTimeout(() => this.#tell(), FLUSH_MS);
       },
@@ -77,6 +79,11 @@ export class Live {
     this.#count ??= setTimeout(() => void this.#recounted(), COUNT_MS);
   }
 
+  // A stream that is there says nothing of a hub that is there again, until a message comes.
+  #askAgain(): void {
+    this.#count ??= setTimeout(() => void this.#recounted(), AWAY_COUNT_MS);
+  }
+
   #whileHidden(): void {
     this.#stream.stop();
     this.recount();
@@ -88,6 +95,7 @@ export class Live {
     try {
       const { hub, unread, reachable } = await this.api.report();
       this.away = !reachable;
+      if (this.away) this.#askAgain();
       const before = this.#hub;
       this.#hub = hub;
       this.unread = unread;
@@ -109,9 +117,11 @@ export class Live {
     if (!this.#running) return;
     try {
       this.unread = await this.api.unread();
+      this.away = false; // it is the hub who counts
     } catch (error) {
       // Anything else shows in the connection, and comes right with it.
       if (asCallError(error).status === 401) this.listener.signedOut();
+      else if (this.away) this.#askAgain();
     }
   }
 
