@@ -122,8 +122,8 @@ def test_a_list_without_what_the_hub_has_says_so(node: Node, inbox: InboxPage) -
 
 
 def test_a_node_that_knows_its_hub_is_away_says_so(node: Node, inbox: InboxPage) -> None:
-    """The streams of such a node open, and end at once or stay silent: its report is what tells, and the count of unread
-    messages that the hub is there again."""
+    """The streams of such a node open, and end at once or stay silent: its report is what tells, and the count of
+    unread messages that the hub is there again."""
     node.post("shown")
     away = {"hub": "", "reachable": False, "unread": 1}
     refused = {"error": {"code": "unavailable", "message": "the hub does not answer"}}
