@@ -138,6 +138,7 @@ def revoke(
             say_json(to_dict(report))
         else:
             note(f"revoked {report.node_name or report.peer}")
+            note("a ticket for many that is still good lets that machine in again, as another node")
 
     with_mesh(home, work)
 
