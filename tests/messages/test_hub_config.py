@@ -89,12 +89,15 @@ def test_a_hook_that_does_not_read_its_input_is_fine() -> None:
             Conflict,
             "printed more than 64 KiB",
         ),
+        (Hook(("/bin/sh", "-c", "exec yes")), Conflict, "printed more than 64 KiB"),
         (Hook(("/no/such/program",)), Conflict, "cannot be run: No such file"),
     ],
 )
 def test_a_hook_that_fails_says_why(command: Hook, error: type[Exception], why: str) -> None:
     with pytest.raises(error, match=why):
         trio.run(run_hook, command, MESSAGE)
+    with pytest.raises(error, match=why):  # and one whose message does not fit into the pipe
+        trio.run(run_hook, command, Message(MESSAGE.id, 5, "scout", "x" * 250_000))
 
 
 def test_a_hook_is_judged_by_itself_and_not_by_what_it_leaves_running() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import trio
 
+from inos.core.errors import Conflict
 from inos.core.ids import Cid
 from inos.sim.cluster import Cluster, ClusterNode, open_cluster
+from inos.state.record import Record
 from inos.testing.run import sim_test
 from inos.vault.namer import FINISH_EVERY_S
 
@@ -60,6 +62,46 @@ async def test_a_name_given_on_two_sides_of_a_cut_leaves_one_content() -> None:
         await settled(cluster)
         assert await same_everywhere(cluster, "/state") in (b"here", b"there again")
         assert [await nameless(node) for node in cluster.nodes] == [[]] * 3
+
+
+@sim_test
+async def test_what_is_stored_for_a_name_that_it_cannot_have_is_removed() -> None:
+    async with open_cluster(3) as cluster:
+        node, refused = cluster.nodes[0], []
+
+        async def put(name: str) -> None:
+            try:
+                await node.put(name.encode(), name)
+            except Conflict:
+                refused.append(name)
+
+        async with trio.open_nursery() as nursery:
+            for name in ("/a", "/a/b", "/a/b/c"):
+                nursery.start_soon(put, name)
+        await settled(cluster)
+        assert refused
+        assert [await nameless(each) for each in cluster.nodes] == [[]] * 3
+
+
+@sim_test
+async def test_a_name_that_cannot_be_read_here_keeps_its_object() -> None:
+    """A newer release may write entries that this one does not know."""
+    async with open_cluster(3) as cluster:
+        a, b, _ = cluster.nodes
+        await a.put(b"content", "/name")
+        await settled(cluster)
+        for node in (a, b):
+            node.core.keeping.catalogue._entry = _unreadable  # type: ignore[method-assign, assignment]
+        await cluster.nodes[2].put(b"content", "/name")
+        await settled(cluster)
+        await settled(cluster)
+        assert await cluster.nodes[2].get("/name") == b"content"
+        cid = Cid.parse((await cluster.nodes[2].put(b"content", "/name")).cid)
+        assert not any(node.core.keeping.placements.removed(cid) for node in cluster.nodes)
+
+
+def _unreadable(_record: Record) -> None:
+    return None
 
 
 @sim_test

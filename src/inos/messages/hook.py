@@ -123,7 +123,7 @@ class _Run:
         try:
             async with self._process.stdin:
                 await self._process.stdin.send_all(data)
-        except trio.BrokenResourceError:
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             return  # it does not want to know
 
     async def _listen(self) -> None:

@@ -17,11 +17,13 @@ _PAGE: Final = 1000
 
 
 class HoldingBook:
-    """Over the `holdings` table."""
+    """Over the `holdings` table. Before `kept_until_s`, by the wall clock, what a rebuilt table has not can have been
+    here all the same."""
 
-    def __init__(self, holdings: Holdings, env: Env) -> None:
+    def __init__(self, holdings: Holdings, env: Env, kept_until_s: float = 0.0) -> None:
         self._holdings = holdings
         self._env = env
+        self._kept_until_s = kept_until_s
         self._changed: deque[Cid] = deque()  # its ends are safe to use from several threads
 
     def changed(self, cid: Cid) -> None:
@@ -35,9 +37,11 @@ class HoldingBook:
     def attach_all(self, placements: Sequence[Placement], begun: Collection[Cid]) -> None:
         """Remember that this node holds these objects (or still does, at this epoch), and that the manifests of those
         in `begun` are here."""
-        now_s = int(self._env.now_s())
+        now_s = self._env.now_s()
+        if now_s < self._kept_until_s:
+            begun = {one.cid for one in placements}
         rows = [
-            Holding(one.cid, one.epoch, HoldingState.HELD, one.size, now_s, begun=one.cid in begun)
+            Holding(one.cid, one.epoch, HoldingState.HELD, one.size, int(now_s), begun=one.cid in begun)
             for one in placements
             if not self._is_held(one, one.cid in begun)
         ]

@@ -110,7 +110,7 @@ def open_keeping(
     """Wire it all and register the workers; nothing runs yet."""
     me, view, scores = identity.node, meeting.view, Scores()
     watched = WatchedChunks(disk.chunks)
-    book = HoldingBook(disk.holdings, env)
+    book = HoldingBook(disk.holdings, env, kept_until_s(disk.settings))
     placements = Placements(tables, disk.records, identity.owner_key, identity.node_key, env)
     fetcher = Fetcher(me, network, watched, view, scores, env)
     holder = Holder(me, watched, book, fetcher, env)

@@ -41,14 +41,14 @@ class NameIndex:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def apply(self, rows: Sequence[NameRow], gone: Sequence[bytes] = ()) -> set[Cid]:
-        """Put `rows` in the index and take out the records whose keys are in `gone`. What these names stood for before
-        and do not now."""
+    def apply(self, rows: Sequence[NameRow], gone: Sequence[bytes] = (), hidden: Sequence[bytes] = ()) -> set[Cid]:
+        """Put `rows` in the index and take out the records whose keys are in `gone`, or `hidden`, as what they stand
+        for cannot be read. What the others of these names stood for before and do not now."""
         now = {row.key: row.cid for row in rows}
 
         def work(cursor: Cursor) -> set[Cid]:
             before = [(key, _stands_for(cursor, key)) for key in (*now, *gone)]
-            for key in gone:
+            for key in (*gone, *hidden):
                 cursor.execute("DELETE FROM names WHERE key = ?", (key,))
             for row in rows:
                 values = (

@@ -77,8 +77,8 @@ class Namer:
         no other name does. Raises Conflict when one of the objects was removed while it was being put, or a name cannot
         be where it is to be."""
         async with self.turns.shared():
-            await self._catalogue.check_places(entries)
             cids = [cid for cid in map(cid_of, entries) if cid is not None]
+            await self._check_places(entries, cids)
             if await self._env.in_thread(lambda: any(map(self._placements.removed, cids))):
                 raise Conflict(
                     "the same content was removed while it was being put", hint="put it again; nothing was kept of it"
@@ -92,6 +92,14 @@ class Namer:
                 async with self.turns.alone():
                     await self.remove_unnamed(sorted(replaced))
         return agreed
+
+    async def _check_places(self, entries: Sequence[Entry], cids: Sequence[Cid]) -> None:
+        """Raises Conflict; what was stored for a name that it cannot have is removed soon."""
+        try:
+            await self._catalogue.check_places(entries)
+        except Conflict:
+            self._notes.leave(await self.note_removal(cids))
+            raise
 
     async def note_removal(self, cids: Sequence[Cid]) -> str:
         """Note that these objects are to be removed where no name is left; the note's key, "" when none is needed."""
@@ -168,7 +176,7 @@ class Namer:
                 cid = reference_of(naming.entry).cid
                 seen = await self._catalogue.version(naming.entry.name)
                 placement = await self._unchanged(Object(cid, lamports.get(cid, 0)))
-                if seen != naming.seen or placement is None:
+                if seen != naming.seen or placement is None or not await self._has_place(naming.entry):
                     continue
                 if await self._env.in_thread(self._putter.is_whole_here, placement):
                     entries.append(naming.entry)
@@ -180,17 +188,32 @@ class Namer:
         if key:
             self._notes.leave(key)  # taken up in the next round
 
+    async def _has_place(self, entry: Entry) -> bool:
+        try:
+            await self._catalogue.check_places([entry])
+        except Conflict:
+            return False
+        return True
+
     async def _finish_removal(self, objects: Sequence[Object]) -> None:
+        # Asked before the turn: a replica that is slow to answer keeps nobody from giving names.
+        unchanged = [one for one in objects if await self._unchanged(one) is not None]
+        if not unchanged:
+            return
         async with self.turns.alone():
-            still = [one.cid for one in objects if await self._unchanged(one) is not None]
+            still = await self._env.in_thread(lambda: [one.cid for one in unchanged if self._may_still_go(one)])
             if still:
                 await self.remove_unnamed(still)
+
+    def _may_still_go(self, meant: Object) -> bool:
+        """Blocks."""
+        known = self._placements.known(meant.cid)
+        return not self._placements.removed(meant.cid) if known is None else _is_of(known, meant)
 
     async def _unchanged(self, meant: Object) -> Placement | None:
         """The object's placement, unless it was put or removed since: its generation is another then."""
         placement = await self._placements.latest(meant.cid)
-        same = placement is not None and placement.epoch // GENERATION == meant.lamport // GENERATION
-        return placement if same else None
+        return placement if placement is not None and _is_of(placement, meant) else None
 
     async def remove_unnamed(self, cids: Sequence[Cid]) -> list[Cid]:
         """Remove those of these objects that no name stands for; needs a turn alone."""
@@ -199,3 +222,8 @@ class Namer:
         if unnamed:
             await self._placements.remove(unnamed)
         return unnamed
+
+
+def _is_of(placement: Placement, meant: Object) -> bool:
+    """Whether it is of the generation that was meant."""
+    return placement.epoch // GENERATION == meant.lamport // GENERATION

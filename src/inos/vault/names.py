@@ -271,15 +271,18 @@ class Catalogue:
     def _index_records(self, records: Sequence[Record]) -> set[Cid]:
         rows: dict[bytes, NameRow] = {}
         gone: list[bytes] = []
+        hidden: list[bytes] = []
         for key in dict.fromkeys(record.key for record in records):
             # What is in the replica now, not what came: records may have overtaken each other on the way here.
             current = self._records.get(TABLE, key)
             entry = None if current is None else self._entry(current)
-            if entry is None:
+            if current is not None and entry is None and not current.removed:
+                hidden.append(key)  # of a newer release, say: it may stand for what it stood for before
+            elif entry is None:
                 gone.append(key)
             else:
                 rows[key] = _row_of(key, entry, self._cipher.content_key(entry.sha256) if entry.sha256 else None)
-        return self._index.apply(list(rows.values()), gone)
+        return self._index.apply(list(rows.values()), gone, hidden)
 
     def _entry(self, record: Record) -> Entry | None:
         if record.removed:
