@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from inbox_page import InboxPage, Node
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from inos.messages.hook import MAX_TIMEOUT_S
 
@@ -153,9 +153,19 @@ def test_states_are_views_of_their_own(node: Node, inbox: InboxPage, state: str,
 def test_what_the_node_refuses_is_taken_back_on_the_page(node: Node, inbox: InboxPage) -> None:
     message = node.post("stays as it was")
     inbox.open()
-    inbox.page.route("**/v1/messages/marks", lambda route: route.abort())
+    refused: list[str] = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route.request.url)
+        route.abort()
+
+    inbox.page.route("**/v1/messages/marks", refuse)
     inbox.press("e")
-    expect(inbox.notices).to_contain_text("Nothing was changed: The node does not answer.")
+    # However long the browser takes to hear of it: the page itself gives up after 20 s.
+    expect(inbox.notices, f"refused: {refused}, the node has: {node.state(message)}").to_contain_text(
+        "Nothing was changed: The node does not answer.", timeout=25_000
+    )
+    assert refused
     inbox.shows("stays as it was")
     expect(inbox.row("stays as it was")).to_contain_text("Unread.")
     assert node.state(message) == "unread"
