@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from backup_roots import made, pending, write
-from dying import DIED, DONE, REFUSED, run
 
+from dying import DIED, DONE, REFUSED, run
 from inos.core.ids import Address
 from inos.daemon.backups import list_backup
 

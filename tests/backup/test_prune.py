@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from backup_roots import Root, made, node_backup
-from dying import DIED, DONE, run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dying import DIED, DONE, run
 from inos.backup.keeping import Moment, kept_for
 from inos.backup.packs import Spot
 from inos.backup.place import Use

@@ -175,9 +175,7 @@ def restore_home(keys: KeySource, place: str, at: str, node: str = "") -> Steps:
         if fresh and keys.phrase is not None:
             put += write_keys(new, master_from_phrase(keys.phrase), keys.passphrase, env)
         agents.refuse_new()
-        begin_swap(root.path, put, away)  # from here on no agent begins
-        if MESSAGES in put:
-            agents.bring_along(new / MESSAGES)
+        begin_swap(root.path, put, away, agents.along())  # from here on no agent begins
         finish_swap(root.path)
     size = snapshot.size
     yield RestoreReport(

@@ -229,14 +229,20 @@ def _open(
     door = _door(settings, root)
     place = (check_path("folder", folder) or agents_folder(root) / agent).absolute()
     synced = settings.durability == "disk"
+    _refuse_while_restored(root, place)
     opening = open_cache(
         place, agent, env, limits=settings.limits(), key=check_key(key), synced=synced, sends=settings.enabled
     )  # fmt: skip
     cache = stack.enter_context(opening)
-    if not folder and swap_pending(root):  # asked with the cache open: whoever restores looks who has one
+    _refuse_while_restored(root, place)  # with the cache open: whoever restores looks who has one
+    return AsyncAgent(cache, settings, env, door)
+
+
+def _refuse_while_restored(root: Path, place: Path) -> None:
+    """Raises Locked where other messages are about to take the place of those at `place`."""
+    if place.is_relative_to(agents_folder(root)) and swap_pending(root):
         hint = "finish it: inos up, or the same restore again"
         raise Locked(f"a restore of {root} was broken off at its very end, and will put other messages here", hint=hint)
-    return AsyncAgent(cache, settings, env, door)
 
 
 def _door(settings: AgentSettings, root: Path) -> HttpDoor | None:

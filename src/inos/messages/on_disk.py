@@ -7,7 +7,6 @@ messages/agents/<agent>/cache.db     an agent's own, under the key in cache.key 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -20,16 +19,15 @@ from inos.messages.cache_folder import KEY_FILE, LOCK_FILE, read_key
 from inos.messages.cache_schema import CACHE_MIGRATIONS
 from inos.messages.sqlite_schema import MIGRATIONS as CORPUS_MIGRATIONS
 from inos.store.database import Database
-from inos.store.files import sync_folder
 from inos.store.migrations.step import Migration
 from inos.store.private_files import explained
 from inos.store.root_lock import hold_lock
+from inos.store.swap import Along
 
 FOLDER: Final = "messages"
 CORPUS_FILE: Final = "corpus.db"
 HELD_FOLDER: Final = "held"
 AGENTS_FOLDER: Final = "agents"
-LOST: Final = ".lost-"
 _ENDING: Final = ".db"
 # Beside a database: its log and what goes with it, one that is being made, the copy that an upgrade keeps for a week.
 _BESIDE: Final = re.compile(r".*\.db(-wal|-shm|-journal|-loose|\.new|\.v[0-9]+)(\.new)?(-wal|-shm|-journal)?")
@@ -76,15 +74,6 @@ def prove(path: Path, root_key: bytes, env: Env) -> None:
             raise Corrupt(f"{path.name} is damaged: {found[0]}")
 
 
-def free_name(path: Path) -> Path:
-    """`path`, or where something is there, the first name beside it for what was lost or came too late."""
-    number, place = 0, path
-    while os.path.lexists(place):
-        number += 1
-        place = path.with_name(f"{path.name}{LOST}{number}")
-    return place
-
-
 class AgentsAtRest(ExitStack):
     """Inside, no agent has a cache open below the folder of messages `folder`. Raises Locked, naming one that has."""
 
@@ -109,16 +98,10 @@ class AgentsAtRest(ExitStack):
             if folder not in self._held:
                 raise Conflict(f"the agent {folder.name!r} began to write meanwhile", hint="stop it, and do it again")
 
-    def bring_along(self, messages: Path) -> None:
-        """Move the folder of an agent that has come even later to the folder `messages`, which is about to take the
-        place of this one; beside the one that is there, where it has one. It may go on: what it has open stays what it
-        is."""
-        for folder in self._folders():
-            if folder not in self._held:
-                with explained("move", folder):
-                    (messages / AGENTS_FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
-                    folder.rename(free_name(messages / AGENTS_FOLDER / folder.name))
-                    sync_folder(messages / AGENTS_FOLDER)
+    def along(self) -> Along:
+        """Who comes even later goes along with a restored state, below a data root: all but those that are at rest. It
+        may go on: what it has open stays what it is."""
+        return Along(f"{FOLDER}/{AGENTS_FOLDER}", [folder.name for folder in sorted(self._held)])
 
     def _folders(self) -> list[Path]:
         with explained("look into", self._folder):

@@ -27,10 +27,11 @@ from inos.messages.cache_folder import KEY_FILE
 from inos.messages.cache_rows import fact, last_row, place_of_id, run, set_fact
 from inos.messages.cache_schema import AGENT, SETBACK
 from inos.messages.hub_memory import OWED, Covered, Settings, decode_covered, memory_key
-from inos.messages.on_disk import free_name, is_beside, is_corpus, is_database, key_of, open_database
+from inos.messages.on_disk import is_beside, is_corpus, is_database, key_of, open_database
 from inos.messages.sqlite_corpus import SqliteCorpus
 from inos.store.cursor import Cursor, Row, first
 from inos.store.database import Database
+from inos.store.files import free_name
 from inos.store.filesystem import REAL_FILES
 from inos.store.private_files import explained
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+LOST: Final = ".lost-"
 _COPY_BYTES: Final = 1 << 30
 _BLOCK_BYTES: Final = 1 << 20
 
@@ -41,3 +42,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or where something is there, the first name beside it for what was lost or came too late."""
+    number, place = 0, path
+    while os.path.lexists(place):
+        number += 1
+        place = path.with_name(f"{path.name}{LOST}{number}")
+    return place

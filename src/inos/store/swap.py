@@ -3,30 +3,44 @@
     restore/new/    the new state, built and synced here        restore/old/    what was moved away for it
     restore/ready   what is to be moved: from here on the new state counts, whoever comes next finishes it
 
-    ready = "put NAME" and "away NAME", one a line, and a last line with the BLAKE3 of all before it, in hex
+    ready = "put NAME" and "away NAME", "along FOLDER" and "but NAME", one a line, and a last line with the BLAKE3 of
+            all before it, in hex
 
 Every step is a rename that can be seen to have been done, so doing them all again is harmless. What is put is never
 put away as well: done again, that would take the new for the old where there was no old. Whoever calls holds the data
-root's lock.
+root's lock; who writes without it, below the folder that is named, may come at any moment, and nothing of theirs goes
+away with the old state. What else has come where the old was put away already stays, under a free name.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from inos.core.errors import Corrupt
+from inos.core.errors import Conflict, Corrupt
 from inos.crypto.hashing import blake3_digest
-from inos.store.files import sync_folder
-from inos.store.private_files import explained, read_private, write_private
+from inos.store.files import free_name, sync_folder
+from inos.store.private_files import explained, make_private_folder, read_private, write_private
 
 RESTORE_FOLDER: Final = "restore"
 NEW_FOLDER: Final = "new"
 _OLD: Final = "old"
 _READY: Final = "ready"
-_MAX_READY_BYTES: Final = 4096
+_MAX_READY_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """What of the present state goes along with the new one: the folders in `folder`, a path below the data root, also
+    those still to come; but not those of the names `but`, which the new state accounts for where it has them."""
+
+    folder: str
+    but: Collection[str] = ()
 
 
 def new_folder(root: Path) -> Path:
@@ -40,9 +54,10 @@ def swap_pending(root: Path) -> bool:
         return (root / RESTORE_FOLDER / _READY).exists()
 
 
-def begin_swap(root: Path, put: Sequence[str], away: Sequence[str]) -> None:
+def begin_swap(root: Path, put: Sequence[str], away: Sequence[str], along: Along | None = None) -> None:
     """Decide for the new state: `put` are names in it, in the order they move; `away` goes from the present one first,
-    where it is there. What is in the new state must be synced. Follow with `finish_swap`."""
+    where it is there. What is in the new state must be synced. Follow with `finish_swap`. Raises Conflict when there is
+    too much to write down."""
     folder = root / RESTORE_FOLDER
     with explained("prepare", folder):
         if (folder / _OLD).exists():
@@ -51,8 +66,13 @@ def begin_swap(root: Path, put: Sequence[str], away: Sequence[str]) -> None:
         sync_folder(folder)
         sync_folder(root)  # what is put away must not go down with a name that a loss of power takes
         gone = [name for name in away if name not in put and (root / name).exists()]
-    text = "".join([*(f"away {name}\n" for name in gone), *(f"put {name}\n" for name in put)])
-    write_private(folder / _READY, _sealed(text.encode()))
+    lines = [*(f"away {name}" for name in gone), *(f"put {name}" for name in put)]
+    if along is not None:  # a name that is no line is not written: such a folder goes along
+        lines += [f"along {along.folder}", *(f"but {name}" for name in along.but if name.isprintable())]
+    ready = _sealed("".join(f"{line}\n" for line in lines).encode())
+    if len(ready) > _MAX_READY_BYTES:
+        raise Conflict(f"there are too many folders in {root}", hint="move away those that are not needed any more")
+    write_private(folder / _READY, ready)
 
 
 def finish_swap(root: Path) -> None:
@@ -60,14 +80,14 @@ def finish_swap(root: Path) -> None:
     folder = root / RESTORE_FOLDER
     lines = [line.partition(" ")[::2] for line in _decided(folder / _READY)]
     put = {name for what, name in lines if what == "put"}
+    along = _along(lines)
     with explained("put the restored state in place in", root):
         for what, name in lines:
             if what == "away":
                 if name not in put:  # earlier releases wrote such lines
                     _put_away(root, folder, name)
-            elif (folder / NEW_FOLDER / name).exists():
-                _put_away(root, folder, name)
-                (folder / NEW_FOLDER / name).rename(root / name)
+            elif what == "put" and (folder / NEW_FOLDER / name).exists():
+                _put(root, folder, name, along)
         for changed in (folder / NEW_FOLDER, folder / _OLD, root):
             sync_folder(changed)
         (folder / _READY).unlink()
@@ -75,9 +95,49 @@ def finish_swap(root: Path) -> None:
         shutil.rmtree(folder)
 
 
+def _along(lines: Sequence[Sequence[str]]) -> Along | None:
+    but = frozenset(name for what, name in lines if what == "but")
+    return next((Along(name, but) for what, name in lines if what == "along"), None)
+
+
+def _put(root: Path, folder: Path, name: str, along: Along | None) -> None:
+    _put_away(root, folder, name)
+    if along is not None and Path(along.folder).parts[0] == name:
+        _bring(along.folder, folder / _OLD, folder / NEW_FOLDER, along.but)
+        _bring(along.folder, root, folder / NEW_FOLDER, ())  # come since the old state was put away
+    _set_aside(root / name)
+    (folder / NEW_FOLDER / name).rename(root / name)
+
+
 def _put_away(root: Path, folder: Path, name: str) -> None:
     if (root / name).exists() and not (folder / _OLD / name).exists():
         (root / name).rename(folder / _OLD / name)
+
+
+def _bring(name: str, origin: Path, new: Path, but: Collection[str]) -> None:
+    """Move the folders in `origin`/`name` to `new`/`name`, beside what is there; those of the names `but` where nothing
+    is. They are there for good before anything else moves. What links lead to stays where it is."""
+    source, target = origin / name, new / name
+    if not source.is_dir() or source.resolve() != origin.resolve() / name:
+        return
+    there = sorted(path for path in source.iterdir() if path.is_dir())
+    late = [path for path in there if path.name not in but or not os.path.lexists(target / path.name)]
+    if late:
+        place = free_name(target) if target.is_symlink() else target
+        make_private_folder(place)
+        for path in late:
+            path.rename(free_name(place / path.name))
+        sync_folder(place)
+    with suppress(OSError):  # there is more in it
+        source.rmdir()
+
+
+def _set_aside(path: Path) -> None:
+    """Make room for `path`."""
+    with suppress(OSError):  # nothing there, or something in it
+        path.rmdir()
+    if os.path.lexists(path):
+        path.rename(free_name(path))
 
 
 def _decided(path: Path) -> list[str]:
