@@ -138,6 +138,7 @@ def _set_aside(path: Path) -> None:
         path.rmdir()
     if os.path.lexists(path):
         path.rename(free_name(path))
+        sync_folder(path.parent)
 
 
 def _decided(path: Path) -> list[str]:
