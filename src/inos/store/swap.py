@@ -128,6 +128,9 @@ def _bring(name: str, origin: Path, new: Path, but: Collection[str]) -> None:
         for path in late:
             path.rename(free_name(place / path.name))
         sync_folder(place)
+    for changed in (target, target.parent):  # also what was moved by one that died before this
+        if changed.is_dir():
+            sync_folder(changed)
     with suppress(OSError):  # there is more in it
         source.rmdir()
 
