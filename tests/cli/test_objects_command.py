@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -375,6 +376,56 @@ def test_ctrl_c(inos: Any, service: MemoryService, monkeypatch: pytest.MonkeyPat
         assert b"Traceback" not in process.stderr.read()
         process.stdin.close()
     assert inos("ls").text == ""
+
+
+@pytest.mark.parametrize("size", [8 * MIB, 40 * MIB])
+def test_a_file_that_another_get_writes_is_left_to_it(
+    inos: Any, node: Any, service: MemoryService, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """As bytes and as an open file that the node writes: until that get has ended, however it ends."""
+    (inos.cwd / "big").write_bytes(content := os.urandom(size))
+    assert inos("put", "big").code == 0
+    under_way, may_go_on, real = threading.Event(), trio.Event(), service._chunks
+
+    async def chunks(whole: memoryview) -> AsyncIterator[bytes]:
+        async with aclosing(real(whole)) as some:
+            for _ in range(3):
+                yield await anext(some)
+            under_way.set()
+            await may_go_on.wait()
+            async for chunk in some:
+                yield chunk
+
+    monkeypatch.setattr(service, "_chunks", chunks)
+    for end in ("killed", "done"):
+        under_way.clear()
+        with inos.popen("get", "big", "out") as first:
+            try:
+                assert under_way.wait(30)
+                for _ in range(2):
+                    refused = inos("get", "big", "out", "--json").error
+                    assert refused["code"] == "conflict" and "another get writes this file: out" in refused["message"]
+                    assert "wait until it has finished" in refused["hint"] and not (inos.cwd / "out").exists()
+                if end == "done":
+                    node.call(may_go_on.set)
+                    assert first.wait(30) == 0
+            finally:
+                first.kill()
+    assert (inos.cwd / "out").read_bytes() == content
+    assert sorted(path.name for path in inos.cwd.iterdir()) == ["big", "out"]
+
+
+def test_gets_of_one_file_at_once(inos: Any) -> None:
+    (inos.cwd / "big").write_bytes(content := os.urandom(20 * MIB))
+    assert inos("put", "big").code == 0
+    for _ in range(3):
+        (inos.cwd / "out").write_bytes(b"before")
+        gets = [inos.popen("get", "big", "out") for _ in range(3)]
+        ends = [(get.communicate(timeout=60)[1], get.returncode) for get in gets]
+        assert any(code == 0 for _, code in ends), ends
+        assert all(code == 0 or (code == 1 and b"another get writes this file" in said) for said, code in ends), ends
+        assert (inos.cwd / "out").read_bytes() == content
+        assert sorted(path.name for path in inos.cwd.iterdir()) == ["big", "out"]
 
 
 def test_on_a_terminal_it_shows_progress_and_colour(

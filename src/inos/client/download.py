@@ -1,17 +1,16 @@
 """Getting one object onto this machine's disk.
 
-An unfinished file is `OUT.<start of its tag>.part`: the tag keeps two versions of one name from being mixed. It stays
-when the download is broken off, and the next one goes on with it. The node has checked every byte that it gives; what
-lay there from before is believed only when the whole has the SHA-256 that the tag is, for a loss of power leaves holes
-and zeros in files.
+An unfinished file is `OUT.<start of its tag>.part` (client/unfinished.py): the tag keeps two versions of one name from
+being mixed. It stays when the download is broken off, and the next one goes on with it. The node has checked every byte
+that it gives; what lay there from before is believed only when the whole has the SHA-256 that the tag is, for a loss of
+power leaves holes and zeros in files.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import AsyncGenerator, Container
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -24,16 +23,15 @@ from inos.client.handover import WRITE_FROM_BYTES, Handover
 from inos.client.http import ConnectionLost, NoHandover
 from inos.client.local import (
     file_error,
-    finish_part,
     fitting_name,
     in_thread,
     in_thread_left,
     is_stream,
-    open_part,
     open_stream,
 )
 from inos.client.progress import Progress
 from inos.client.tasks import first_error
+from inos.client.unfinished import Unfinished, open_unfinished
 from inos.core.errors import BadInput, Conflict, InosError
 
 if TYPE_CHECKING:
@@ -90,21 +88,22 @@ class Downloads:
             raise BadInput(f"{out} is a directory", hint=f"name the file to write: {out / 'FILE'}")
         if attributes is None and await in_thread(is_stream, out):
             return await self._into_stream(target, out, progress)
-        async with self._contents.open(target) as content:
-            progress.total(content.size)
-            part = part_path(out, content, taken)
-            have = await in_thread(_usable_size, part, content.size)
-            whole = not have and content.size < WRITE_FROM_BYTES
-            if whole:
-                await _write(part, 0, content.chunks, progress)
-        if have and not await self._go_on(content, part, have, progress):
-            await in_thread(part.unlink)
-            progress.total(2 * content.size)  # as much again
-            have = 0
-        if not have and not whole:
-            await self._all(content, part, progress)
-        given = attributes or Attributes(content.mode, content.modified_ms)
-        await in_thread(finish_part, part, out, given.mode, given.modified_ms)
+        with ExitStack() as stack:
+            async with self._contents.open(target) as content:
+                progress.total(content.size)
+                part = stack.enter_context(await in_thread(open_unfinished, part_path(out, content, taken), out))
+                have = await in_thread(part.usable_bytes, content.size)
+                whole = not have and content.size < WRITE_FROM_BYTES
+                if whole:
+                    await _write(part, 0, content.chunks, progress)
+            if have and not await self._go_on(content, part, have, progress):
+                await in_thread(part.empty)
+                progress.total(2 * content.size)  # as much again
+                have = 0
+            if not have and not whole:
+                await self._all(content, part, progress)
+            given = attributes or Attributes(content.mode, content.modified_ms)
+            await in_thread(part.finish, out, content.size, given.mode, given.modified_ms)
         return GetReport(str(out), content.size, 1, 0, 0, have, anyio.current_time() - started_s)
 
     async def _into_stream(self, target: str, out: Path, progress: Progress) -> GetReport:
@@ -117,30 +116,29 @@ class Downloads:
                         await in_thread(_write_all, file, out, piece)
         return GetReport(str(out), content.size, 1, 0, 0, 0, anyio.current_time() - started_s)
 
-    async def _all(self, content: Content, part: Path, progress: Progress) -> None:
+    async def _all(self, content: Content, part: Unfinished, progress: Progress) -> None:
         """Everything, where nothing is yet."""
         if content.size >= WRITE_FROM_BYTES:
-            with await in_thread(open_part, part) as file, suppress(NoHandover, ConnectionLost):
-                await self._handover.write(file.fileno(), content.reference, 0, progress)
+            with suppress(NoHandover, ConnectionLost):
+                await self._handover.write(part.file.fileno(), content.reference, 0, progress)
         # What is there by now the node has written, in order.
-        await self._rest(content, part, await in_thread(_usable_size, part, content.size), progress)
+        await self._rest(content, part, await in_thread(part.usable_bytes, content.size), progress)
 
-    async def _go_on(self, content: Content, part: Path, have: int, progress: Progress) -> bool:
+    async def _go_on(self, content: Content, part: Unfinished, have: int, progress: Progress) -> bool:
         """Everything behind the `have` bytes that were there; whether all of it together is this content. As bytes,
         because what an open file is handed over for would have to be read once more. False for objects of the release
         whose tags are no SHA-256, too."""
         from inos.crypto.digest import Sha256  # of the few imports that most commands never need
 
         digest = Sha256()
-        with await in_thread(open_part, part) as file:
-            while block := await in_thread(_read, file, part, min(WRITE_BYTES, have - file.tell())):
-                await in_thread(digest.update, block)
-                progress.advance(len(block))
+        while block := await in_thread(_read, part, min(WRITE_BYTES, have - part.file.tell())):
+            await in_thread(digest.update, block)
+            progress.advance(len(block))
         await self._rest(content, part, have, progress, digest)
         return digest.digest().hex() == content.tag
 
     async def _rest(
-        self, content: Content, part: Path, have: int, progress: Progress, digest: Sha256 | None = None
+        self, content: Content, part: Unfinished, have: int, progress: Progress, digest: Sha256 | None = None
     ) -> None:
         if have == content.size:
             return
@@ -159,38 +157,26 @@ def part_path(out: Path, content: Content, taken: Container[Path] = ()) -> Path:
     return part
 
 
-def _usable_size(part: Path, size: int) -> int:
-    try:
-        status = part.lstat()
-    except OSError:
-        return 0
-    if not stat.S_ISREG(status.st_mode) or status.st_size > size:
-        part.unlink()
-        return 0
-    return status.st_size
-
-
 async def _write(
-    part: Path, start: int, chunks: AsyncGenerator[bytes, None], progress: Progress, digest: Sha256 | None = None
+    part: Unfinished, start: int, chunks: AsyncGenerator[bytes, None], progress: Progress, digest: Sha256 | None = None
 ) -> None:
     """Write what comes to `part`, from `start` on, and into `digest`; the disk writes one piece while the next comes
     over. What came before a failure is written too; a cancellation loses the last few pieces, never one between two
     others."""
     failure: InosError | None = None
-    with await in_thread(open_part, part) as file:
-        file.seek(start)
-        send, receive = anyio.create_memory_object_stream[list[bytes]](1)
-        try:
-            async with receive, anyio.create_task_group() as tasks, send:
-                tasks.start_soon(_write_pieces, file, part, receive, digest)
-                try:
-                    async with aclosing(_pieces(chunks, progress)) as pieces:
-                        async for piece in pieces:
-                            await send.send(piece)
-                except InosError as error:
-                    failure = error
-        except BaseExceptionGroup as errors:
-            raise first_error(errors) from None
+    part.file.seek(start)
+    send, receive = anyio.create_memory_object_stream[list[bytes]](1)
+    try:
+        async with receive, anyio.create_task_group() as tasks, send:
+            tasks.start_soon(_write_pieces, part, receive, digest)
+            try:
+                async with aclosing(_pieces(chunks, progress)) as pieces:
+                    async for piece in pieces:
+                        await send.send(piece)
+            except InosError as error:
+                failure = error
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from None
     if failure is not None:
         raise failure
 
@@ -212,18 +198,18 @@ async def _pieces(chunks: AsyncGenerator[bytes, None], progress: Progress) -> As
     yield piece
 
 
-def _read(file: BinaryIO, part: Path, size: int) -> bytes:
+def _read(part: Unfinished, size: int) -> bytes:
     try:
-        return file.read(size)
+        return part.file.read(size)
     except OSError as error:
-        raise file_error(part, error) from None
+        raise file_error(part.path, error) from None
 
 
 async def _write_pieces(
-    file: BinaryIO, part: Path, pieces: MemoryObjectReceiveStream[list[bytes]], digest: Sha256 | None
+    part: Unfinished, pieces: MemoryObjectReceiveStream[list[bytes]], digest: Sha256 | None
 ) -> None:
     async for piece in pieces:
-        await in_thread(_write_all, file, part, piece, digest)
+        await in_thread(_write_all, part.file, part.path, piece, digest)
 
 
 def _write_all(file: BinaryIO, part: Path, blocks: list[bytes], digest: Sha256 | None = None) -> None:

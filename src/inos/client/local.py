@@ -110,15 +110,6 @@ def fitting_name(name: str, ending: str) -> str:
     return data[: NAME_BYTES - len(os.fsencode(ending))].decode(errors="ignore") + ending
 
 
-def open_part(path: Path) -> BinaryIO:
-    """The unfinished file at `path`, to be gone on with; never a link to somewhere else."""
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        return os.fdopen(os.open(path, flags, 0o600), "r+b", buffering=0)
-    except OSError as error:
-        raise file_error(path, error, "write") from None
-
-
 def is_stream(out: Path) -> bool:
     """Whether `out` is, or leads to, a pipe or a device like a terminal: written into, never replaced. Raises BadInput
     for what is neither that nor a file, as a socket."""
@@ -135,21 +126,6 @@ def open_stream(out: Path) -> BinaryIO:
     """A pipe or a device to write into; waits for whoever reads a pipe."""
     try:
         return os.fdopen(os.open(out, os.O_WRONLY | getattr(os, "O_NOCTTY", 0)), "wb", buffering=0)
-    except OSError as error:
-        raise file_error(out, error, "write") from None
-
-
-def finish_part(part: Path, out: Path, mode: int, modified_ms: int) -> None:
-    """Give a whole file its mode, its time and, when all of it is on the disk, its name."""
-    if os.path.lexists(out) and not stat.S_ISREG(out.lstat().st_mode) and not out.is_symlink():
-        raise Conflict(f"{out} is in the way: a file is due there", hint="move it away")
-    try:
-        with open_part(part) as file:
-            os.fsync(file.fileno())
-        part.chmod(mode & PERMISSIONS & ~current_umask())
-        if modified_ms:
-            os.utime(part, ns=(modified_ms * 1_000_000,) * 2)
-        part.replace(out)
     except OSError as error:
         raise file_error(out, error, "write") from None
 
