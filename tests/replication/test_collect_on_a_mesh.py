@@ -223,6 +223,33 @@ async def test_an_object_named_elsewhere_while_it_was_removed_is_kept() -> None:
 
 
 @sim_test
+async def test_whoever_reads_it_by_name_takes_its_removal_back_at_once() -> None:
+    """However long the delay, and before any collection asks."""
+    async with open_cluster(5, ClusterSettings(remove_delay_s=3600)) as cluster:
+        larger, smaller = cluster.nodes[:3], cluster.nodes[3:]
+        await larger[0].put(b"small", "/one/x")
+        await cluster.passes(20)
+        for node in larger:
+            for other in smaller:
+                cluster.fabric.cut(node.peer, other.peer)
+        await cluster.passes(10)
+        await larger[1].put(b"small", "/two/x")
+        for name in ("/note", "/note2"):  # so that the removal is the later one
+            await smaller[0].put(b"note", name)
+        await smaller[0].remove("/one/x")
+        await cluster.passes(10)
+        cluster.fabric.heal()
+        await cluster.connected()
+        await cluster.passes(5)
+        for node in cluster.nodes:
+            (item,) = (await node.core.keeping.vault.list("/two/x", "", 1)).items
+            assert node.core.keeping.placements.removed(Cid.parse(item.cid))
+        placement, *_ = await larger[1].core.keeping.vault.locate("/two/x")
+        assert placement.members
+        assert await smaller[0].get("/two/x") == b"small"
+
+
+@sim_test
 async def test_the_last_put_under_a_name_holds_wherever_it_was_made() -> None:
     async with open_cluster(7, SOON) as cluster:
         for turn in range(14):

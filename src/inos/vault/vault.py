@@ -156,9 +156,8 @@ class Vault:
         try:
             opened = await self._getter.open(reference)
         except NotFound:
-            named = entry
-            entry = await self._given_anew(parse_target(target), named) or named
-            if entry is None or (entry is named and not await self.revive(reference.cid)):
+            entry = await self._standing(parse_target(target), entry)
+            if entry is None:
                 raise
             reference = reference_of(entry)
             opened = await self._getter.open(reference)
@@ -184,7 +183,7 @@ class Vault:
             try:
                 placement, layout = await self._getter.locate(reference_of(entry).cid)
             except NotFound:
-                latest = await self._given_anew(meant, entry)
+                latest = await self._standing(meant, entry)
                 if latest is None:
                     raise
                 entry = latest
@@ -216,14 +215,18 @@ class Vault:
             return await self._catalogue.find(meant)
         return (await self._holding(meant))[0]
 
-    async def _given_anew(self, meant: object, entry: Entry | None) -> Entry | None:
-        """What a name stands for by now, when this node had heard that the object it stood for was removed before it
-        heard of the next; None when it stands for that object still. Raises NotFound when it was removed as well."""
-        if entry is None or not isinstance(meant, ObjectName):
+    async def _standing(self, meant: object, entry: Entry | None) -> Entry | None:
+        """What to read when this node has heard that the object of `entry` was removed: what its name stands for by
+        now, of which it had not heard yet; or the same, its removal taken back, where the name stands for it still.
+        None when there is neither. Raises NotFound when the name was removed as well."""
+        if entry is None:
             return None
-        await self._catalogue.learn(entry.name)
-        latest = await self._catalogue.find(ObjectName(entry.name))
-        return None if latest.reference == entry.reference else latest
+        latest = entry
+        if isinstance(meant, ObjectName):
+            await self._catalogue.learn(entry.name)
+            latest = await self._catalogue.find(ObjectName(entry.name))
+        anew = latest.reference != entry.reference
+        return latest if anew or await self.revive(reference_of(entry).cid) else None
 
     async def _holding(self, sha256: ContentDigest) -> Sequence[Entry]:
         """Every name of a content. Raises NotFound when there is none."""
