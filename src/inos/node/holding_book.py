@@ -61,8 +61,9 @@ class HoldingBook:
 
     def _is_held(self, placement: Placement, begun: bool) -> bool:
         holding = self._holdings.get(placement.cid)
-        held = holding is not None and holding.state is HoldingState.HELD and holding.epoch == placement.epoch
-        return held and holding is not None and (holding.begun or not begun)
+        if holding is None or (begun and not holding.begun):
+            return False
+        return holding.state is HoldingState.HELD and holding.epoch == placement.epoch
 
     def cids(self) -> Iterator[Cid]:
         """Every object held."""
